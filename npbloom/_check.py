@@ -1,0 +1,299 @@
+"""Argument checks: one message shape, the argument's name passed by hand; every check runs before the first write (L3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from npbloom.types import FloatArray, IntArray
+from npbloom.types import as_integer as integer
+
+FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+# ---- numbers ------------------------------------------------------------------------------------------------------
+
+
+def positive_int(value: Any, name: str) -> int:
+    """An integer of at least 1."""
+    number = integer(value, name)
+    if number < 1:
+        raise ValueError(f"`{name}` must be at least 1, not {number}.")
+    return number
+
+
+def real(value: Any, name: str) -> float:
+    """`value` as a Python float, NaN refused."""
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise TypeError(f"`{name}` must be a real number, not {value!r}.")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` must be a real number, not {value!r}.") from None
+    except OverflowError:
+        raise ValueError(f"`{name}` must fit a float64, not {value!r}.") from None
+    if math.isnan(number):
+        raise ValueError(f"`{name}` must be a number, not NaN.")
+    return number
+
+
+def at_least_zero(value: Any, name: str) -> float:
+    """A real number of at least 0 (L33)."""
+    number = real(value, name)
+    if number < 0:
+        raise ValueError(f"`{name}` must be at least 0, not {number:g}.")
+    return number
+
+
+def positive(value: Any, name: str) -> float:
+    """A real number above 0 (L33)."""
+    number = real(value, name)
+    if not number > 0:
+        raise ValueError(f"`{name}` must be greater than 0, not {number:g}.")
+    return number
+
+
+def unit_interval(value: Any, name: str) -> float:
+    """A real number in [0, 1) (L33)."""
+    number = real(value, name)
+    if not 0 <= number < 1:
+        raise ValueError(f"`{name}` must lie in [0, 1), not {number:g}.")
+    return number
+
+
+def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
+    """One of a few words."""
+    if not isinstance(value, str) or value not in allowed:
+        words = ", ".join(repr(word) for word in allowed)
+        raise ValueError(f"`{name}` must be one of {words}, not {value!r}.")
+    return value
+
+
+def flag(value: Any, name: str) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False, not {value!r}.")
+    return bool(value)
+
+
+def generator(value: Any, name: str = "rng") -> np.random.Generator:
+    """A `numpy.random.Generator`, from itself, an int seed, or None for fresh entropy."""
+    if isinstance(value, np.random.Generator):
+        return value
+    if value is None:
+        return np.random.default_rng()
+    seed = integer(value, name)
+    if seed < 0:
+        raise ValueError(f"`{name}` must be a Generator or a seed of at least 0, not {seed}.")
+    return np.random.default_rng(seed)
+
+
+# ---- arrays -------------------------------------------------------------------------------------------------------
+
+
+def position(flat: int, shape: tuple[int, ...]) -> str:
+    """Where a value stands, in words: ``" at position (3, 1)"``; nothing for a 0-d array."""
+    if not shape:
+        return ""
+    where = tuple(int(i) for i in np.unravel_index(flat, shape))
+    return f" at position {where[0] if len(where) == 1 else where}"
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The scalars of nested lists and tuples, in order."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
+    """`value` as a plain ndarray, by the buffer protocol, ``__array__`` or DLPack; masked arrays are refused (L1)."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` must not be a masked array: its mask would be dropped; pass `.filled(...)` or `.data`.")
+    if not isinstance(value, np.ndarray) and not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+        return np.from_dlpack(value)
+    try:
+        return np.asarray(value)
+    except ValueError:  # a ragged list
+        raise ValueError(f"`{name}` must be an array: its rows differ in length.") from None
+    except OverflowError:
+        return np.asarray(value, dtype=object)
+
+
+def _from_list(value: Any, array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+    """The index array of a list that NumPy did not read as one: empty, or with an integer beyond int64 (L1)."""
+    if array.size == 0:
+        return array.astype(np.int64)
+    leaves = list(_leaves(value))
+    if all(isinstance(leaf, (int, np.integer)) and not isinstance(leaf, (bool, np.bool_)) for leaf in leaves):
+        for flat, leaf in enumerate(leaves):
+            if not -(2**63) <= int(leaf) < 2**63:
+                raise IndexError(f"`{name}` must fit int64, not {leaf}{position(flat, array.shape)}.")
+        return np.asarray([int(leaf) for leaf in leaves], dtype=np.int64).reshape(array.shape)
+    return array
+
+
+def ids(value: Any, name: str = "ids") -> IntArray:
+    """An index array (L1) as a read-only, C-contiguous int64 view, or a copy where no view will do.
+
+    A uint64 beyond int64 is an IndexError here; the range check against a table is the kernel's (`outside`).
+    """
+    if type(value) is np.ndarray and value.dtype == np.int64 and value.flags.c_contiguous and value.flags.aligned:
+        return _read_only(value)
+    array = _array(value, name)
+    if isinstance(value, (list, tuple, int, np.integer)) and array.dtype != np.int64 and array.dtype.kind != "b":
+        array = _from_list(value, array, name)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"`{name}` must be an integer array, not {array.dtype}.")
+    if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and array.max() >= 2**63:
+        flat = int(np.flatnonzero(array.ravel() >= 2**63)[0])
+        raise IndexError(f"`{name}` must fit int64, not {array.ravel()[flat]}{position(flat, array.shape)}.")
+    return _read_only(_contiguous(array, np.dtype(np.int64)))
+
+
+def _contiguous(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """The array itself where it has the dtype, C order and alignment; else a copy that does."""
+    if array.dtype == dtype and array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned:
+        return array
+    return np.array(array, dtype=dtype, order="C", subok=False)
+
+
+def _read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A view that cannot be written to: inputs stay as they are, and kernels are compiled for one kind of array only."""
+    view = array.view(np.ndarray)
+    view.flags.writeable = False
+    return view
+
+
+def floats(value: Any, name: str, dtype: np.dtype[Any] | None) -> FloatArray:
+    """A real floating array or list, rounded to `dtype` (None: its own float32 or float64, else float64), read-only (L24)."""
+    array = _array(value, name)
+    if array.dtype.kind != "f":
+        raise TypeError(f"`{name}` must be a real floating array, not {array.dtype}.")
+    if dtype is None:
+        dtype = array.dtype.newbyteorder("=") if array.dtype.newbyteorder("=") in FLOAT_DTYPES else np.dtype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # a float64 too large for float32 becomes inf, as IEEE 754 says (L33)
+        return _read_only(_contiguous(array, dtype))
+
+
+def shape(array: np.ndarray[Any, Any], name: str, expected: tuple[int, ...]) -> None:
+    """A ValueError unless the array has exactly this shape."""
+    if array.shape != expected:
+        raise ValueError(f"`{name}` must have shape {expected}, not {array.shape}.")
+
+
+def grad_out(value: Any, leading: tuple[int, ...], dim: int | None, dtype: np.dtype[Any] | None) -> FloatArray:
+    """The gradient of an output of shape ``leading + (dim,)``, as (rows, dim); `dim` None takes it from the array."""
+    array = floats(value, "grad_out", dtype)
+    if dim is None:
+        if array.ndim != len(leading) + 1 or array.shape[:-1] != leading or array.shape[-1] < 1:
+            words = ", ".join([*(str(size) for size in leading), "d"]) + ("," if not leading else "")
+            raise ValueError(f"`grad_out` must have shape ({words}), not {array.shape}.")
+        dim = array.shape[-1]
+    shape(array, "grad_out", (*leading, dim))
+    return array.reshape(math.prod(leading), dim)
+
+
+def table(value: Any, name: str = "weight") -> FloatArray:
+    """A table: (m, d), float32 or float64 in native byte order, C-contiguous, aligned. Never copied."""
+    if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` must be a NumPy array, not {type(value).__name__}.")
+    if value.dtype not in FLOAT_DTYPES or not value.dtype.isnative:
+        raise ValueError(f"`{name}` must be float32 or float64 in native byte order, not {value.dtype.str}.")
+    if value.ndim != 2 or value.shape[0] < 1 or value.shape[1] < 1:
+        raise ValueError(f"`{name}` must have shape (rows, dim), both at least 1, not {value.shape}.")
+    if not (value.flags.c_contiguous and value.flags.aligned):
+        raise ValueError(f"`{name}` must be C-contiguous and aligned.")
+    return value.view(np.ndarray)
+
+
+def writable(array: np.ndarray[Any, Any], name: str, why: str) -> None:
+    """A ValueError where an array that must be written to is read-only."""
+    if not array.flags.writeable:
+        raise ValueError(f"`{name}` must be writable {why}; it is read-only.")
+
+
+def same_kind(array: Any, name: str, like: FloatArray, expected: tuple[int, ...]) -> FloatArray:
+    """Optimizer state: an array of the table's dtype and the given shape, writable and C-contiguous."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"`{name}` must be a NumPy array, not {type(array).__name__}.")
+    if array.dtype != like.dtype or not array.dtype.isnative:
+        raise ValueError(f"`{name}` must be {like.dtype}, as the table is, not {array.dtype}.")
+    shape(array, name, expected)
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        raise ValueError(f"`{name}` must be C-contiguous and aligned.")
+    writable(array, name, "for an update")
+    return array.view(np.ndarray)
+
+
+def padding_row(value: Any, num_rows: int, name: str = "padding_idx") -> int:
+    """A padding index, negative ones counted from the end once, as a row; -1 for None (L9)."""
+    if value is None:
+        return -1
+    number = integer(value, name)
+    if not -num_rows <= number < num_rows:
+        raise ValueError(f"`{name}` must lie in [{-num_rows}, {num_rows}), not {number}.")
+    return number % num_rows
+
+
+def offsets(value: Any, indices: IntArray, include_last_offset: bool) -> IntArray:
+    """The starts of the bags, and the end of the last: (bags + 1,) int64 (L13)."""
+    if indices.ndim == 2:
+        if value is not None:
+            raise ValueError("`offsets` must be None for 2-D indices: each row is a bag.")
+        return np.arange(indices.shape[0] + 1, dtype=np.int64) * indices.shape[1]
+    if indices.ndim != 1:
+        raise ValueError(f"`indices` must have 1 or 2 dimensions, not {indices.ndim}.")
+    if value is None:
+        raise ValueError("`offsets` must be given for 1-D indices: where each bag starts.")
+    starts = _bag_starts(value)
+    size = indices.shape[0]
+    if starts.ndim != 1:
+        raise ValueError(f"`offsets` must have one dimension, not {starts.ndim}.")
+    if starts.size == 0:
+        if size:
+            raise ValueError(f"`offsets` must not be empty: there are {size} indices.")
+        return np.zeros(1, dtype=np.int64)
+    if starts[0] != 0:
+        raise ValueError(f"`offsets` must start at 0, not {starts[0]}.")
+    falls = np.flatnonzero(starts[1:] < starts[:-1])
+    if falls.size:
+        at = int(falls[0]) + 1
+        raise ValueError(f"`offsets` must never decrease, not from {starts[at - 1]} to {starts[at]} at position {at}.")
+    if starts[-1] > size:
+        at = int(np.flatnonzero(starts > size)[0])
+        raise ValueError(f"`offsets` must end at or before {size}, not {starts[at]} at position {at}.")
+    if include_last_offset:
+        if starts[-1] != size:
+            raise ValueError(f"`offsets` must end with the number of indices, {size}, not {starts[-1]}.")
+        return np.array(starts)
+    return np.append(starts, size)
+
+
+def _bag_starts(value: Any) -> IntArray:
+    """`offsets` as int64; a value beyond int64 is a ValueError, since offsets are a shape, not a range."""
+    try:
+        return ids(value, "offsets")
+    except IndexError as error:
+        raise ValueError(str(error)) from None
+
+
+def per_sample_weights(value: Any, indices: IntArray, mode: str, dtype: np.dtype[Any]) -> FloatArray | None:
+    """Weights of the entries, flat, or None; only a sum takes them (L18)."""
+    if value is None:
+        return None
+    if mode != "sum":
+        raise ValueError(f"`per_sample_weights` must be None for mode {mode!r}: only 'sum' takes weights.")
+    weights = floats(value, "per_sample_weights", dtype)
+    shape(weights, "per_sample_weights", indices.shape)
+    return weights.reshape(-1)
+
+
+def outside(flat: int, indices: IntArray, bound: int, name: str) -> IndexError:
+    """The IndexError for the first id out of range, at a flat position that a kernel found (L2)."""
+    return IndexError(f"`{name}` must lie in [0, {bound}), not {indices.reshape(-1)[flat]}{position(flat, indices.shape)}.")

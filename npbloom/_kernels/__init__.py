@@ -1,0 +1,1 @@
+"""Numba kernels: serial, nogil, over ``[lo, hi)``; no checks, no allocation, no defaults. `ops` calls them."""

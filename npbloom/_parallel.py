@@ -1,0 +1,160 @@
+"""Run serial `nogil` kernels over disjoint ranges on a thread pool: one owner per row, no races (L6)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any
+
+from npbloom import _check
+
+# A pool round trip costs about 25 us, a kernel call 2 us: below this many items the caller's thread does it all.
+GRAIN = 4096
+
+
+def _default_threads() -> int:
+    """NPBLOOM_NUM_THREADS, else the CPUs this process may use."""
+    text = os.environ.get("NPBLOOM_NUM_THREADS")
+    if text is None or text == "":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"`NPBLOOM_NUM_THREADS` must be a whole number of at least 1, not {text!r}.")
+    return int(text)
+
+
+class _Threads(threading.local):
+    """This thread's override of the process's number of threads."""
+
+    override: int | None = None
+
+
+_this_thread = _Threads()
+_process_threads: int | None = None
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 0
+_lock = threading.Lock()
+
+
+def set_num_threads(n: int) -> None:
+    """
+    Set how many threads kernels of this process use.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. More threads than processors are allowed; results do not depend on the number (L6).
+
+    Raises
+    ------
+    TypeError, ValueError
+        `n` is not an integer, or less than 1.
+
+    Examples
+    --------
+    >>> before = get_num_threads()
+    >>> set_num_threads(2)
+    >>> get_num_threads()
+    2
+    >>> set_num_threads(before)
+    """
+    global _process_threads
+    _process_threads = _check.positive_int(n, "n")
+
+
+def get_num_threads() -> int:
+    """
+    How many threads a kernel called from here would use.
+
+    Returns
+    -------
+    int
+        The number of the innermost `num_threads` block of this thread, else the process's number: what
+        `set_num_threads` said, else ``NPBLOOM_NUM_THREADS``, else the CPUs the process may use.
+    """
+    global _process_threads
+    if _this_thread.override is not None:
+        return _this_thread.override
+    if _process_threads is None:
+        _process_threads = _default_threads()
+    return _process_threads
+
+
+@contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """
+    Within the block, use `n` threads for calls made from this thread; other threads are not affected.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Examples
+    --------
+    >>> with num_threads(1):
+    ...     get_num_threads()
+    1
+    """
+    before, _this_thread.override = _this_thread.override, _check.positive_int(n, "n")
+    try:
+        yield
+    finally:
+        _this_thread.override = before
+
+
+def _submit(tasks: Sequence[Callable[[], Any]]) -> list[Future[Any]]:
+    """Queue tasks on the pool, which is made on first use, and anew when more workers are asked for."""
+    global _pool, _pool_size
+    with _lock:  # held while submitting: no other thread may replace the pool in between
+        if _pool is None or _pool_size < len(tasks):
+            if _pool is not None:
+                _pool.shutdown(wait=False)  # what is queued there still runs
+            _pool, _pool_size = ThreadPoolExecutor(len(tasks), thread_name_prefix="npbloom"), len(tasks)
+        return [_pool.submit(task) for task in tasks]
+
+
+def _forget_pool() -> None:
+    """A forked child has none of its parent's threads: it makes a pool of its own when it needs one."""
+    global _pool, _pool_size, _lock
+    _pool, _pool_size, _lock = None, 0, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def run_tasks(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Call every task, the first in this thread and the others on the pool; results in order of the tasks."""
+    if len(tasks) == 1:
+        return [tasks[0]()]
+    futures = _submit(tasks[1:])
+    try:
+        first = tasks[0]()
+    finally:
+        wait(futures)  # also after an exception: no worker may write once the caller has gone on
+    return [first, *(future.result() for future in futures)]
+
+
+def even_bounds(size: int, grain: int = GRAIN) -> list[int]:
+    """Split ``[0, size)`` evenly over as many threads as have at least `grain` items each to do."""
+    parts = max(1, min(get_num_threads(), size // grain))
+    return [size * part // parts for part in range(parts + 1)]
+
+
+def run_chunks(kernel: Callable[..., Any], bounds: Sequence[int], *arrays: Any) -> list[Any]:
+    """Call ``kernel(*arrays, lo, hi)`` for every neighbouring pair of `bounds`, in parallel."""
+    if len(bounds) == 2:
+        return [kernel(*arrays, bounds[0], bounds[1])]
+
+    def task(lo: int, hi: int) -> Callable[[], Any]:
+        return lambda: kernel(*arrays, lo, hi)
+
+    return run_tasks([task(lo, hi) for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)])
+
+
+def run_range(kernel: Callable[..., Any], size: int, *arrays: Any, grain: int = GRAIN) -> list[Any]:
+    """Call ``kernel(*arrays, lo, hi)`` so that the ranges cover ``[0, size)``; results in order of the ranges."""
+    return run_chunks(kernel, even_bounds(size, grain), *arrays)

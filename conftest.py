@@ -1,0 +1,23 @@
+"""What every test run needs, doctests too: a Numba cache folder that belongs to these very kernels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def kernel_cache_dir(kernels: Path) -> Path:
+    """A folder named by the hash of the kernels' sources.
+
+    Numba's disk cache watches only the file of the jitted function: after an edit of a flag in `jit.py` it would hand out
+    the old machine code. A folder for each state of the whole family cannot be stale.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(kernels.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return Path(tempfile.gettempdir()) / f"npbloom-numba-{os.getuid()}" / digest.hexdigest()[:16]
+
+
+os.environ["NUMBA_CACHE_DIR"] = str(kernel_cache_dir(Path(__file__).parent / "npbloom" / "_kernels"))

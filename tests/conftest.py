@@ -1,0 +1,57 @@
+"""Hypothesis profiles and the real data that some tests read."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A kernel that compiles inside an example takes seconds: no deadline. In CI the same examples every time.
+settings.register_profile("dev", deadline=None, print_blob=True)
+settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def data_folder() -> Path | None:
+    """The folder that NPBLOOM_DATA_DIR names, if it is there."""
+    named = os.environ.get("NPBLOOM_DATA_DIR")
+    return Path(named) if named and Path(named).is_dir() else None
+
+
+def movielens_100k_file() -> Path | None:
+    """MovieLens 100K as the recbole wheel carries it; recbole itself is not imported."""
+    spec = importlib.util.find_spec("recbole")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "dataset_example" / "ml-100k" / "ml-100k.inter"
+        if path.is_file():
+            return path
+    return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `data` or `movielens100k` run where their files are. CI installs recbole: its absence there is a failure."""
+    if item.get_closest_marker("data") and data_folder() is None:
+        pytest.skip("NPBLOOM_DATA_DIR names no folder")
+    if item.get_closest_marker("movielens100k") and movielens_100k_file() is None:
+        if os.environ.get("CI"):
+            pytest.fail("recbole is not installed, which carries ml-100k.inter")
+        pytest.skip("recbole is not installed, which carries ml-100k.inter")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real interactions; a test that asks for it carries the marker `data`."""
+    folder = data_folder()
+    assert folder is not None, "mark the test with `data`"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def movielens_100k() -> Path:
+    """The path of ml-100k.inter; a test that asks for it carries the marker `movielens100k`."""
+    path = movielens_100k_file()
+    assert path is not None, "mark the test with `movielens100k`"
+    return path

@@ -246,7 +246,8 @@ def offsets(value: Any, indices: IntArray, include_last_offset: bool) -> IntArra
     if indices.ndim == 2:
         if value is not None:
             raise ValueError("`offsets` must be None for 2-D indices: each row is a bag.")
-        return np.arange(indices.shape[0] + 1, dtype=np.int64) * indices.shape[1]
+        starts: IntArray = np.arange(indices.shape[0] + 1, dtype=np.int64) * indices.shape[1]
+        return starts
     if indices.ndim != 1:
         raise ValueError(f"`indices` must have 1 or 2 dimensions, not {indices.ndim}.")
     if value is None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 from npbloom import _check
@@ -152,7 +153,7 @@ def run_chunks(kernel: Callable[..., Any], bounds: Sequence[int], *arrays: Any) 
     def task(lo: int, hi: int) -> Callable[[], Any]:
         return lambda: kernel(*arrays, lo, hi)
 
-    return run_tasks([task(lo, hi) for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)])
+    return run_tasks([task(lo, hi) for lo, hi in pairwise(bounds)])
 
 
 def run_range(kernel: Callable[..., Any], size: int, *arrays: Any, grain: int = GRAIN) -> list[Any]:

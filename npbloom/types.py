@@ -98,9 +98,7 @@ class HashSpec:
         if self.table is not None:
             table = _rows_table(self.table, num_embeddings, num_rows, padding, share)
             if width not in (4, table.shape[1]):
-                raise ValueError(
-                    f"`num_hash_functions` must be the width of the hash table, {table.shape[1]}, not {width}."
-                )
+                raise ValueError(f"`num_hash_functions` must be the width of the hash table, {table.shape[1]}, not {width}.")
             width = table.shape[1]
         elif not 1 <= width <= len(SPOTLIGHT_SEEDS):
             raise ValueError(f"`num_hash_functions` must lie in [1, {len(SPOTLIGHT_SEEDS)}], not {width}.")
@@ -115,9 +113,7 @@ class HashSpec:
             object.__setattr__(self, name, value)
 
 
-def _rows_table(
-    table: Any, num_embeddings: int, num_rows: int, padding: int | None, share: bool
-) -> npt.NDArray[np.int32]:
+def _rows_table(table: Any, num_embeddings: int, num_rows: int, padding: int | None, share: bool) -> npt.NDArray[np.int32]:
     """A checked, read-only int32 copy of a user's hash table, the padding id's entries set to row 0."""
     given = np.asarray(table)
     if given.dtype.kind not in "iu" or isinstance(table, np.ma.MaskedArray):
@@ -206,9 +202,7 @@ class RowGrad:
                 raise ValueError(f"`rows` must increase strictly, not {rows[at - 1]}, {rows[at]} at position {at}.")
             for at in (0, -1):
                 if not 0 <= rows[at] < height:
-                    raise IndexError(
-                        f"`rows` must lie in [0, {height}), not {rows[at]} at position {at % rows.size}."
-                    )
+                    raise IndexError(f"`rows` must lie in [0, {height}), not {rows[at]} at position {at % rows.size}.")
         object.__setattr__(self, "rows", rows)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "num_rows", height)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -30,30 +31,35 @@ def helper(function: Kernel) -> Kernel:
     return compiled
 
 
-if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+# The type that hashes compute in. Un-jitted, NumPy's uint64 scalars warn where they wrap; Python's integers under the same
+# masks give the same bits.
+word: Any = np.uint64
 
-    def prefetch(array: Any, row: Any) -> None:
+if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+    word = int
+
+    def prefetch(array: Any, row: Any, column: Any) -> None:
         """Nothing: un-jitted kernels need no cache lines."""
 
 else:
 
     @intrinsic
-    def prefetch(typing_context: Any, array: Any, row: Any) -> Any:
-        """Ask for the cache lines at the start of ``array[row]`` (2-D, C-contiguous) without waiting for them."""
+    def prefetch(typing_context: Any, array: Any, row: Any, column: Any) -> Any:
+        """Ask for the cache line of ``array[row, column]`` (2-D, C-contiguous) without waiting for it."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            array_type, row_type = signature.args
+            array_type, row_type, column_type = signature.args
             struct = context.make_array(array_type)(context, builder, arguments[0])
-            index = context.cast(builder, arguments[1], row_type, types.intp)
-            stride = cgutils.unpack_tuple(builder, struct.strides, 2)[0]
-            byte = ir.IntType(8)
-            base = builder.bitcast(struct.data, byte.as_pointer())
-            address = builder.gep(base, [builder.mul(index, stride)])
-            int32 = ir.IntType(32)
-            declared = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(ir.VoidType(), [byte.as_pointer(), int32, int32, int32]), "llvm.prefetch.p0"
-            )
-            builder.call(declared, [address, int32(0), int32(3), int32(1)])
+            indices = [
+                context.cast(builder, arguments[1], row_type, types.intp),
+                context.cast(builder, arguments[2], column_type, types.intp),
+            ]
+            pointer = cgutils.get_item_pointer(context, builder, array_type, struct, indices)
+            byte_pointer, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+            function_type = ir.FunctionType(ir.VoidType(), [byte_pointer, int32, int32, int32])
+            function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+            # read (0), keep in every level of cache (3), data (1)
+            builder.call(function, [builder.bitcast(pointer, byte_pointer), int32(0), int32(3), int32(1)])
             return context.get_dummy_value()
 
-        return types.void(array, row), generate
+        return types.void(array, row, column), generate

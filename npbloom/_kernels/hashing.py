@@ -1,0 +1,222 @@
+"""MurmurHash3 over [lo, hi): whole numbers, ragged bytes, and the table rows of ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npbloom._kernels.jit import helper, kernel, prefetch, word
+
+MASK32 = word(0xFFFFFFFF)
+MASK64 = word(0xFFFFFFFFFFFFFFFF)
+ZERO = word(0)
+AHEAD = 8  # ids between asking for a line of a hash table and reading it
+BLOCK = 1024  # ids whose range is checked without a branch in between
+
+
+# ---- MurmurHash3_x86_32: Numba promotes uint32 to uint64, so a mask follows every operation that can leave 32 bits -------
+
+
+@helper
+def rotate32(value: Any, bits: Any) -> Any:
+    """`value` with its 32 bits turned left."""
+    return ((value << bits) | (value >> (word(32) - bits))) & MASK32
+
+
+@helper
+def scramble32(block: Any) -> Any:
+    """The part of a round that needs no seed."""
+    block = (block * word(0xCC9E2D51)) & MASK32
+    return (rotate32(block, word(15)) * word(0x1B873593)) & MASK32
+
+
+@helper
+def round32(state: Any, scrambled: Any) -> Any:
+    """Mix four scrambled bytes into the state."""
+    state = rotate32(state ^ scrambled, word(13))
+    return (state * word(5) + word(0xE6546B64)) & MASK32
+
+
+@helper
+def finish32(state: Any, length: Any) -> Any:
+    """Mix in the length, then let every bit reach every other."""
+    state = state ^ length
+    state = ((state ^ (state >> word(16))) * word(0x85EBCA6B)) & MASK32
+    state = ((state ^ (state >> word(13))) * word(0xC2B2AE35)) & MASK32
+    return state ^ (state >> word(16))
+
+
+@helper
+def bytes_word(buffer: Any, start: Any, count: Any) -> Any:
+    """Up to eight bytes as a little-endian number: bytes of 0x80 and above are not sign-extended."""
+    value = ZERO
+    for at in range(count):
+        value = value | (word(buffer[start + at]) << word(8 * at))
+    return value
+
+
+@helper
+def hash_item(item: Any, seed: Any, wide: Any) -> Any:
+    """MurmurHash3_x86_32 of the low four, or all eight (`wide`), bytes of a number."""
+    state = round32(seed, scramble32(item & MASK32))
+    if wide:
+        return finish32(round32(state, scramble32(item >> word(32))), word(8))
+    return finish32(state, word(4))
+
+
+@kernel
+def murmurhash3_32_range(items: Any, seed: Any, wide: Any, hashes: Any, lo: Any, hi: Any) -> None:
+    """Hash the four (`wide`: eight) little-endian bytes of whole numbers (int64) into uint32."""
+    start = word(seed)
+    part, out = items[lo:hi], hashes[lo:hi]
+    for i in range(part.size):
+        out[i] = hash_item(word(part[i]) & MASK64, start, wide)
+
+
+@kernel
+def murmurhash3_32_bytes_range(buffer: Any, offsets: Any, seed: Any, hashes: Any, lo: Any, hi: Any) -> None:
+    """Hash the byte strings ``buffer[offsets[i]:offsets[i + 1]]`` into uint32."""
+    for i in range(lo, hi):
+        start, size = offsets[i], offsets[i + 1] - offsets[i]
+        state = word(seed)
+        for block in range(size // 4):
+            state = round32(state, scramble32(bytes_word(buffer, start + 4 * block, 4)))
+        tail = size % 4
+        if tail:
+            state = state ^ scramble32(bytes_word(buffer, start + size - tail, tail))
+        hashes[i] = finish32(state, word(size) & MASK32)
+
+
+# ---- MurmurHash3_x64_128: uint64 wraps by itself jitted; un-jitted the mask does it ----------------------------------------
+
+
+@helper
+def rotate64(value: Any, bits: Any) -> Any:
+    """`value` with its 64 bits turned left."""
+    return ((value << bits) | (value >> (word(64) - bits))) & MASK64
+
+
+@helper
+def scramble_first(block: Any) -> Any:
+    """The part of a round on bytes 0 to 7 that needs no state."""
+    block = rotate64((block * word(0x87C37B91114253D5)) & MASK64, word(31))
+    return (block * word(0x4CF5AD432745937F)) & MASK64
+
+
+@helper
+def scramble_second(block: Any) -> Any:
+    """The part of a round on bytes 8 to 15 that needs no state."""
+    block = rotate64((block * word(0x4CF5AD432745937F)) & MASK64, word(33))
+    return (block * word(0x87C37B91114253D5)) & MASK64
+
+
+@helper
+def avalanche64(state: Any) -> Any:
+    """Let every bit reach every other."""
+    state = ((state ^ (state >> word(33))) * word(0xFF51AFD7ED558CCD)) & MASK64
+    state = ((state ^ (state >> word(33))) * word(0xC4CEB9FE1A85EC53)) & MASK64
+    return state ^ (state >> word(33))
+
+
+@helper
+def finish128(first: Any, second: Any, length: Any) -> Any:
+    """Both halves of the hash, from both halves of the state."""
+    first, second = first ^ length, second ^ length
+    first = (first + second) & MASK64
+    second = (second + first) & MASK64
+    first, second = avalanche64(first), avalanche64(second)
+    first = (first + second) & MASK64
+    return first, (second + first) & MASK64
+
+
+@kernel
+def murmurhash3_x64_128_range(items: Any, seed: Any, hashes: Any, lo: Any, hi: Any) -> None:
+    """Hash the eight little-endian bytes of whole numbers (int64) into (n, 2) uint64."""
+    start = word(seed)
+    for i in range(lo, hi):
+        first = start ^ scramble_first(word(items[i]) & MASK64)
+        first, second = finish128(first, start, word(8))
+        hashes[i, 0] = first
+        hashes[i, 1] = second
+
+
+@kernel
+def murmurhash3_x64_128_bytes_range(buffer: Any, offsets: Any, seed: Any, hashes: Any, lo: Any, hi: Any) -> None:
+    """Hash the byte strings ``buffer[offsets[i]:offsets[i + 1]]`` into (n, 2) uint64."""
+    for i in range(lo, hi):
+        start, size = offsets[i], offsets[i + 1] - offsets[i]
+        first = word(seed)
+        second = word(seed)
+        for block in range(size // 16):
+            at = start + 16 * block
+            first = rotate64(first ^ scramble_first(bytes_word(buffer, at, 8)), word(27))
+            first = (((first + second) & MASK64) * word(5) + word(0x52DCE729)) & MASK64
+            second = rotate64(second ^ scramble_second(bytes_word(buffer, at + 8, 8)), word(31))
+            second = (((second + first) & MASK64) * word(5) + word(0x38495AB5)) & MASK64
+        tail = size % 16
+        at = start + size - tail
+        if tail > 8:
+            second = second ^ scramble_second(bytes_word(buffer, at + 8, tail - 8))
+        if tail:
+            first = first ^ scramble_first(bytes_word(buffer, at, min(tail, 8)))
+        first, second = finish128(first, second, word(size))
+        hashes[i, 0] = first
+        hashes[i, 1] = second
+
+
+# ---- ids to rows -----------------------------------------------------------------------------------------------------------
+
+
+@helper
+def row_of(state: Any, size: Any, inverse: Any) -> Any:
+    """
+    The hash, read as a signed 32-bit number, floor-mod `size`, by one multiplication with ``1 / size``.
+
+    A quotient ``(h + 1/2) / size`` lies at least ``1 / (2 * size)`` from every whole number, and float64 misses it by less
+    than ``2**-20 / size``, so its floor is exact; so are the product and the difference, which stay below ``2**33``.
+    """
+    signed = np.float64(np.int32(np.uint32(state)))
+    return signed - np.floor((signed + 0.5) * inverse) * size
+
+
+@kernel
+def hash_rows_range(
+    ids: Any, seeds: Any, num_rows: Any, wide: Any, padding_idx: Any, first_row: Any, rows: Any, lo: Any, hi: Any
+) -> None:
+    """The probes of ids: row 0 for `padding_idx` (or -1), else ``first_row + floor_mod(signed hash, num_rows - first_row)``."""
+    size = np.float64(num_rows - first_row)
+    inverse = 1.0 / size
+    first = np.float64(first_row)
+    part, out = ids[lo:hi], rows[lo:hi]
+    for j in range(seeds.size):  # outermost: a loop over ids with one seed is vectorised
+        seed = word(seeds[j])
+        for i in range(part.size):
+            row = row_of(hash_item(word(part[i]), seed, wide), size, inverse) + first
+            out[i, j] = np.int32(0 if part[i] == padding_idx else row)
+
+
+@kernel
+def table_rows_range(ids: Any, table: Any, padding_idx: Any, rows: Any, lo: Any, hi: Any) -> None:
+    """The probes of ids, read from a table of them; row 0 for `padding_idx` (or -1)."""
+    for i in range(lo, hi):
+        if i + AHEAD < hi:
+            prefetch(table, ids[i + AHEAD], 0)
+        item = ids[i]
+        for j in range(table.shape[1]):
+            rows[i, j] = 0 if item == padding_idx else table[item, j]
+
+
+@kernel
+def first_outside_range(ids: Any, last: Any, lo: Any, hi: Any) -> int:
+    """Position of the first id below 0 or above `last`, else -1."""
+    for start in range(lo, hi, BLOCK):
+        part = ids[start : min(start + BLOCK, hi)]
+        bad = False
+        for i in range(part.size):
+            bad |= (part[i] < 0) | (part[i] > last)
+        if bad:
+            for i in range(part.size):
+                if part[i] < 0 or part[i] > last:
+                    return start + i
+    return -1

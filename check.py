@@ -1,0 +1,66 @@
+"""Run every check that CI runs, in order, and stop at the first that fails: `python check.py [STEP ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent
+PYTEST = ("-m", "pytest", "-q")
+
+
+class Step(NamedTuple):
+    """One check: a name to ask for it by, what Python is to run, and the environment it needs besides ours."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+
+
+# The whole test run comes last, so that the closing line is its summary.
+STEPS = (
+    Step("format", ("-m", "ruff", "format", "--check", "."), {}),
+    Step("lint", ("-m", "ruff", "check", "."), {}),
+    Step("types", ("-m", "mypy"), {}),
+    Step("imports", ("-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"), {}),
+    Step("kernels-unjitted", (*PYTEST, "tests/kernels"), {"NUMBA_DISABLE_JIT": "1"}),
+    Step("kernels-bounds-checked", (*PYTEST, "tests/kernels"), {"NUMBA_BOUNDSCHECK": "1"}),
+    Step("tests", PYTEST, {}),
+)
+
+
+def run(step: Step) -> bool:
+    """Run one step, its output straight to the terminal, and say how it went."""
+    print(f"--- {step.name}", flush=True)
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, *step.arguments], cwd=ROOT, env={**os.environ, **step.environment}, check=False)
+    if done.returncode:
+        set_variables = "".join(f"{name}={value} " for name, value in step.environment.items())
+        command = f"{set_variables}python {shlex.join(step.arguments)}"
+        print(f"check.py: step `{step.name}` failed with exit status {done.returncode}. Again: {command}", flush=True)
+        return False
+    if step is not STEPS[-1]:
+        print(f"--- {step.name}: ok, {time.perf_counter() - started:.0f} s", flush=True)
+    return True
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0 if every step held, 1 at the first that did not, 2 for a step that does not exist."""
+    parser = argparse.ArgumentParser(prog="check.py", description=__doc__)
+    names = [step.name for step in STEPS]
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"only these, of: {', '.join(names)} (default: all)")
+    wanted = parser.parse_args(argv).steps
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        parser.error(f"no step {unknown[0]!r}; there are {', '.join(names)}")
+    return 0 if all(run(step) for step in STEPS if not wanted or step.name in wanted) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The house rules: functions from a source tree to complaints. `test_house_rules.py` feeds each of them a tree that breaks it."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 50
+MAX_KERNEL_ARGUMENTS = 16
+COMPILER_WORDS = {"numba", "llvmlite"}
+NOT_ON_IMPORT = ("npbloom.recommend", "npbloom.conformance", "torch", "sklearn", "scipy", "pooch", "matplotlib", "hypothesis")
+TEXT_SUFFIXES = {".py", ".md", ".toml", ".cfg", ".yml", ".yaml", ".json", ".txt", ".ipynb", ""}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def sources(root: Path, *folders: str) -> Iterator[Path]:
+    """Python files of the tree: those at the top, and those of the named folders."""
+    yield from sorted(root.glob("*.py"))
+    for folder in folders:
+        yield from sorted((root / folder).rglob("*.py"))
+
+
+def code_lines(source: str) -> set[int]:
+    """Numbers of the lines that hold code: not blank, not only a comment, not part of a docstring."""
+    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in silent:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            docstring = node.body[0]
+            lines.difference_update(range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1))
+    return lines
+
+
+def functions(path: Path) -> Iterator[Function]:
+    """Every function of a file, methods and inner ones too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, Function):
+            yield node
+
+
+def long_files(root: Path) -> list[str]:
+    """Files of more than MAX_FILE_LINES lines of code."""
+    sizes = (
+        (path, len(code_lines(path.read_text(encoding="utf-8")))) for path in sources(root, "npbloom", "tests", "benchmarks")
+    )
+    return [f"{path.relative_to(root)}: {size} lines of code" for path, size in sizes if size > MAX_FILE_LINES]
+
+
+def long_functions(root: Path) -> list[str]:
+    """Functions of more than MAX_FUNCTION_LINES lines of code."""
+    faults = []
+    for path in sources(root, "npbloom", "tests", "benchmarks"):
+        lines = code_lines(path.read_text(encoding="utf-8"))
+        for node in functions(path):
+            size = len(lines.intersection(range(node.lineno, (node.end_lineno or node.lineno) + 1)))
+            if size > MAX_FUNCTION_LINES:
+                faults.append(f"{path.relative_to(root)}:{node.lineno} {node.name}: {size} lines of code")
+    return faults
+
+
+def wide_kernels(root: Path) -> list[str]:
+    """Functions of `_kernels` with more than MAX_KERNEL_ARGUMENTS arguments."""
+    faults = []
+    for path in sorted((root / "npbloom" / "_kernels").rglob("*.py")):
+        for node in functions(path):
+            count = len(node.args.posonlyargs) + len(node.args.args) + len(node.args.kwonlyargs)
+            if count > MAX_KERNEL_ARGUMENTS:
+                faults.append(f"{path.relative_to(root)}:{node.lineno} {node.name}: {count} arguments")
+    return faults
+
+
+def compiler_named(root: Path) -> list[str]:
+    """Names and module paths of the compiler in code outside `_kernels/jit.py`; comments and strings may speak of it."""
+    faults = []
+    for path in sorted((root / "npbloom").rglob("*.py")):
+        if path.relative_to(root).parts == ("npbloom", "_kernels", "jit.py"):
+            continue
+        tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
+        faults += [
+            f"{path.relative_to(root)}:{token.start[0]} names {token.string}"
+            for token in tokens
+            if token.type == tokenize.NAME and token.string in COMPILER_WORDS
+        ]
+    return faults
+
+
+def unsorted_all(root: Path) -> list[str]:
+    """Modules whose `__all__` is not a literal list of distinct words in `sorted` order."""
+    faults = []
+    for path in sorted((root / "npbloom").rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and any(getattr(target, "id", None) == "__all__" for target in node.targets):
+                where = f"{path.relative_to(root)}:{node.lineno} `__all__`"
+                try:
+                    names = list(ast.literal_eval(node.value))
+                except ValueError:
+                    faults.append(f"{where} is not a literal")
+                    continue
+                if names != sorted(set(names)):
+                    faults.append(f"{where} is not sorted")
+    return faults
+
+
+def machine_paths(root: Path) -> list[str]:
+    """Absolute paths of one machine in any text file of the tree."""
+    pattern = re.compile(r"(?<![\w.$}~)/-])/(?:root|tmp|work|farm|home|Users|opt|mnt)/\w")
+    faults = []
+    for folder, names, files in os.walk(root):
+        names[:] = [
+            name for name in names if name not in {".git", "__pycache__", "build", "dist"} and not name.startswith(".venv")
+        ]
+        names[:] = [name for name in names if not name.endswith(("_cache", ".egg-info")) and name != ".hypothesis"]
+        for path in sorted(Path(folder, file) for file in files):
+            if path.suffix in TEXT_SUFFIXES:
+                for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+                    if pattern.search(line):
+                        faults.append(f"{path.relative_to(root)}:{number} {line.strip()[:100]}")
+    return faults
+
+
+_IMPORT_PROBE = """
+import sys
+import npbloom
+compiled = sorted({
+    f"{name}.{key} is compiled on import"
+    for name, module in list(sys.modules.items()) if name.startswith("npbloom")
+    for key, value in vars(module).items() if getattr(value, "signatures", None)
+})
+print(*compiled, *(f"{name} is imported" for name in sys.argv[1:] if name in sys.modules), sep="\\n")
+"""
+
+
+def import_faults(root: Path, cache: Path) -> list[str]:
+    """What `import npbloom` does that it must not: compile, fill the cache, or import what only some users need."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _IMPORT_PROBE, *NOT_ON_IMPORT],
+        env=environment,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        return [f"`import npbloom` fails: {done.stderr.strip().splitlines()[-1]}"]
+    cached = [f"{path.name} is written on import" for path in cache.rglob("*") if path.is_file()] if cache.exists() else []
+    return [line for line in done.stdout.splitlines() if line] + cached

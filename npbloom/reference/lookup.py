@@ -1,0 +1,189 @@
+"""Rows -> vectors: gathers, bags and Bloom sums in textbook NumPy, every sum in float64 and in input order (L5)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from npbloom.reference import _inputs
+from npbloom.reference.hashing import hash_rows
+from npbloom.types import FloatArray, HashSpec, IntArray
+
+
+def embedding_forward(weight: FloatArray, ids: Any, *, max_norm: float | None = None, norm_type: float = 2) -> Any:
+    """Rows of the table, bits copied (L4); with `max_norm` a pair: those rows, and the table with rows scaled (L10)."""
+    weight = np.asarray(weight)
+    ids = _inputs.ids(ids, len(weight))
+    if max_norm is None:
+        return weight.take(ids, axis=0)
+    weight = _renormalized(weight, ids, max_norm, norm_type)
+    return weight.take(ids, axis=0), weight
+
+
+def embedding_bag_forward(
+    weight: FloatArray,
+    indices: Any,
+    offsets: Any = None,
+    per_sample_weights: Any = None,
+    *,
+    mode: str = "mean",
+    padding_idx: int | None = None,
+    include_last_offset: bool = False,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+) -> Any:
+    """Sum, mean or max of the rows of every bag (L13 to L18); with `max_norm` a pair: the bags, and the table (L10).
+
+    A maximum is a selection, so it copies the bits of the first maximal entry.
+    """
+    weight = np.asarray(weight)
+    indices = _inputs.ids(indices, len(weight), "indices")
+    bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
+    weights = entry_weights(per_sample_weights, indices, mode, weight.dtype)
+    counted = indices.ravel() != _inputs.padding_row(padding_idx, len(weight))
+    table = weight if max_norm is None else _renormalized(weight, indices, max_norm, norm_type)
+    out = _reduced(table[indices.ravel()], bounds, counted, mode, weights).astype(weight.dtype)
+    return out if max_norm is None else (out, table)
+
+
+@np.errstate(all="ignore")
+def bloom_forward(weight: FloatArray, ids: Any, hashing: HashSpec, *, combine: str = "sum") -> FloatArray:
+    """Sum, mean or concatenation of the k rows that an id reads (L21), rounded once; a sum, so -0.0 becomes +0.0 (L5)."""
+    weight = np.asarray(weight)
+    ids = _inputs.ids(ids, hashing.num_embeddings)
+    vectors = bloom_vectors(weight, ids.ravel(), hashing, combine)
+    return vectors.astype(weight.dtype).reshape(*ids.shape, weight.shape[1])
+
+
+@np.errstate(all="ignore")
+def bloom_bag_forward(
+    weight: FloatArray,
+    indices: Any,
+    hashing: HashSpec,
+    offsets: Any = None,
+    per_sample_weights: Any = None,
+    *,
+    mode: str = "mean",
+    include_last_offset: bool = False,
+    combine: str = "sum",
+) -> FloatArray:
+    """Sum, mean or max of the Bloom vectors of every bag, which stay in float64 until the bag is rounded (L23b).
+
+    An id whose probes all meet the reserved row still is an entry: it counts in a mean, and in a max it stands for 0.
+    """
+    weight = np.asarray(weight)
+    indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
+    bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
+    weights = entry_weights(per_sample_weights, indices, mode, weight.dtype)
+    vectors = bloom_vectors(weight, indices.ravel(), hashing, combine)
+    return _reduced(vectors, bounds, not_padding(indices, hashing), mode, weights).astype(weight.dtype)
+
+
+# ---- what forward and backward share ------------------------------------------------------------------------------
+
+
+def entry_weights(per_sample_weights: Any, indices: IntArray, mode: str, dtype: Any) -> FloatArray | None:
+    """Weights of the entries, flat and in float64 after rounding to the table's dtype; only a sum takes them (L18)."""
+    _inputs.choice(mode, "mode", "sum", "mean", "max")
+    if per_sample_weights is None:
+        return None
+    if mode != "sum":
+        raise ValueError(f"`per_sample_weights` must be None for mode {mode!r}.")
+    return _inputs.floats(per_sample_weights, indices.shape, dtype, "per_sample_weights").ravel().astype(np.float64)
+
+
+def not_padding(indices: IntArray, hashing: HashSpec) -> Any:
+    """Which entries are not the padding id, flat."""
+    return np.ones(indices.size, bool) if hashing.padding_idx is None else indices.ravel() != hashing.padding_idx
+
+
+def bags_of(bounds: IntArray) -> IntArray:
+    """The bag that every entry is in."""
+    return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+
+
+def counts_of(bounds: IntArray, counted: Any) -> IntArray:
+    """How many entries of every bag count (L16)."""
+    return np.bincount(bags_of(bounds)[counted], minlength=len(bounds) - 1)
+
+
+def winners(vectors: FloatArray, bounds: IntArray, counted: Any) -> IntArray:
+    """The entry whose value is the maximum, by bag and dimension: the first one, or the first NaN; -1 if none (L17)."""
+    found = np.full((len(bounds) - 1, vectors.shape[1]), -1)
+    for bag in range(len(found)):
+        entries = np.arange(bounds[bag], bounds[bag + 1])[counted[bounds[bag] : bounds[bag + 1]]]
+        if len(entries):
+            found[bag] = entries[vectors[entries].argmax(axis=0)]  # argmax, too, stops at the first NaN
+    return found
+
+
+def probe_slices(dim: int, hashing: HashSpec, combine: str) -> list[slice]:
+    """The columns that probe j reads: all of them, or the j-th part in a concatenation (L21)."""
+    _inputs.choice(combine, "combine", "sum", "mean", "concat")
+    k = hashing.num_hash_functions
+    if combine != "concat":
+        return [slice(0, dim)] * k
+    if dim % k:
+        raise ValueError(f"`combine='concat'` needs {k} hash functions to divide the dimension, {dim}.")
+    return [slice(j * dim // k, (j + 1) * dim // k) for j in range(k)]
+
+
+def bloom_vectors(weight: FloatArray, ids: IntArray, hashing: HashSpec, combine: str) -> FloatArray:
+    """The vector of every id in float64, unrounded; a probe of the reserved row adds nothing (L22)."""
+    rows = hash_rows(ids, hashing)
+    total = np.zeros((len(ids), weight.shape[1]))
+    for j, columns in enumerate(probe_slices(weight.shape[1], hashing, combine)):
+        live = rows[:, j] != 0 if hashing.padding_idx is not None else np.ones(len(ids), bool)
+        total[live, columns] += weight[rows[live, j], columns]
+    return total / hashing.num_hash_functions if combine == "mean" else total
+
+
+@np.errstate(all="ignore")
+def _reduced(vectors: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None) -> FloatArray:
+    """One vector a bag: a sum or mean in float64, or a maximum as it is; zero where nothing counts (L14)."""
+    if mode == "max":
+        found = winners(vectors, bounds, counted)
+        out = np.zeros(found.shape, dtype=vectors.dtype)
+        bag, column = np.nonzero(found >= 0)
+        out[bag, column] = vectors[found[bag, column], column]
+        return out
+    terms = vectors.astype(np.float64)
+    if weights is not None:
+        terms = weights[:, None] * terms
+    total = np.zeros((len(bounds) - 1, vectors.shape[1]))
+    np.add.at(total, bags_of(bounds)[counted], terms[counted])
+    return total / np.maximum(counts_of(bounds, counted), 1)[:, None] if mode == "mean" else total
+
+
+@np.errstate(all="ignore")
+def _renormalized(weight: FloatArray, ids: IntArray, max_norm: float, norm_type: float) -> FloatArray:
+    """A copy of the table in which every looked-up row longer than `max_norm` is scaled, once (L10)."""
+    weight = weight.copy()
+    for row in np.unique(ids):
+        values = weight[row].astype(np.float64)
+        norm = _norm(values, float(norm_type))
+        if norm > max_norm:  # false for NaN
+            weight[row] = (values * (max_norm / (norm + 1e-7))).astype(weight.dtype)
+    return weight
+
+
+def _norm(values: FloatArray, p: float) -> float:
+    """The p-norm in float64, summed in column order; infinite where a power is too large for a float."""
+    sizes = np.abs(values)
+    if p == math.inf:
+        return float(sizes.max())
+    if p == 1:
+        return float(np.cumsum(sizes)[-1])
+    if p == 2:
+        return float(np.sqrt(np.cumsum(sizes * sizes)[-1]))
+    return _power(float(np.cumsum([_power(size, p) for size in sizes.tolist()])[-1]), 1 / p)
+
+
+def _power(base: float, exponent: float) -> float:
+    """C's pow of a base >= 0 or NaN, which gives inf where Python raises."""
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return math.inf

@@ -1,0 +1,187 @@
+"""Output gradients -> RowGrad: contributions in float64, added up in input order with `np.add.at`, rounded once (L5, L24)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npbloom.reference import _inputs
+from npbloom.reference.hashing import hash_rows
+from npbloom.reference.lookup import (
+    bags_of,
+    bloom_vectors,
+    counts_of,
+    entry_weights,
+    not_padding,
+    probe_slices,
+    winners,
+)
+from npbloom.types import FloatArray, HashSpec, IntArray, RowGrad
+
+
+def embedding_backward(
+    ids: Any, grad_out: Any, num_rows: int, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False
+) -> RowGrad:
+    """Gradient of `embedding_forward`: every id sends its output gradient to its row; padding sends none (L9)."""
+    ids = _inputs.ids(ids, num_rows)
+    grad_out = _inputs.floats(grad_out, (*ids.shape, -1), None, "grad_out")
+    grad_out = grad_out.reshape(ids.size, grad_out.shape[-1])
+    kept = ids.ravel() != _inputs.padding_row(padding_idx, num_rows)
+    return _summed(ids.ravel()[kept], grad_out[kept].astype(np.float64), num_rows, grad_out.dtype, scale_grad_by_freq)
+
+
+def embedding_bag_backward(
+    weight: FloatArray,
+    indices: Any,
+    grad_out: Any,
+    offsets: Any = None,
+    per_sample_weights: Any = None,
+    *,
+    mode: str = "mean",
+    padding_idx: int | None = None,
+    include_last_offset: bool = False,
+    scale_grad_by_freq: bool = False,
+) -> RowGrad:
+    """Gradient of `embedding_bag_forward`: ``(G_b / count_b) * w_i`` to every entry's row, a maximum's to its winner.
+
+    With `scale_grad_by_freq` a row's sum is divided by the occurrences of its id in the batch, not by its wins (L11).
+    """
+    weight = np.asarray(weight)
+    indices = _inputs.ids(indices, len(weight), "indices")
+    bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
+    weights = entry_weights(per_sample_weights, indices, mode, weight.dtype)
+    grad_out = _inputs.floats(grad_out, (len(bounds) - 1, weight.shape[1]), weight.dtype, "grad_out")
+    flat = indices.ravel()
+    counted = flat != _inputs.padding_row(padding_idx, len(weight))
+    sent = _sent(weight[flat], grad_out, bounds, counted, mode, weights)
+    return _summed(flat[counted], sent[counted], len(weight), weight.dtype, scale_grad_by_freq)
+
+
+def embedding_bag_backward_weights(
+    weight: FloatArray,
+    indices: Any,
+    grad_out: Any,
+    offsets: Any = None,
+    *,
+    padding_idx: int | None = None,
+    include_last_offset: bool = False,
+) -> FloatArray:
+    """Gradient of `per_sample_weights`: the bag's gradient times the entry's row, an array like `indices` (L18)."""
+    weight = np.asarray(weight)
+    indices = _inputs.ids(indices, len(weight), "indices")
+    bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
+    grad_out = _inputs.floats(grad_out, (len(bounds) - 1, weight.shape[1]), weight.dtype, "grad_out")
+    counted = indices.ravel() != _inputs.padding_row(padding_idx, len(weight))
+    return _products(weight[indices.ravel()], grad_out, bounds, counted).reshape(indices.shape)
+
+
+def bloom_backward(ids: Any, grad_out: Any, hashing: HashSpec, *, combine: str = "sum") -> RowGrad:
+    """Gradient of `bloom_forward`: to every probe, in order (i, j), the output's gradient (over k in a mean).
+
+    The reserved row is left out (L22). In a concatenation the rows are slices ``r * k + j`` of d / k columns (L21).
+    """
+    ids = _inputs.ids(ids, hashing.num_embeddings)
+    grad_out = _inputs.floats(grad_out, (*ids.shape, -1), None, "grad_out")
+    grad_out = grad_out.reshape(ids.size, grad_out.shape[-1])
+    return _to_probes(ids.ravel(), grad_out.astype(np.float64), hashing, combine, grad_out.dtype)
+
+
+def bloom_bag_backward(
+    weight: FloatArray,
+    indices: Any,
+    grad_out: Any,
+    hashing: HashSpec,
+    offsets: Any = None,
+    per_sample_weights: Any = None,
+    *,
+    mode: str = "mean",
+    include_last_offset: bool = False,
+    combine: str = "sum",
+) -> RowGrad:
+    """Gradient of `bloom_bag_forward`: ``(G_b / count_b) * w_i`` to every id, and from there to its probes (L23b)."""
+    weight = np.asarray(weight)
+    indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
+    bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
+    weights = entry_weights(per_sample_weights, indices, mode, weight.dtype)
+    grad_out = _inputs.floats(grad_out, (len(bounds) - 1, weight.shape[1]), weight.dtype, "grad_out")
+    with np.errstate(all="ignore"):
+        vectors = bloom_vectors(weight, indices.ravel(), hashing, combine)
+    sent = _sent(vectors, grad_out, bounds, not_padding(indices, hashing), mode, weights)
+    return _to_probes(indices.ravel(), sent, hashing, combine, weight.dtype)
+
+
+def bloom_bag_backward_weights(
+    weight: FloatArray,
+    indices: Any,
+    grad_out: Any,
+    hashing: HashSpec,
+    offsets: Any = None,
+    *,
+    include_last_offset: bool = False,
+    combine: str = "sum",
+) -> FloatArray:
+    """Gradient of `per_sample_weights`: the bag's gradient times the entry's unrounded vector, like `indices` (L23b)."""
+    weight = np.asarray(weight)
+    indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
+    bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
+    grad_out = _inputs.floats(grad_out, (len(bounds) - 1, weight.shape[1]), weight.dtype, "grad_out")
+    with np.errstate(all="ignore"):
+        vectors = bloom_vectors(weight, indices.ravel(), hashing, combine)
+        products = _products(vectors, grad_out, bounds, not_padding(indices, hashing))
+    return products.reshape(indices.shape)
+
+
+@np.errstate(all="ignore")
+def _sent(
+    vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None
+) -> FloatArray:
+    """What every entry is sent, float64 (n, d): its bag's gradient, shared or weighted, or won dimension by dimension."""
+    grad_out = grad_out.astype(np.float64)
+    if mode == "max":
+        sent = np.zeros(vectors.shape)
+        found = winners(vectors, bounds, counted)
+        bag, column = np.nonzero(found >= 0)
+        sent[found[bag, column], column] = grad_out[bag, column]
+        return sent
+    if mode == "mean":
+        grad_out = grad_out / np.maximum(counts_of(bounds, counted), 1)[:, None]
+    sent = grad_out[bags_of(bounds)]
+    return sent if weights is None else sent * weights[:, None]
+
+
+@np.errstate(all="ignore")
+def _products(vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, counted: Any) -> FloatArray:
+    """Dot product of every entry's vector with its bag's gradient: float64, from +0.0, column by column, rounded once."""
+    terms = grad_out[bags_of(bounds)].astype(np.float64) * vectors
+    total = np.zeros(len(vectors))
+    for column in range(vectors.shape[1]):
+        total += terms[:, column]
+    return np.where(counted, total, 0).astype(grad_out.dtype)
+
+
+@np.errstate(all="ignore")
+def _to_probes(ids: IntArray, sent: FloatArray, hashing: HashSpec, combine: str, dtype: Any) -> RowGrad:
+    """What every id is sent, passed on to its probes in order (i, j); the reserved row is left out."""
+    m, k = hashing.num_rows, hashing.num_hash_functions
+    columns = probe_slices(sent.shape[1], hashing, combine)
+    rows = hash_rows(ids, hashing)
+    kept = rows.ravel() != 0 if hashing.padding_idx is not None else np.ones(rows.size, bool)
+    if combine == "mean":
+        sent = sent / k
+    if combine == "concat":
+        rows, m = rows * k + np.arange(k), m * k
+    parts = np.stack([sent[:, part] for part in columns], axis=1)
+    parts = parts.reshape(-1, parts.shape[2])
+    return _summed(rows.ravel()[kept], parts[kept], m, dtype, False)
+
+
+@np.errstate(all="ignore")
+def _summed(rows: IntArray, contributions: FloatArray, num_rows: int, dtype: Any, by_frequency: bool) -> RowGrad:
+    """Add up the contributions of every distinct row in input order, divide by its count if asked to, and round."""
+    touched, place, count = np.unique(rows, return_inverse=True, return_counts=True)
+    total = np.zeros((len(touched), contributions.shape[1]))
+    np.add.at(total, place, contributions)
+    if by_frequency:
+        total /= count[:, None]
+    return RowGrad(touched, total.astype(dtype), num_rows)

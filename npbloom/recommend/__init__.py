@@ -1,1 +1,1 @@
-"""npbloom."""
+"""Recommender models."""

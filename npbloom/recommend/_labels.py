@@ -1,0 +1,90 @@
+"""Between the file's own ids (labels) and the numbers that tables are indexed with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from npbloom import _check
+
+LabelArray = npt.NDArray[Any]  # integers or strings
+Label = int | str
+
+
+def check_labels(labels: Any, name: str, size: int, padding_idx: int | None) -> LabelArray | None:
+    """One distinct integer or string for each id; the padding id's entry stands for nothing and may be anything."""
+    if labels is None:
+        return None
+    array = np.array(labels)  # a copy: later writes by the caller cannot make two labels equal
+    if array.dtype.kind not in "iuU":
+        raise TypeError(f"`{name}` must be integers or strings, not {array.dtype}.")
+    _check.shape(array, name, (size,))
+    real = np.delete(array, padding_idx) if padding_idx is not None else array
+    distinct, counts = np.unique(real, return_counts=True)
+    if len(distinct) != len(real):
+        raise ValueError(f"`{name}` must be distinct, not {distinct[counts > 1][0].item()!r} twice.")
+    return array
+
+
+class Labels:
+    """Look labels up by id and ids by label; without labels the ids are the labels."""
+
+    def __init__(self, values: LabelArray | None, size: int, padding_idx: int | None, kind: str) -> None:
+        """`values` as `check_labels` returned them; `kind` ("user", "item") is the word that errors use."""
+        self.values = values
+        self.size = size
+        self.padding_idx = padding_idx
+        self.kind = kind
+        self._numbers: dict[Label, int] | None = None  # made on the first lookup
+
+    def same_as(self, other: Labels) -> bool:
+        """Whether both name every id alike."""
+        if self.values is None or other.values is None:
+            return self.values is other.values
+        return self.values is other.values or np.array_equal(self.values, other.values)
+
+    def names(self, ids: npt.NDArray[np.int64]) -> list[Label]:
+        """The labels of checked ids, as Python integers or strings."""
+        found: list[Label] = (ids if self.values is None else self.values[ids]).tolist()
+        return found
+
+    def number(self, label: Any) -> int:
+        """The id of a label; a ValueError for an unknown one. Digits find an integer label, and an integer a string of digits."""
+        if isinstance(label, (str, np.str_)):
+            given: Label = str(label)
+        else:
+            given = _check.integer(label, f"{self.kind}_label")
+        if self.values is None or self.values.dtype.kind in "iu":
+            wanted = _as_number(given)
+        else:
+            wanted = str(given)
+        number = None if wanted is None else self._find(wanted)
+        if number is None:
+            raise ValueError(f"{self.kind.capitalize()} {label!r} is unknown: there is no such {self.kind} in the interactions.")
+        return number
+
+    def _find(self, label: Label) -> int | None:
+        """The id of a label of the right type, or None."""
+        if self.values is None:
+            known = isinstance(label, int) and 0 <= label < self.size and label != self.padding_idx
+            return int(label) if known else None
+        if self._numbers is None:
+            self._numbers = dict(zip(self.values.tolist(), range(self.size), strict=True))
+            if self.padding_idx is not None:
+                padding = self.values[self.padding_idx].item()
+                if self._numbers.get(padding) == self.padding_idx:  # an id of the file may be spelled like the placeholder
+                    del self._numbers[padding]
+        return self._numbers.get(label)
+
+
+def _as_number(label: Label) -> int | None:
+    """An integer as it is, a string of decimal digits as the integer it spells, None for other strings."""
+    if isinstance(label, int):
+        return label
+    try:
+        number = int(label)
+    except ValueError:
+        return None
+    return number if str(number) == label else None

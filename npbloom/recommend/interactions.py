@@ -1,0 +1,205 @@
+"""`Interactions`: who met what, when, and how they liked it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from npbloom import _check
+from npbloom.recommend._labels import Label, LabelArray, Labels, check_labels
+from npbloom.types import ArrayLike, IntArray
+
+
+class Interactions:
+    r"""
+    Pairs of a user and an item, with ratings and times where they are known.
+
+    Parameters
+    ----------
+    user_ids : int array, shape (n,)
+        The user of each interaction, ``0 <= id < num_users``. Ids are taken as they are, not renumbered.
+    item_ids : int array, shape (n,)
+        The item of each interaction, ``0 <= id < num_items``.
+    ratings : real array, shape (n,), optional
+        How the user rated the item. Integers become float64.
+    timestamps : real array, shape (n,), optional
+        When; any unit, greater is later.
+    num_users, num_items : int, optional
+        Number of ids there are; by default the greatest id plus one.
+    user_labels, item_labels : int or str array, shape (num_users,) and (num_items,), optional
+        The file's own id of each user and item, all different. Without labels the ids are the labels.
+    padding_idx : 0, optional
+        0 says that user 0 and item 0 do not exist: no interaction has them, and models never draw nor recommend item 0.
+        None (the default) says that 0 is an id like any other.
+
+    Raises
+    ------
+    TypeError
+        Ids are not integers, ratings or timestamps are not real numbers, labels are neither integers nor strings.
+    ValueError
+        Lengths differ, a rating or timestamp is not finite, an id is the padding id, a label occurs twice,
+        `padding_idx` is not 0, or there are no ids and no `num_users` or `num_items`.
+    IndexError
+        An id lies outside ``[0, num_users)`` or ``[0, num_items)``.
+
+    Notes
+    -----
+    Arrays are copied, so what was checked stays as it was checked. Range errors are those of L2: the first offending id and
+    its position.
+
+    Examples
+    --------
+    >>> liked = Interactions([0, 0, 1], [2, 0, 2], user_labels=["ann", "bob"])
+    >>> liked
+    <Interactions: 2 users x 3 items, 3 interactions>
+    >>> liked.user_id("bob"), liked.item_id(2)
+    (1, 2)
+    """
+
+    user_ids: IntArray
+    item_ids: IntArray
+    ratings: npt.NDArray[Any] | None
+    timestamps: npt.NDArray[Any] | None
+    num_users: int
+    num_items: int
+    padding_idx: int | None
+
+    def __init__(
+        self,
+        user_ids: ArrayLike,
+        item_ids: ArrayLike,
+        ratings: ArrayLike | None = None,
+        timestamps: ArrayLike | None = None,
+        num_users: int | None = None,
+        num_items: int | None = None,
+        *,
+        user_labels: ArrayLike | None = None,
+        item_labels: ArrayLike | None = None,
+        padding_idx: int | None = None,
+    ) -> None:
+        """Check and copy everything."""
+        self.padding_idx = _padding(padding_idx)
+        users, items = _check.ids(user_ids, "user_ids"), _check.ids(item_ids, "item_ids")
+        if users.ndim != 1:
+            raise ValueError(f"`user_ids` must have one dimension, not {users.ndim}.")
+        _check.shape(items, "item_ids", users.shape)
+        self.num_users = _size(num_users, users, "num_users", "user_ids")
+        self.num_items = _size(num_items, items, "num_items", "item_ids")
+        check_range(users, self.num_users, self.padding_idx, "user_ids")
+        check_range(items, self.num_items, self.padding_idx, "item_ids")
+        self.user_ids, self.item_ids = users.copy(), items.copy()
+        self.ratings = _numbers(ratings, "ratings", users.shape)
+        self.timestamps = _numbers(timestamps, "timestamps", users.shape)
+        self._users = Labels(
+            check_labels(user_labels, "user_labels", self.num_users, self.padding_idx), self.num_users, self.padding_idx, "user"
+        )
+        self._items = Labels(
+            check_labels(item_labels, "item_labels", self.num_items, self.padding_idx), self.num_items, self.padding_idx, "item"
+        )
+
+    @property
+    def user_labels(self) -> LabelArray | None:
+        """The file's own id of each user, ``user_labels[user_id]``, or None: the ids are the labels."""
+        return self._users.values
+
+    @property
+    def item_labels(self) -> LabelArray | None:
+        """The file's own id of each item, ``item_labels[item_id]``, or None: the ids are the labels."""
+        return self._items.values
+
+    def user_id(self, label: Label) -> int:
+        """The id of the user with this label; a ValueError for an unknown one."""
+        return self._users.number(label)
+
+    def item_id(self, label: Label) -> int:
+        """The id of the item with this label; a ValueError for an unknown one."""
+        return self._items.number(label)
+
+    def __len__(self) -> int:
+        """Number of interactions."""
+        return len(self.user_ids)
+
+    def __repr__(self) -> str:
+        """How many users, items and interactions there are, padding not counted."""
+        reserved = 0 if self.padding_idx is None else 1
+        users, items = self.num_users - reserved, self.num_items - reserved
+        return f"<Interactions: {users} users x {items} items, {len(self)} interactions>"
+
+    def select(self, chosen: npt.NDArray[Any]) -> Interactions:
+        """
+        The interactions at some positions, with the same users, items and labels.
+
+        Parameters
+        ----------
+        chosen : int or bool array
+            Positions, or a mask of length ``len(self)``.
+
+        Returns
+        -------
+        Interactions
+            Copies of the chosen entries; the labels are shared.
+
+        Examples
+        --------
+        >>> Interactions([0, 1, 1], [3, 4, 5]).select(np.array([2, 0])).item_ids
+        array([5, 3])
+        """
+        part = object.__new__(Interactions)
+        part.padding_idx, part.num_users, part.num_items = self.padding_idx, self.num_users, self.num_items
+        part._users, part._items = self._users, self._items
+        part.user_ids, part.item_ids = self.user_ids[chosen], self.item_ids[chosen]
+        part.ratings = None if self.ratings is None else self.ratings[chosen]
+        part.timestamps = None if self.timestamps is None else self.timestamps[chosen]
+        return part
+
+
+def check_range(ids: IntArray, size: int, padding_idx: int | None, name: str) -> None:
+    """An IndexError for the first id outside ``[0, size)``, a ValueError for a padding id (L2)."""
+    bad = np.flatnonzero((ids < 0) | (ids >= size))
+    if bad.size:
+        raise _check.outside(int(bad[0]), ids, size, name)
+    if padding_idx is not None:
+        padding = np.flatnonzero(ids == padding_idx)
+        if padding.size:
+            raise ValueError(f"`{name}` must not hold the padding id {padding_idx}, as at position {padding[0]}.")
+
+
+def _padding(value: Any) -> int | None:
+    """None or 0."""
+    if value is None:
+        return None
+    number = _check.integer(value, "padding_idx")
+    if number != 0:
+        raise ValueError(f"`padding_idx` must be 0 or None, not {number}.")
+    return number
+
+
+def _size(value: Any, ids: IntArray, name: str, source: str) -> int:
+    """A given number of ids, or the greatest id plus one."""
+    if value is not None:
+        return _check.positive_int(value, name)
+    if not ids.size:
+        raise ValueError(f"`{source}` must not be empty where `{name}` is not given.")
+    return max(1, int(ids.max()) + 1)
+
+
+def _numbers(value: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any] | None:
+    """An own copy of finite real numbers, one per interaction; integers stay integers for timestamps only."""
+    if value is None:
+        return None
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` must not be a masked array: its mask would be dropped; pass `.filled(...)` or `.data`.")
+    array = np.asarray(value)
+    if array.size == 0 and isinstance(value, (list, tuple)):
+        array = array.astype(np.float64)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"`{name}` must be real numbers, not {array.dtype}.")
+    _check.shape(array, name, shape)
+    if array.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(array))
+        if bad.size:
+            raise ValueError(f"`{name}` must be finite, not {array[bad[0]]} at position {bad[0]}.")
+    keep = array.dtype.kind == "f" or name == "timestamps"
+    return np.array(array, dtype=array.dtype.newbyteorder("=") if keep else np.float64)

@@ -1,0 +1,132 @@
+"""Splits of interactions into a part to train on and a part to test on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npbloom import _check
+from npbloom.recommend.interactions import Interactions
+from npbloom.types import Rng
+
+
+def _fraction(value: float) -> float:
+    """The part that goes into the test set: a real number between 0 and 1, both excluded."""
+    fraction = _check.real(value, "test_percentage")
+    if not 0 < fraction < 1:
+        raise ValueError(f"`test_percentage` must be a fraction between 0 and 1, such as 0.2, not {fraction:g}.")
+    return fraction
+
+
+def random_train_test_split(
+    interactions: Interactions, test_percentage: float = 0.2, rng: Rng = None
+) -> tuple[Interactions, Interactions]:
+    """
+    Split at random: every interaction is equally likely to be in the test set.
+
+    Parameters
+    ----------
+    interactions : Interactions
+        What to split.
+    test_percentage : float, default 0.2
+        The fraction (Spotlight's word is percentage) of interactions in the test set, between 0 and 1.
+    rng : numpy.random.Generator or int, optional
+        Where the randomness comes from; the same seed gives the same split.
+
+    Returns
+    -------
+    train, test : Interactions
+        ``int((1 - test_percentage) * n)`` and the other interactions, each in their order of occurrence.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `test_percentage` is not a number between 0 and 1.
+
+    Examples
+    --------
+    >>> train, test = random_train_test_split(Interactions([0, 0, 1, 1, 1], [0, 1, 0, 1, 2]), 0.4, rng=0)
+    >>> len(train), len(test)
+    (3, 2)
+    """
+    fraction = _fraction(test_percentage)
+    order = _check.generator(rng).permutation(len(interactions))
+    cutoff = int((1.0 - fraction) * len(interactions))
+    return interactions.select(np.sort(order[:cutoff])), interactions.select(np.sort(order[cutoff:]))
+
+
+def user_based_train_test_split(
+    interactions: Interactions, test_percentage: float = 0.2, rng: Rng = None
+) -> tuple[Interactions, Interactions]:
+    """
+    Split by user: all interactions of a user are on one side.
+
+    Parameters
+    ----------
+    interactions : Interactions
+        What to split.
+    test_percentage : float, default 0.2
+        The fraction of users in the test set, between 0 and 1.
+    rng : numpy.random.Generator or int, optional
+        Where the randomness comes from; the same seed gives the same split.
+
+    Returns
+    -------
+    train, test : Interactions
+        All interactions of ``int((1 - test_percentage) * users)`` users, and those of the others. Users without
+        interactions are not counted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `test_percentage` is not a number between 0 and 1.
+
+    Notes
+    -----
+    Spotlight hashes user ids into hundredths, so that the fraction is met only about; here it is met exactly.
+
+    Examples
+    --------
+    >>> train, test = user_based_train_test_split(Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 2]), 0.3, rng=0)
+    >>> np.intersect1d(train.user_ids, test.user_ids)
+    array([], dtype=int64)
+    """
+    fraction = _fraction(test_percentage)
+    users = _check.generator(rng).permutation(np.unique(interactions.user_ids))
+    in_train = np.isin(interactions.user_ids, users[: int((1.0 - fraction) * len(users))])
+    return interactions.select(in_train), interactions.select(~in_train)
+
+
+def leave_last_out(interactions: Interactions) -> tuple[Interactions, Interactions]:
+    """
+    Split off the last interaction of every user.
+
+    Parameters
+    ----------
+    interactions : Interactions
+        What to split. The last interaction is the one with the greatest timestamp, of equal ones the one that occurs last;
+        without timestamps the one that occurs last.
+
+    Returns
+    -------
+    train, test : Interactions
+        The test set has one interaction of every user with at least two; users with one stay in the training set.
+
+    Examples
+    --------
+    >>> train, test = leave_last_out(Interactions([0, 1, 0, 2, 1], [5, 6, 7, 8, 9]))
+    >>> test.user_ids, test.item_ids
+    (array([0, 1]), array([7, 9]))
+    >>> train.user_ids
+    array([0, 1, 2])
+    """
+    users = interactions.user_ids
+    if interactions.timestamps is None:
+        order = np.argsort(users, kind="stable")
+    else:
+        order = np.lexsort((interactions.timestamps, users))  # stable too: equal times stay in order of occurrence
+    grouped = users[order]
+    ends = np.append(grouped[1:] != grouped[:-1], True)[: len(grouped)]
+    starts = np.append(True, grouped[1:] != grouped[:-1])[: len(grouped)]
+    in_test = np.zeros(len(users), dtype=bool)
+    in_test[order[ends & ~starts]] = True
+    return interactions.select(~in_test), interactions.select(in_test)

@@ -144,7 +144,7 @@ def ids(value: Any, name: str = "ids") -> IntArray:
     A uint64 beyond int64 is an IndexError here; the range check against a table is the kernel's (`outside`).
     """
     if type(value) is np.ndarray and value.dtype == np.int64 and value.flags.c_contiguous and value.flags.aligned:
-        return _read_only(value)
+        return read_only(value)
     array = _array(value, name)
     if isinstance(value, (list, tuple, int, np.integer)) and array.dtype != np.int64 and array.dtype.kind != "b":
         array = _from_list(value, array, name)
@@ -153,7 +153,7 @@ def ids(value: Any, name: str = "ids") -> IntArray:
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and array.max() >= 2**63:
         flat = int(np.flatnonzero(array.ravel() >= 2**63)[0])
         raise IndexError(f"`{name}` must fit int64, not {array.ravel()[flat]}{position(flat, array.shape)}.")
-    return _read_only(_contiguous(array, np.dtype(np.int64)))
+    return read_only(_contiguous(array, np.dtype(np.int64)))
 
 
 def _contiguous(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -163,7 +163,7 @@ def _contiguous(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray
     return np.array(array, dtype=dtype, order="C", subok=False)
 
 
-def _read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A view that cannot be written to: inputs stay as they are, and kernels are compiled for one kind of array only."""
     view = array.view(np.ndarray)
     view.flags.writeable = False
@@ -178,7 +178,7 @@ def floats(value: Any, name: str, dtype: np.dtype[Any] | None) -> FloatArray:
     if dtype is None:
         dtype = array.dtype.newbyteorder("=") if array.dtype.newbyteorder("=") in FLOAT_DTYPES else np.dtype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # a float64 too large for float32 becomes inf, as IEEE 754 says (L33)
-        return _read_only(_contiguous(array, dtype))
+        return read_only(_contiguous(array, dtype))
 
 
 def shape(array: np.ndarray[Any, Any], name: str, expected: tuple[int, ...]) -> None:

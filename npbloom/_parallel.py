@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from npbloom import _check
 
 # A pool round trip costs about 25 us, a kernel call 2 us: below this many items the caller's thread does it all.
@@ -145,17 +148,34 @@ def even_bounds(size: int, grain: int = GRAIN) -> list[int]:
     return [size * part // parts for part in range(parts + 1)]
 
 
-def run_chunks(kernel: Callable[..., Any], bounds: Sequence[int], *arrays: Any) -> list[Any]:
-    """Call ``kernel(*arrays, lo, hi)`` for every neighbouring pair of `bounds`, in parallel."""
-    if len(bounds) == 2:
-        return [kernel(*arrays, bounds[0], bounds[1])]
+def balanced_bounds(starts: npt.NDArray[np.int64], grain: int) -> list[int]:
+    """Split the segments that begin at `starts` (the last entry is the end) so that each thread has about as many items."""
+    items = int(starts[-1] - starts[0])
+    parts = max(1, min(get_num_threads(), items // grain))
+    if parts == 1:
+        return [0, len(starts) - 1]
+    cuts = np.searchsorted(starts, starts[0] + np.arange(1, parts) * items // parts)
+    return [0, *(int(cut) for cut in cuts), len(starts) - 1]
+
+
+def run_chunks(
+    kernel: Callable[..., Any], bounds: Sequence[int], *arrays: Any, scratch: tuple[int, ...] | None = None
+) -> list[Any]:
+    """
+    Call ``kernel(*arrays, lo, hi)`` for every neighbouring pair of `bounds`, in parallel.
+
+    With `scratch` a float64 array of that shape, one for each call, comes before ``lo``: kernels allocate nothing.
+    """
 
     def task(lo: int, hi: int) -> Callable[[], Any]:
-        return lambda: kernel(*arrays, lo, hi)
+        extra = () if scratch is None else (np.empty(scratch),)
+        return lambda: kernel(*arrays, *extra, lo, hi)
 
-    return run_tasks([task(lo, hi) for lo, hi in pairwise(bounds)])
+    return run_tasks([task(lo, hi) for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)])
 
 
-def run_range(kernel: Callable[..., Any], size: int, *arrays: Any, grain: int = GRAIN) -> list[Any]:
+def run_range(
+    kernel: Callable[..., Any], size: int, *arrays: Any, grain: int = GRAIN, scratch: tuple[int, ...] | None = None
+) -> list[Any]:
     """Call ``kernel(*arrays, lo, hi)`` so that the ranges cover ``[0, size)``; results in order of the ranges."""
-    return run_chunks(kernel, even_bounds(size, grain), *arrays)
+    return run_chunks(kernel, even_bounds(size, grain), *arrays, scratch=scratch)

@@ -112,6 +112,14 @@ class HashSpec:
         ):
             object.__setattr__(self, name, value)
 
+    def with_rows(self, rows: npt.NDArray[np.int32]) -> HashSpec:
+        """The same mapping read from `rows`, all ids' probes computed before: trusted, neither checked nor copied."""
+        spec = object.__new__(HashSpec)
+        spec.__dict__.update(self.__dict__)
+        rows.flags.writeable = False
+        object.__setattr__(spec, "table", rows)
+        return spec
+
 
 def _rows_table(table: Any, num_embeddings: int, num_rows: int, padding: int | None, share: bool) -> npt.NDArray[np.int32]:
     """A checked, read-only int32 copy of a user's hash table, the padding id's entries set to row 0."""

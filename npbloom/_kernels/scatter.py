@@ -1,0 +1,171 @@
+"""Output gradients -> gradients of rows: a stable sort of the probed rows, then one sum for each touched row.
+
+A pair is (row that was read, entry that read it). Pairs are split by the high bits of their row into buckets, each thread
+its part of the batch (`histogram_range`, `partition_range`); then each thread finishes whole buckets (`sort_buckets_range`,
+`mark_rows_range`). Everything is stable, so a row's pairs stay in input order (L5), and nothing has the table's size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npbloom._kernels.jit import helper, kernel, prefetch
+
+AHEAD = 8
+DIGIT = 11  # bits sorted in one pass: 2048 counters fit the first cache
+SMALL = 32  # pairs up to which insertion beats counting
+
+
+@kernel
+def histogram_range(rows: Any, slices: int, reserved: int, shift: int, counts: Any, lo: int, hi: int) -> None:
+    """Count the pairs of each bucket; the key of probe j of a row is the row, or its slice ``row * slices + j``."""
+    for i in range(lo, hi):
+        for j in range(rows.shape[1]):
+            row = np.int64(rows[i, j])
+            if row != reserved:
+                key = row if slices == 1 else row * slices + j
+                counts[key >> shift] += 1
+
+
+@kernel
+def partition_range(
+    rows: Any, slices: int, reserved: int, shift: int, owner: Any, cursors: Any, keys: Any, sources: Any, lo: int, hi: int
+) -> None:
+    """Put each pair into its bucket at the bucket's cursor; the source is the entry, or its bag where `owner` is given."""
+    for i in range(lo, hi):
+        source = i if owner is None else owner[i]
+        for j in range(rows.shape[1]):
+            row = np.int64(rows[i, j])
+            if row != reserved:
+                key = row if slices == 1 else row * slices + j
+                at = cursors[key >> shift]
+                cursors[key >> shift] = at + 1
+                keys[at] = key
+                sources[at] = source
+
+
+@helper
+def _insertion(keys: Any, sources: Any, to_keys: Any, to_sources: Any, first: int, last: int) -> None:
+    """Stable insertion sort of ``[first, last)`` into the other arrays, which may be the same."""
+    for s in range(first, last):
+        key, source = keys[s], sources[s]
+        at = s
+        while at > first and to_keys[at - 1] > key:
+            to_keys[at] = to_keys[at - 1]
+            to_sources[at] = to_sources[at - 1]
+            at -= 1
+        to_keys[at] = key
+        to_sources[at] = source
+
+
+@helper
+def _counting(keys: Any, sources: Any, to_keys: Any, to_sources: Any, counts: Any, digit: int, first: int, last: int) -> None:
+    """Stable counting sort of ``[first, last)`` by one digit of the keys."""
+    mask = counts.shape[0] - 1
+    for value in range(counts.shape[0]):
+        counts[value] = 0
+    for s in range(first, last):
+        counts[(keys[s] >> digit) & mask] += 1
+    at = first
+    for value in range(counts.shape[0]):
+        count = counts[value]
+        counts[value] = at
+        at += count
+    for s in range(first, last):
+        value = (keys[s] >> digit) & mask
+        to_keys[counts[value]] = keys[s]
+        to_sources[counts[value]] = sources[s]
+        counts[value] += 1
+
+
+@kernel
+def sort_buckets_range(
+    bounds: Any, passes: int, keys: Any, sources: Any, spare_keys: Any, spare_sources: Any, distinct: Any, counts: Any,
+    lo: int, hi: int,
+) -> None:  # fmt: skip
+    """Sort each bucket by key and count its distinct keys; an odd number of passes leaves the result in the spare arrays."""
+    for bucket in range(lo, hi):
+        first, last = bounds[bucket], bounds[bucket + 1]
+        if last - first <= SMALL:
+            if passes & 1:
+                _insertion(keys, sources, spare_keys, spare_sources, first, last)
+            else:
+                _insertion(keys, sources, keys, sources, first, last)
+        else:
+            for done in range(passes):
+                if done & 1:
+                    _counting(spare_keys, spare_sources, keys, sources, counts, done * DIGIT, first, last)
+                else:
+                    _counting(keys, sources, spare_keys, spare_sources, counts, done * DIGIT, first, last)
+        total = 0
+        for s in range(first, last):
+            if passes & 1:
+                total += s == first or spare_keys[s] != spare_keys[s - 1]
+            else:
+                total += s == first or keys[s] != keys[s - 1]
+        distinct[bucket] = total
+
+
+@kernel
+def mark_rows_range(bounds: Any, keys: Any, firsts: Any, touched: Any, starts: Any, lo: int, hi: int) -> None:
+    """Write each bucket's distinct rows, and where the pairs of each begin, from the bucket's first place on."""
+    for bucket in range(lo, hi):
+        q = firsts[bucket]
+        for s in range(bounds[bucket], bounds[bucket + 1]):
+            if s == bounds[bucket] or keys[s] != keys[s - 1]:
+                touched[q] = keys[s]
+                starts[q] = s
+                q += 1
+
+
+@helper
+def _prefetch_grad(grad: Any, b: Any) -> None:
+    """Ask for every other cache line of a gradient row; the hardware fetches lines in pairs."""
+    lines = 128 // grad.itemsize
+    for column in range(0, grad.shape[1], lines):
+        prefetch(grad, b, column)
+
+
+@kernel
+def sum_rows_range(
+    grad: Any, sources: Any, starts: Any, touched: Any, slices: int, owner: Any, counts: Any, weights: Any, winners: Any,
+    divisor: Any, by_frequency: bool, values: Any, acc: Any, lo: int, hi: int,
+) -> None:  # fmt: skip
+    """Gradient of each touched row in ``[lo, hi)`` into ``values[0 : hi - lo]``: ((G / count) * w) / divisor, summed (L5)."""
+    width = acc.shape[0]
+    end = starts[hi]
+    for q in range(lo, hi):
+        offset = 0 if slices == 1 else (touched[q] % slices) * width
+        first, last = starts[q], starts[q + 1]
+        for c in range(width):
+            acc[c] = 0.0
+        for s in range(first, last):
+            if owner is None and s + AHEAD < end:
+                _prefetch_grad(grad, sources[s + AHEAD])
+            source = sources[s]
+            b = source if owner is None else owner[source]
+            if winners is not None:
+                for c in range(width):
+                    if winners[b, offset + c] == source:
+                        acc[c] += np.float64(grad[b, offset + c]) / divisor
+            elif counts is not None:
+                count = counts[b]
+                for c in range(width):
+                    acc[c] += (np.float64(grad[b, offset + c]) / count) / divisor
+            elif weights is not None:
+                scale = np.float64(weights[source])
+                for c in range(width):
+                    acc[c] += (np.float64(grad[b, offset + c]) * scale) / divisor
+            elif divisor != 1.0:
+                for c in range(width):
+                    acc[c] += np.float64(grad[b, offset + c]) / divisor
+            else:
+                for c in range(width):
+                    acc[c] += np.float64(grad[b, offset + c])
+        if by_frequency:
+            for c in range(width):
+                acc[c] /= np.float64(last - first)
+        for c in range(width):
+            values[q - lo, c] = acc[c]

@@ -1,0 +1,63 @@
+"""What `indices`, `offsets` and `per_sample_weights` say, checked once and flat (L13 to L18)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npbloom import _check, _parallel
+from npbloom.ops.hashing import check_ids
+from npbloom.types import FloatArray, IntArray
+
+MODES = ("sum", "mean", "max")
+
+
+class Bags(NamedTuple):
+    """Bags of ids: bag b holds ``ids[starts[b]:starts[b + 1]]``."""
+
+    shape: tuple[int, ...]  # of the indices as they were given
+    ids: IntArray  # (n,)
+    starts: IntArray  # (bags + 1,)
+    weights: FloatArray | None  # (n,) in the table's dtype
+    mode: str
+    padding: int  # the id that is left out, or -1
+
+    @property
+    def size(self) -> int:
+        """Number of bags."""
+        return len(self.starts) - 1
+
+    def owner(self) -> IntArray:
+        """The bag of each entry."""
+        return np.repeat(np.arange(self.size), np.diff(self.starts))
+
+    def counts(self) -> FloatArray:
+        """Entries of each bag that are not padding, as float64 (L16)."""
+        seen = np.append(0, np.cumsum(self.ids != self.padding))
+        return (seen[self.starts[1:]] - seen[self.starts[:-1]]).astype(np.float64)
+
+    def bounds(self, work: int) -> list[int]:
+        """Split the bags over the threads by entries; `work` is the cost of an entry in table elements."""
+        return _parallel.balanced_bounds(self.starts, max(1, 32768 // work))
+
+
+def read_bags(
+    indices: Any,
+    offsets: Any,
+    per_sample_weights: Any,
+    *,
+    mode: str,
+    padding: int,
+    include_last_offset: bool,
+    num_embeddings: int,
+    dtype: np.dtype[Any],
+) -> Bags:
+    """Check everything that describes bags, before anything is written (L3)."""
+    _check.choice(mode, "mode", MODES)
+    _check.flag(include_last_offset, "include_last_offset")
+    array = _check.ids(indices, "indices")
+    starts = _check.offsets(offsets, array, include_last_offset)
+    weights = _check.per_sample_weights(per_sample_weights, array, mode, dtype)
+    check_ids(array, num_embeddings, "indices")
+    return Bags(array.shape, array.reshape(-1), starts, weights, mode, padding)

@@ -1,0 +1,519 @@
+"""Output gradients -> RowGrad: the backward passes, and the gradients of per-sample weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from npbloom import _check, _parallel
+from npbloom._kernels import lookup as lookup_kernels
+from npbloom._kernels import scatter as kernels
+from npbloom.ops import lookup
+from npbloom.ops._bags import Bags, read_bags
+from npbloom.ops._pairs import SortedPairs, sort_pairs
+from npbloom.ops.hashing import check_ids, rows_of
+from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray, RowGrad
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """
+    Which parts of an output gradient land on which touched row, not yet summed.
+
+    `backward` writes the sums into a RowGrad; a fused optimizer step takes them block by block and never holds them all.
+    """
+
+    pairs: SortedPairs
+    grad: FloatArray  # (outputs, d)
+    num_rows: int  # rows of the gradient: slices where probes are concatenated
+    slices: int = 1
+    owner: IntArray | None = None  # output of each source; None: the source is the output
+    counts: FloatArray | None = None  # (outputs,) a mean's divisors
+    weights: FloatArray | None = None  # (entries,) factors
+    winners: IntArray | None = None  # (outputs, d) the entry that takes the gradient
+    divisor: float = 1.0
+    by_frequency: bool = False
+
+    @property
+    def touched(self) -> IntArray:
+        """Rows (or slices) that were looked up, strictly increasing."""
+        return self.pairs.touched
+
+    @property
+    def width(self) -> int:
+        """Columns of a gradient row."""
+        return int(self.grad.shape[1]) // self.slices
+
+    def bounds(self) -> list[int]:
+        """How the touched rows are split over the threads."""
+        return self.pairs.bounds(max(1, self.width // 8))
+
+    def sum_into(self, values: FloatArray, acc: FloatArray, lo: int, hi: int) -> None:
+        """Write the gradients of ``touched[lo:hi]`` into the first rows of `values`; `acc` is a float64 scratch row."""
+        kernels.sum_rows_range(
+            self.grad,
+            self.pairs.sources,
+            self.pairs.starts,
+            self.touched,
+            self.slices,
+            self.owner,
+            self.counts,
+            self.weights,
+            self.winners,
+            self.divisor,
+            self.by_frequency,
+            values,
+            acc,
+            lo,
+            hi,
+        )
+
+    def to_row_grad(self) -> RowGrad:
+        """Sum everything."""
+        values = np.empty((self.touched.size, self.width), dtype=self.grad.dtype)
+
+        def part(lo: int, hi: int) -> Any:
+            acc = np.empty(self.width)
+            return lambda: self.sum_into(values[lo:hi], acc, lo, hi)
+
+        _parallel.run_tasks([part(lo, hi) for lo, hi in pairwise(self.bounds())])
+        return RowGrad(self.touched, values, self.num_rows)
+
+
+def embedding_backward(
+    ids: ArrayLike,
+    grad_out: ArrayLike,
+    num_rows: int,
+    *,
+    padding_idx: int | None = None,
+    scale_grad_by_freq: bool = False,
+) -> RowGrad:
+    r"""
+    Gradient of `embedding_forward` with respect to the table.
+
+    Parameters
+    ----------
+    ids : int array, any shape
+        The ids that were looked up.
+    grad_out : float array, shape ids.shape + (d,)
+        Gradient of the loss with respect to the output.
+    num_rows : int
+        Height of the table.
+    padding_idx : int, optional
+        Row that has no gradient. May be negative: counted from the end.
+    scale_grad_by_freq : bool, default False
+        Divide each row's gradient by how often its id occurs in the batch.
+
+    Returns
+    -------
+    RowGrad
+        ``rows`` (u,), sorted and distinct; ``values`` (u, d), in grad_out's own dtype if that is float32 or float64,
+        else float64.
+
+    Raises
+    ------
+    TypeError
+        `ids` is not an integer array or `grad_out` not a real floating one.
+    IndexError
+        An id is out of range.
+    ValueError
+        The shape of `grad_out` or an option is wrong.
+
+    Notes
+    -----
+    Duplicates add up (L7), in float64 in input order, rounded once (L5). Exactly the looked-up rows without padding occur,
+    also where their gradient is zero (L24). Nothing is written to.
+
+    Examples
+    --------
+    >>> grad = embedding_backward([2, 0, 2], [[1.0], [10.0], [100.0]], 3)
+    >>> grad.rows, grad.values
+    (array([0, 2]), array([[ 10.],
+           [101.]]))
+    """
+    return embedding_contributions(
+        ids, grad_out, _check.positive_int(num_rows, "num_rows"), padding_idx, scale_grad_by_freq
+    ).to_row_grad()
+
+
+def embedding_contributions(
+    ids: Any,
+    grad_out: Any,
+    num_rows: int,
+    padding_idx: int | None,
+    scale_grad_by_freq: bool,
+    *,
+    dim: int | None = None,
+    dtype: np.dtype[Any] | None = None,
+) -> Contributions:
+    """What `embedding_backward` sums; `dim` and `dtype` are the table's where there is one."""
+    padding = _check.padding_row(padding_idx, num_rows)
+    by_frequency = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
+    array = check_ids(ids, num_rows, "ids")
+    grad = _check.grad_out(grad_out, array.shape, dim, dtype)
+    pairs = sort_pairs(array.reshape(-1, 1), num_rows, reserved=padding)
+    return Contributions(pairs, grad, num_rows, by_frequency=by_frequency)
+
+
+def embedding_bag_backward(
+    weight: FloatArray,
+    indices: ArrayLike,
+    grad_out: ArrayLike,
+    offsets: ArrayLike | None = None,
+    per_sample_weights: ArrayLike | None = None,
+    *,
+    mode: str = "mean",
+    padding_idx: int | None = None,
+    include_last_offset: bool = False,
+    scale_grad_by_freq: bool = False,
+) -> RowGrad:
+    r"""
+    Gradient of `embedding_bag_forward` with respect to the table.
+
+    Parameters
+    ----------
+    weight : float32 or float64 array, shape (m, d)
+        The table as it is now: a maximum is differentiated at its current winners (L25).
+    indices, offsets, per_sample_weights, mode, padding_idx, include_last_offset
+        As in `embedding_bag_forward`.
+    grad_out : float array, shape (bags, d)
+        Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+    scale_grad_by_freq : bool, default False
+        Divide each row's gradient by how often its id occurs in the whole batch, padding not counted, in every mode.
+
+    Returns
+    -------
+    RowGrad
+        ``rows`` (u,), sorted and distinct; ``values`` (u, d) in the dtype of the table.
+
+    Raises
+    ------
+    TypeError, IndexError, ValueError
+        As `embedding_bag_forward`, and for the shape or kind of `grad_out`.
+
+    Notes
+    -----
+    - Each entry contributes ``(G_b / count_b) * w_i``, summed in input order in float64; the sum is divided by the
+      frequency and rounded once (L5, L11). torch refuses frequencies for max, and its CPU bag uses the wrong id's count.
+    - In a maximum the first maximal entry takes the gradient (L17); the other rows occur with zeros (L24).
+
+    Examples
+    --------
+    >>> table = np.zeros((3, 1))
+    >>> embedding_bag_backward(table, [0, 1, 1], [[1.0], [10.0]], [0, 1], mode="mean").values
+    array([[ 1.],
+           [10.]])
+    """
+    table = _check.table(weight)
+    padding = _check.padding_row(padding_idx, table.shape[0])
+    options = (mode, padding, include_last_offset, scale_grad_by_freq)
+    return bag_contributions(table, indices, grad_out, offsets, per_sample_weights, *options).to_row_grad()
+
+
+def bag_contributions(
+    table: FloatArray,
+    indices: Any,
+    grad_out: Any,
+    offsets: Any,
+    per_sample_weights: Any,
+    mode: str,
+    padding: int,
+    include_last_offset: bool,
+    scale_grad_by_freq: bool,
+) -> Contributions:
+    """What `embedding_bag_backward` sums."""
+    by_frequency = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
+    bags = read_bags(
+        indices,
+        offsets,
+        per_sample_weights,
+        mode=mode,
+        padding=padding,
+        include_last_offset=include_last_offset,
+        num_embeddings=table.shape[0],
+        dtype=table.dtype,
+    )
+    grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
+    winners = lookup.bag_output(table, bags)[1] if mode == "max" else None
+    rows = bags.ids.reshape(-1, 1)
+    return _from_bags(bags, grad, rows, table.shape[0], padding, winners=winners, by_frequency=by_frequency)
+
+
+def _from_bags(
+    bags: Bags, grad: FloatArray, rows: Any, num_rows: int, reserved: int, *, slices: int = 1, **how: Any
+) -> Contributions:
+    """Contributions of bags: sources are entries where weights or winners must be told apart, else whole bags."""
+    owner = bags.owner()
+    by_entry = bags.weights is not None or bags.mode == "max"
+    pairs = sort_pairs(rows, num_rows, slices=slices, reserved=reserved, owner=None if by_entry else owner)
+    return Contributions(
+        pairs,
+        grad,
+        num_rows * slices,
+        slices,
+        owner=owner if by_entry else None,
+        counts=bags.counts() if bags.mode == "mean" else None,
+        weights=bags.weights,
+        **how,
+    )
+
+
+def embedding_bag_backward_weights(
+    weight: FloatArray,
+    indices: ArrayLike,
+    grad_out: ArrayLike,
+    offsets: ArrayLike | None = None,
+    *,
+    padding_idx: int | None = None,
+    include_last_offset: bool = False,
+) -> FloatArray:
+    r"""
+    Gradient of a bag sum with respect to its per-sample weights.
+
+    Parameters
+    ----------
+    weight : float32 or float64 array, shape (m, d)
+        The table as it is now.
+    indices, offsets, padding_idx, include_last_offset
+        As in `embedding_bag_forward`.
+    grad_out : float array, shape (bags, d)
+        Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+
+    Returns
+    -------
+    array, shape of indices
+        The dot product of each entry's bag gradient with its row, 0 for padding; in the dtype of the table (L18).
+
+    Raises
+    ------
+    TypeError, IndexError, ValueError
+        As `embedding_bag_forward`, and for the shape or kind of `grad_out`.
+
+    Notes
+    -----
+    The products are added in float64 in column order and rounded once (L5).
+
+    Examples
+    --------
+    >>> table = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> embedding_bag_backward_weights(table, [0, 1], [[10.0, 1.0]], [0])
+    array([12., 34.])
+    """
+    table = _check.table(weight)
+    bags = read_bags(
+        indices,
+        offsets,
+        None,
+        mode="sum",
+        padding=_check.padding_row(padding_idx, table.shape[0]),
+        include_last_offset=include_last_offset,
+        num_embeddings=table.shape[0],
+        dtype=table.dtype,
+    )
+    grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
+    out = np.empty(bags.ids.size, dtype=table.dtype)
+    arrays = (_check.read_only(table), bags.ids, bags.starts, grad, bags.padding, out)
+    _parallel.run_chunks(lookup_kernels.bag_dot_range, bags.bounds(table.shape[1]), *arrays)
+    return out.reshape(bags.shape)
+
+
+def bloom_backward(ids: ArrayLike, grad_out: ArrayLike, hashing: HashSpec, *, combine: str = "sum") -> RowGrad:
+    r"""
+    Gradient of `bloom_forward` with respect to the table.
+
+    With :math:`y_i = \sum_j W_{r_{ij}}`, where :math:`r_{ij}` is probe j of id i, the gradient of row :math:`q` is the sum of
+    :math:`\partial L / \partial y_i` over every pair :math:`(i, j)` with :math:`r_{ij} = q`.
+
+    Parameters
+    ----------
+    ids : int array, any shape
+        The ids that were looked up.
+    grad_out : float array, shape ids.shape + (d,)
+        Gradient of the loss with respect to the output of `bloom_forward`.
+    hashing : HashSpec
+        How ids become rows.
+    combine : {"sum", "mean", "concat"}
+        As in `bloom_forward`.
+
+    Returns
+    -------
+    RowGrad
+        ``rows`` (u,), sorted and distinct; ``values`` (u, d), in grad_out's own dtype if that is float32 or float64, else
+        float64. With "concat" the rows are slices ``r * k + j`` of ``weight.reshape(m * k, d // k)``.
+
+    Raises
+    ------
+    TypeError
+        `ids` is not an integer array, `grad_out` not a real floating one, or `hashing` no HashSpec.
+    IndexError
+        An id is out of range.
+    ValueError
+        The shape of `grad_out` or `combine` is wrong.
+
+    Notes
+    -----
+    - Duplicates add up (L7). Order and rounding: L5, L6. Empty batch: ``u == 0``. Nothing is written to.
+    - "mean" divides each contribution by k before the sum (L5). The reserved row of a padding id never occurs (L22).
+
+    Examples
+    --------
+    >>> table = np.array([[0, 3], [3, 3]])          # both probes of id 1 meet row 3
+    >>> bloom_backward([0, 1], [[1.0, 10.0], [2.0, 20.0]], HashSpec(2, 4, table=table)).values
+    array([[ 1., 10.],
+           [ 5., 50.]])
+    """
+    return bloom_contributions(ids, grad_out, hashing, combine).to_row_grad()
+
+
+def bloom_contributions(
+    ids: Any,
+    grad_out: Any,
+    hashing: HashSpec,
+    combine: str,
+    *,
+    dim: int | None = None,
+    dtype: np.dtype[Any] | None = None,
+) -> Contributions:
+    """What `bloom_backward` sums; `dim` and `dtype` are the table's where there is one."""
+    lookup.check_hashing(hashing)
+    array = check_ids(ids, hashing.num_embeddings, "ids")
+    grad = _check.grad_out(grad_out, array.shape, dim, dtype)
+    lookup.check_combine(combine, grad.shape[1], hashing.num_hash_functions)
+    rows = rows_of(array.reshape(-1), hashing)
+    slices = hashing.num_hash_functions if combine == "concat" else 1
+    pairs = sort_pairs(rows, hashing.num_rows, slices=slices, reserved=lookup.reserved_row(hashing))
+    return Contributions(pairs, grad, hashing.num_rows * slices, slices, divisor=lookup.divisor_of(hashing, combine))
+
+
+def bloom_bag_backward(
+    weight: FloatArray,
+    indices: ArrayLike,
+    grad_out: ArrayLike,
+    hashing: HashSpec,
+    offsets: ArrayLike | None = None,
+    per_sample_weights: ArrayLike | None = None,
+    *,
+    mode: str = "mean",
+    include_last_offset: bool = False,
+    combine: str = "sum",
+) -> RowGrad:
+    r"""
+    Gradient of `bloom_bag_forward` with respect to the table.
+
+    Parameters
+    ----------
+    weight : float32 or float64 array, shape (hashing.num_rows, d)
+        The table as it is now: a maximum is differentiated at its current winners (L25).
+    indices, hashing, offsets, per_sample_weights, mode, include_last_offset, combine
+        As in `bloom_bag_forward`.
+    grad_out : float array, shape (bags, d)
+        Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+
+    Returns
+    -------
+    RowGrad
+        As `bloom_backward`, in the dtype of the table.
+
+    Raises
+    ------
+    TypeError, IndexError, ValueError
+        As `bloom_bag_forward`, and for the shape or kind of `grad_out`.
+
+    Notes
+    -----
+    Each id sends ``((G_b / count_b) * w_i)``, over k for combine "mean", to its probes in order (i, j) (L23b).
+
+    Examples
+    --------
+    >>> spec = HashSpec(2, 4, table=[[1, 2], [3, 3]])
+    >>> grad = bloom_bag_backward(np.zeros((4, 1)), [0, 1], [[1.0]], spec, [0], mode="mean")
+    >>> grad.rows, grad.values
+    (array([1, 2, 3]), array([[0.5],
+           [0.5],
+           [1. ]]))
+    """
+    table = lookup.bloom_table(weight, hashing, combine)
+    options = (mode, include_last_offset, combine)
+    return bloom_bag_contributions(table, indices, grad_out, hashing, offsets, per_sample_weights, *options).to_row_grad()
+
+
+def bloom_bag_contributions(
+    table: FloatArray,
+    indices: Any,
+    grad_out: Any,
+    hashing: HashSpec,
+    offsets: Any,
+    per_sample_weights: Any,
+    mode: str,
+    include_last_offset: bool,
+    combine: str,
+) -> Contributions:
+    """What `bloom_bag_backward` sums."""
+    bags = lookup.read_bloom_bags(table, indices, hashing, offsets, per_sample_weights, mode, include_last_offset)
+    grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
+    rows = rows_of(bags.ids, hashing)
+    winners = lookup.bloom_bag_output(table, bags, rows, hashing, combine)[1] if mode == "max" else None
+    return _from_bags(
+        bags,
+        grad,
+        rows,
+        hashing.num_rows,
+        lookup.reserved_row(hashing),
+        slices=hashing.num_hash_functions if combine == "concat" else 1,
+        winners=winners,
+        divisor=lookup.divisor_of(hashing, combine),
+    )
+
+
+def bloom_bag_backward_weights(
+    weight: FloatArray,
+    indices: ArrayLike,
+    grad_out: ArrayLike,
+    hashing: HashSpec,
+    offsets: ArrayLike | None = None,
+    *,
+    include_last_offset: bool = False,
+    combine: str = "sum",
+) -> FloatArray:
+    r"""
+    Gradient of a sum of Bloom embeddings with respect to its per-sample weights.
+
+    Parameters
+    ----------
+    weight : float32 or float64 array, shape (hashing.num_rows, d)
+        The table as it is now.
+    indices, hashing, offsets, include_last_offset, combine
+        As in `bloom_bag_forward`.
+    grad_out : float array, shape (bags, d)
+        Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+
+    Returns
+    -------
+    array, shape of indices
+        The dot product of each entry's bag gradient with its unrounded Bloom vector, 0 for padding (L18, L23b).
+
+    Raises
+    ------
+    TypeError, IndexError, ValueError
+        As `bloom_bag_forward`, and for the shape or kind of `grad_out`.
+
+    Examples
+    --------
+    >>> table = np.array([[0.0], [1.0], [10.0], [100.0]])
+    >>> spec = HashSpec(2, 4, table=[[1, 2], [3, 3]])
+    >>> bloom_bag_backward_weights(table, [0, 1], [[2.0]], spec, [0])
+    array([ 22., 400.])
+    """
+    table = lookup.bloom_table(weight, hashing, combine)
+    bags = lookup.read_bloom_bags(table, indices, hashing, offsets, None, "sum", include_last_offset)
+    grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
+    rows = rows_of(bags.ids, hashing)
+    out = np.empty(bags.ids.size, dtype=table.dtype)
+    how = (bags.padding, lookup.reserved_row(hashing), lookup.divisor_of(hashing, combine), combine == "concat")
+    arrays = (_check.read_only(table), bags.ids, rows, bags.starts, grad, *how, out)
+    bounds = bags.bounds(table.shape[1] * rows.shape[1])
+    _parallel.run_chunks(lookup_kernels.bloom_bag_dot_range, bounds, *arrays, scratch=(table.shape[1],))
+    return out.reshape(bags.shape)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npbloom import _check
+from npbloom.types import as_integer
 
 LabelArray = npt.NDArray[Any]  # integers or strings
 Label = int | str
@@ -52,14 +53,9 @@ class Labels:
 
     def number(self, label: Any) -> int:
         """The id of a label; a ValueError for an unknown one. Digits find an integer label, and an integer a string of digits."""
-        if isinstance(label, (str, np.str_)):
-            given: Label = str(label)
-        else:
-            given = _check.integer(label, f"{self.kind}_label")
-        if self.values is None or self.values.dtype.kind in "iu":
-            wanted = _as_number(given)
-        else:
-            wanted = str(given)
+        given: Label = str(label) if isinstance(label, str) else as_integer(label, f"{self.kind}_label")
+        integers = self.values is None or self.values.dtype.kind in "iu"
+        wanted: Label | None = _as_number(given) if integers else str(given)
         number = None if wanted is None else self._find(wanted)
         if number is None:
             raise ValueError(f"{self.kind.capitalize()} {label!r} is unknown: there is no such {self.kind} in the interactions.")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count, islice
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,6 @@ from npbloom.recommend.interactions import Interactions
 from npbloom.types import IntArray
 
 Path = str | os.PathLike[str]
-Item = TypeVar("Item")
 
 BLOCK = 65536  # rows split into fields at once: memory stays bounded, and most of the work is done inside C loops
 

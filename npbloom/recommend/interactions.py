@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from npbloom import _check
 from npbloom.recommend._labels import Label, LabelArray, Labels, check_labels
-from npbloom.types import ArrayLike, IntArray
+from npbloom.types import ArrayLike, IntArray, as_integer
 
 
 class Interactions:
@@ -110,11 +110,45 @@ class Interactions:
         return self._items.values
 
     def user_id(self, label: Label) -> int:
-        """The id of the user with this label; a ValueError for an unknown one."""
+        """
+        The id of the user with this label.
+
+        Parameters
+        ----------
+        label : int or str
+            The file's own id. Digits find an integer label, and an integer a label that is its digits.
+
+        Returns
+        -------
+        int
+            The number that tables are indexed with.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `label` is neither an integer nor a string, or is unknown.
+        """
         return self._users.number(label)
 
     def item_id(self, label: Label) -> int:
-        """The id of the item with this label; a ValueError for an unknown one."""
+        """
+        The id of the item with this label.
+
+        Parameters
+        ----------
+        label : int or str
+            The file's own id. Digits find an integer label, and an integer a label that is its digits.
+
+        Returns
+        -------
+        int
+            The number that tables are indexed with.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `label` is neither an integer nor a string, or is unknown.
+        """
         return self._items.number(label)
 
     def __len__(self) -> int:
@@ -170,7 +204,7 @@ def _padding(value: Any) -> int | None:
     """None or 0."""
     if value is None:
         return None
-    number = _check.integer(value, "padding_idx")
+    number = as_integer(value, "padding_idx")
     if number != 0:
         raise ValueError(f"`padding_idx` must be 0 or None, not {number}.")
     return number

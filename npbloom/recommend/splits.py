@@ -119,11 +119,8 @@ def leave_last_out(interactions: Interactions) -> tuple[Interactions, Interactio
     >>> train.user_ids
     array([0, 1, 2])
     """
-    users = interactions.user_ids
-    if interactions.timestamps is None:
-        order = np.argsort(users, kind="stable")
-    else:
-        order = np.lexsort((interactions.timestamps, users))  # stable too: equal times stay in order of occurrence
+    users, times = interactions.user_ids, interactions.timestamps
+    order = np.lexsort((users,) if times is None else (times, users))  # stable: equal times stay in order of occurrence
     grouped = users[order]
     ends = np.append(grouped[1:] != grouped[:-1], True)[: len(grouped)]
     starts = np.append(True, grouped[1:] != grouped[:-1])[: len(grouped)]

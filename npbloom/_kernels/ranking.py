@@ -55,7 +55,7 @@ def pair_range(users: Any, items: Any, out: Any, lo: int, hi: int) -> None:
 
 @kernel
 def count_range(scores: Any, starts: Any, items: Any, above: Any, equal: Any, before: Any, lo: int, hi: int) -> None:
-    """For the test items ``items[starts[b]:starts[b + 1]]`` of row b: scores above theirs, equal to theirs, equal and further left.
+    """For the test items ``items[starts[b]:starts[b + 1]]`` of row b: scores above, scores equal, equal further left.
 
     An item does not count itself. NaN counts nowhere: it marks what is no item.
     """

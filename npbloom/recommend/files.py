@@ -122,7 +122,7 @@ class _File:
             return filter(None, map(str.split, lines))
         if self.separator == "::":
             return (line.strip().split("::") for line in lines if line.strip())
-        quoting = (
+        quoting: Literal[0, 3] = (
             csv.QUOTE_NONE if self.path.removesuffix(".gz").endswith(".inter") else csv.QUOTE_MINIMAL
         )  # RecBole never quotes
         rows = csv.reader(lines, delimiter=self.separator, quoting=quoting, skipinitialspace=True, strict=True)

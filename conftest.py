@@ -6,6 +6,9 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 
 def kernel_cache_dir(kernels: Path) -> Path:
@@ -21,3 +24,12 @@ def kernel_cache_dir(kernels: Path) -> Path:
 
 
 os.environ["NUMBA_CACHE_DIR"] = str(kernel_cache_dir(Path(__file__).parent / "npbloom" / "_kernels"))
+
+
+@pytest.fixture(autouse=True)
+def _usual_names(doctest_namespace: dict[str, Any]) -> None:
+    """Examples are written as numpydoc has it: `np` is there, and so is `nb`."""
+    import numpy
+    import npbloom
+
+    doctest_namespace.update(np=numpy, nb=npbloom)

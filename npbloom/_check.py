@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.types import FloatArray, IntArray
-from npbloom.types import as_integer as integer
+from npbloom.types import FloatArray, IntArray, as_integer
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -19,7 +18,7 @@ FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 def positive_int(value: Any, name: str) -> int:
     """An integer of at least 1."""
-    number = integer(value, name)
+    number = as_integer(value, name)
     if number < 1:
         raise ValueError(f"`{name}` must be at least 1, not {number}.")
     return number
@@ -85,7 +84,7 @@ def generator(value: Any, name: str = "rng") -> np.random.Generator:
         return value
     if value is None:
         return np.random.default_rng()
-    seed = integer(value, name)
+    seed = as_integer(value, name)
     if seed < 0:
         raise ValueError(f"`{name}` must be a Generator or a seed of at least 0, not {seed}.")
     return np.random.default_rng(seed)
@@ -235,7 +234,7 @@ def padding_row(value: Any, num_rows: int, name: str = "padding_idx") -> int:
     """A padding index, negative ones counted from the end once, as a row; -1 for None (L9)."""
     if value is None:
         return -1
-    number = integer(value, name)
+    number = as_integer(value, name)
     if not -num_rows <= number < num_rows:
         raise ValueError(f"`{name}` must lie in [{-num_rows}, {num_rows}), not {number}.")
     return number % num_rows

@@ -171,7 +171,7 @@ def run_chunks(
         extra = () if scratch is None else (np.empty(scratch),)
         return lambda: kernel(*arrays, *extra, lo, hi)
 
-    return run_tasks([task(lo, hi) for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)])
+    return run_tasks([task(lo, hi) for lo, hi in pairwise(bounds)])
 
 
 def run_range(

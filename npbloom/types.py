@@ -77,7 +77,7 @@ class HashSpec:
     num_hash_functions: int = 4
     padding_idx: int | None = None
     share_padding_row: bool = True
-    table: npt.NDArray[np.int32] | None = field(default=None, repr=False)
+    table: npt.NDArray[np.int32] | None = field(default=None, repr=False)  # given as any integer array or list
 
     def __post_init__(self) -> None:
         """Check every field, then keep plain integers and a read-only int32 copy of the table."""

@@ -35,7 +35,8 @@ class Bags(NamedTuple):
     def counts(self) -> FloatArray:
         """Entries of each bag that are not padding, as float64 (L16)."""
         seen = np.append(0, np.cumsum(self.ids != self.padding))
-        return (seen[self.starts[1:]] - seen[self.starts[:-1]]).astype(np.float64)
+        counts: FloatArray = (seen[self.starts[1:]] - seen[self.starts[:-1]]).astype(np.float64)
+        return counts
 
     def bounds(self, work: int) -> list[int]:
         """Split the bags over the threads by entries; `work` is the cost of an entry in table elements."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -239,7 +240,7 @@ def bloom_forward(weight: FloatArray, ids: ArrayLike, hashing: HashSpec, *, comb
     table = _check.read_only(table)
     if combine == "concat":
         arrays: tuple[Any, ...] = (table, rows, reserved, out)
-        kernel = kernels.bloom_concat_range
+        kernel: Callable[..., None] = kernels.bloom_concat_range
     else:
         arrays = (table, rows, reserved, divisor_of(hashing, combine), out)
         kernel = kernels.bloom_sum_range

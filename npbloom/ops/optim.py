@@ -325,7 +325,7 @@ def adam_rule(
     """An Adam step on checked arguments. Powers are Python's: inside Numba ``beta**int`` differs in the last bit (L32)."""
     beta1, beta2 = betas
     numbers = (lr, beta1, 1 - beta1, 1 - beta1**step, beta2, 1 - beta2, 1 - beta2**step, weight_decay, eps)
-    scalars = kernels.Adam(*(_scalar(table, number) for number in numbers), decays=weight_decay != 0)
+    scalars = kernels.Adam._make((*(_scalar(table, number) for number in numbers), weight_decay != 0))
     return Rule(kernels.adam_range, table, (exp_avg, exp_avg_sq), scalars, reserved)
 
 

@@ -1,0 +1,128 @@
+"""What every layer has: a table, its checks, its initial values, and the gradient view that optimizers step on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from npbloom import _check, _parallel
+from npbloom.ops.scatter import Contributions
+from npbloom.types import FloatArray, Rng, RowGrad
+
+BLOCK = 2**18  # values that one random stream fills, whatever the number of threads (L8)
+
+
+class Layer(ABC):
+    """
+    A table of embeddings with lookups on it. Abstract: the layers of `npbloom.layers` are final.
+
+    Compared and hashed by identity. Pickle and deepcopy keep the table's values, and whether it can be written to.
+    """
+
+    _options: dict[str, Any]  # the constructor call, without arrays
+    _weight: FloatArray
+    num_embeddings: int
+    embedding_dim: int
+    padding_idx: int | None
+
+    def _set_table(self, rows: int, dim: int, dtype: Any, rng: Rng, weight: Any, deviation: float) -> None:
+        """Adopt `weight`, or make a table of normal values; a deviation of 0 makes zeros."""
+        if weight is None:
+            kind = np.dtype(np.float32 if dtype is None else dtype)
+            if kind not in _check.FLOAT_DTYPES or not kind.isnative:
+                raise ValueError(f"`dtype` must be float32 or float64, not {kind}.")
+            generator = _check.generator(rng)
+            self._weight = np.zeros((rows, dim), dtype=kind)
+            if deviation > 0:
+                fill_normal(self._weight, deviation, generator)
+            self._weight[self._reserved.start : self._reserved.stop] = 0
+            return
+        if rng is not None:
+            raise ValueError("`rng` must be None with a `weight`, which is taken as it is.")
+        table = _check.table(weight)
+        _check.shape(table, "weight", (rows, dim))
+        if dtype is not None and np.dtype(dtype) != table.dtype:
+            raise ValueError(f"`dtype` must be None or {table.dtype}, as `weight` is, not {np.dtype(dtype)}.")
+        self._weight = weight
+
+    @property
+    def weight(self) -> FloatArray:
+        """The table, (rows, embedding_dim); it can be written into, not rebound."""
+        return self._weight
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the table, float32 or float64."""
+        return self._weight.dtype
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of values in the table."""
+        return int(self._weight.size)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the table."""
+        return int(self._weight.nbytes)
+
+    @property
+    def _reserved(self) -> range:
+        """Rows of the table that are never trained."""
+        return range(0)
+
+    @property
+    def _slices(self) -> int:
+        """Rows of the gradient that one row of the table makes: k where probes are concatenated, else 1 (L21)."""
+        return 1
+
+    def _gradient_view(self, array: FloatArray) -> FloatArray:
+        """A table-shaped array as the gradient sees it, slice by slice."""
+        return array.reshape(array.shape[0] * self._slices, array.shape[1] // self._slices)
+
+    @abstractmethod
+    def _contributions(self, ids: Any, grad_out: Any) -> Contributions:
+        """What a backward pass sums, checked."""
+
+    def _gradient(self, contributions: Contributions, sparse: bool) -> RowGrad | FloatArray:
+        """The sums as a RowGrad, or as an array of the table's shape (L12)."""
+        grad = contributions.to_row_grad()
+        return grad if sparse else grad.to_dense().reshape(self._weight.shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle keeps; NumPy would forget that a table is read-only."""
+        return {**self.__dict__, "_writable": self._weight.flags.writeable}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore, and close a read-only table again."""
+        writable = state.pop("_writable")
+        self.__dict__.update(state)
+        if not writable:
+            self._weight.flags.writeable = False
+
+    def __repr__(self) -> str:
+        """The constructor call and the number of parameters."""
+        words = [f"{self.num_embeddings}", f"{self.embedding_dim}"]
+        words += [f"{name}={value!r}" for name, value in self._options.items()]
+        if self.dtype != np.float32:
+            words.append(f"dtype={self.dtype.name!r}")
+        return f"{type(self).__name__}({', '.join(words)})  # {self.num_parameters:,} parameters"
+
+
+def fill_normal(table: FloatArray, deviation: float, rng: np.random.Generator) -> None:
+    """Normal values of mean 0: blocks of a fixed size, each from a stream of its own, so threads do not matter (L8)."""
+    root = np.random.SeedSequence([int(word) for word in rng.integers(0, 2**32, size=4)])
+    flat = table.reshape(-1)
+    starts = range(0, flat.size, BLOCK)
+    streams = root.spawn(len(starts))
+    scale = table.dtype.type(deviation)
+
+    def fill(lo: int, hi: int) -> None:
+        for block in range(lo, hi):
+            part = flat[block * BLOCK : (block + 1) * BLOCK]
+            source = np.random.Generator(np.random.PCG64(streams[block]))
+            source.standard_normal(out=part, dtype=part.dtype.type)
+            part *= scale
+
+    _parallel.run_range(fill, len(starts), grain=1)

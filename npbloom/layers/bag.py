@@ -1,0 +1,215 @@
+"""One vector for each bag of ids: `ScaledEmbeddingBag`."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy.typing as npt
+
+from npbloom import _check, ops
+from npbloom.layers._table import Layer
+from npbloom.ops._bags import MODES
+from npbloom.ops.lookup import norm_limits
+from npbloom.ops.optim import reserved_rows
+from npbloom.ops.scatter import Contributions, bag_contributions
+from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
+
+
+@final
+class ScaledEmbeddingBag(Layer):
+    """
+    Sum, mean or maximum of the embeddings of each bag of ids, without the (n, embedding_dim) array in between.
+
+    Parameters
+    ----------
+    num_embeddings : int
+        Number of ids, and rows of the table.
+    embedding_dim : int
+        Length of a row.
+    max_norm, norm_type, scale_grad_by_freq
+        As in `ScaledEmbedding`; frequencies work in every mode and count the whole batch, padding left out (L11).
+    mode : {"mean", "sum", "max"}
+        How a bag is reduced.
+    padding_idx : int, optional
+        Entries with this id are left out of sum, count and maximum. May be negative: counted from the end.
+    include_last_offset : bool, default False
+        The last entry of `offsets` is the number of indices and no bag.
+    dtype, rng, weight
+        As in `ScaledEmbedding`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or out of its range.
+
+    Notes
+    -----
+    L8 to L18. Where torch differs: its CPU bag divides by the wrong id's count (pytorch#190063) and refuses frequencies for
+    max; it accepts a last offset that ends early; a NaN's effect on its maximum depends on the position.
+
+    Examples
+    --------
+    >>> layer = ScaledEmbeddingBag(3, 1, mode="sum", weight=np.array([[1.0], [10.0], [100.0]]))
+    >>> layer.forward([0, 1, 1, 2], offsets=[0, 2])
+    array([[ 11.],
+           [110.]])
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        *,
+        padding_idx: int | None = None,
+        include_last_offset: bool = False,
+        dtype: npt.DTypeLike | None = None,
+        rng: Rng = None,
+        weight: FloatArray | None = None,
+    ) -> None:
+        self.num_embeddings = _check.positive_int(num_embeddings, "num_embeddings")
+        self.embedding_dim = _check.positive_int(embedding_dim, "embedding_dim")
+        self._padding = _check.padding_row(padding_idx, self.num_embeddings)
+        self.padding_idx = None if padding_idx is None else self._padding
+        self.scale_grad_by_freq = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
+        self.mode = _check.choice(mode, "mode", MODES)
+        self.include_last_offset = _check.flag(include_last_offset, "include_last_offset")
+        self._options = {
+            "max_norm": max_norm,
+            "norm_type": norm_type,
+            "scale_grad_by_freq": self.scale_grad_by_freq,
+            "mode": self.mode,
+            "padding_idx": self.padding_idx,
+            "include_last_offset": self.include_last_offset,
+        }
+        self._set_table(self.num_embeddings, self.embedding_dim, dtype, rng, weight, 1.0 / self.embedding_dim)
+        norm_limits(self._weight, max_norm, norm_type)
+        self.max_norm, self.norm_type = max_norm, norm_type
+
+    @property
+    def _reserved(self) -> range:
+        return reserved_rows(self._padding)
+
+    def forward(
+        self, indices: ArrayLike, offsets: ArrayLike | None = None, per_sample_weights: ArrayLike | None = None
+    ) -> FloatArray:
+        """
+        Reduce each bag to one vector.
+
+        Parameters
+        ----------
+        indices : int array, shape (n,) or (bags, length)
+            Each in ``[0, num_embeddings)``. Two dimensions: each row is a bag, and `offsets` must be None.
+        offsets : int array, shape (bags,), optional
+            For 1-D indices: where each bag starts.
+        per_sample_weights : float array, shape of indices, optional
+            A factor for each entry; only with mode "sum".
+
+        Returns
+        -------
+        array, shape (bags, embedding_dim)
+            A bag with no entry, or with padding only, is zero.
+
+        Raises
+        ------
+        TypeError, IndexError, ValueError
+            See `npbloom.ops.embedding_bag_forward`.
+
+        Notes
+        -----
+        L13 to L18. With `max_norm` the looked-up rows are scaled in the table first (L10); else nothing is written.
+        """
+        return ops.embedding_bag_forward(
+            self._weight,
+            indices,
+            offsets,
+            per_sample_weights,
+            mode=self.mode,
+            padding_idx=self.padding_idx,
+            include_last_offset=self.include_last_offset,
+            max_norm=self.max_norm,
+            norm_type=self.norm_type,
+        )
+
+    __call__ = forward
+
+    def backward(
+        self,
+        indices: ArrayLike,
+        grad_out: ArrayLike,
+        offsets: ArrayLike | None = None,
+        per_sample_weights: ArrayLike | None = None,
+        *,
+        sparse: bool | None = None,
+    ) -> RowGrad | FloatArray:
+        """
+        Gradient of `forward` with respect to the table.
+
+        Parameters
+        ----------
+        indices, offsets, per_sample_weights
+            As in `forward`.
+        grad_out : float array, shape (bags, embedding_dim)
+            Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+        sparse : bool, optional
+            False for an array of the table's shape; a RowGrad by default (L12).
+
+        Returns
+        -------
+        RowGrad or array, shape (num_embeddings, embedding_dim)
+            Never the padding row. A maximum's gradient goes to its current winners (L25).
+
+        Raises
+        ------
+        TypeError, IndexError, ValueError
+            See `npbloom.ops.embedding_bag_backward`.
+        """
+        sparse = True if sparse is None else _check.flag(sparse, "sparse")
+        return self._gradient(self._contributions(indices, grad_out, offsets, per_sample_weights), sparse)
+
+    def backward_per_sample_weights(
+        self, indices: ArrayLike, grad_out: ArrayLike, offsets: ArrayLike | None = None
+    ) -> FloatArray:
+        """
+        Gradient of `forward` with respect to the weights of its entries; only for mode "sum" (L18).
+
+        Parameters
+        ----------
+        indices, offsets
+            As in `forward`.
+        grad_out : float array, shape (bags, embedding_dim)
+            Gradient of the loss with respect to the output.
+
+        Returns
+        -------
+        array, shape of indices
+            Dot products of each entry's bag gradient with its row, 0 for padding.
+
+        Raises
+        ------
+        TypeError, IndexError, ValueError
+            See `npbloom.ops.embedding_bag_backward_weights`; a ValueError for modes that take no weights.
+        """
+        check_takes_weights(self.mode)
+        return ops.embedding_bag_backward_weights(
+            self._weight,
+            indices,
+            grad_out,
+            offsets,
+            padding_idx=self.padding_idx,
+            include_last_offset=self.include_last_offset,
+        )
+
+    def _contributions(self, ids: Any, grad_out: Any, offsets: Any = None, per_sample_weights: Any = None) -> Contributions:
+        options = (self.mode, self._padding, self.include_last_offset, self.scale_grad_by_freq)
+        table = _check.table(self._weight)
+        return bag_contributions(table, ids, grad_out, offsets, per_sample_weights, *options)
+
+
+def check_takes_weights(mode: str) -> None:
+    """A ValueError for modes without per-sample weights."""
+    if mode != "sum":
+        raise ValueError(f"`mode` must be 'sum' for gradients of per-sample weights, not {mode!r}.")

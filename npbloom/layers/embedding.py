@@ -1,0 +1,200 @@
+"""One row for each id: `ScaledEmbedding` and `ZeroEmbedding`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, final
+
+import numpy.typing as npt
+
+from npbloom import _check, ops
+from npbloom.layers._table import Layer
+from npbloom.ops.lookup import norm_limits
+from npbloom.ops.optim import reserved_rows
+from npbloom.ops.scatter import Contributions, embedding_contributions
+from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
+
+
+class _Embedding(Layer):
+    """What `ScaledEmbedding` and `ZeroEmbedding` share: everything but the initial values."""
+
+    _zero: ClassVar[bool]
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        *,
+        dtype: npt.DTypeLike | None = None,
+        rng: Rng = None,
+        weight: FloatArray | None = None,
+    ) -> None:
+        self.num_embeddings = _check.positive_int(num_embeddings, "num_embeddings")
+        self.embedding_dim = _check.positive_int(embedding_dim, "embedding_dim")
+        self._padding = _check.padding_row(padding_idx, self.num_embeddings)
+        self.padding_idx = None if padding_idx is None else self._padding
+        self.scale_grad_by_freq = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
+        self.sparse = _check.flag(sparse, "sparse")
+        deviation = 0.0 if self._zero else 1.0 / self.embedding_dim
+        self._options = {
+            "padding_idx": self.padding_idx,
+            "max_norm": max_norm,
+            "norm_type": norm_type,
+            "scale_grad_by_freq": self.scale_grad_by_freq,
+            "sparse": self.sparse,
+        }
+        self._set_table(self.num_embeddings, self.embedding_dim, dtype, rng, weight, deviation)
+        norm_limits(self._weight, max_norm, norm_type)
+        self.max_norm, self.norm_type = max_norm, norm_type
+
+    @property
+    def _reserved(self) -> range:
+        return reserved_rows(self._padding)
+
+    def forward(self, ids: ArrayLike) -> FloatArray:
+        """
+        Look up one row for each id.
+
+        Parameters
+        ----------
+        ids : int array, any shape
+            Each in ``[0, num_embeddings)``.
+
+        Returns
+        -------
+        array, shape ids.shape + (embedding_dim,)
+            Copies of the rows; the padding row as it is stored (L9).
+
+        Raises
+        ------
+        TypeError, IndexError
+            `ids` is not an integer array, or out of range.
+
+        Notes
+        -----
+        With `max_norm` the looked-up rows are scaled in the table first (L10); else nothing is written.
+        """
+        return ops.embedding_forward(self._weight, ids, max_norm=self.max_norm, norm_type=self.norm_type)
+
+    __call__ = forward
+
+    def backward(self, ids: ArrayLike, grad_out: ArrayLike, *, sparse: bool | None = None) -> RowGrad | FloatArray:
+        """
+        Gradient of `forward` with respect to the table.
+
+        Parameters
+        ----------
+        ids : int array, any shape
+            The ids that were looked up; there is no hidden last input.
+        grad_out : float array, shape ids.shape + (embedding_dim,)
+            Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+        sparse : bool, optional
+            For this call, instead of the layer's own setting.
+
+        Returns
+        -------
+        RowGrad or array, shape (num_embeddings, embedding_dim)
+            Sparse: the looked-up rows. Else an array of the table's shape, zeros elsewhere. Never the padding row.
+
+        Raises
+        ------
+        TypeError, IndexError, ValueError
+            `ids` or `grad_out` do not fit.
+
+        Notes
+        -----
+        L7, L9, L11, L12, L24.
+        """
+        sparse = self.sparse if sparse is None else _check.flag(sparse, "sparse")
+        return self._gradient(self._contributions(ids, grad_out), sparse)
+
+    def _contributions(self, ids: Any, grad_out: Any) -> Contributions:
+        return embedding_contributions(
+            ids,
+            grad_out,
+            self.num_embeddings,
+            self.padding_idx,
+            self.scale_grad_by_freq,
+            dim=self.embedding_dim,
+            dtype=self.dtype,
+        )
+
+
+@final
+class ScaledEmbedding(_Embedding):
+    """
+    Embedding with normal initial values of standard deviation ``1 / embedding_dim``, Spotlight's default layer.
+
+    Parameters
+    ----------
+    num_embeddings : int
+        Number of ids, and rows of the table.
+    embedding_dim : int
+        Length of a row.
+    padding_idx : int, optional
+        Row that has no gradient and that no optimizer moves; starts at zero. May be negative: counted from the end.
+    max_norm : float, optional
+        Rows looked up whose norm exceeds it are scaled down to it, in the table, during `forward`.
+    norm_type : float, default 2
+        The p of that norm, greater than 0, ``inf`` included.
+    scale_grad_by_freq : bool, default False
+        Divide each row's gradient by how often its id occurs in the batch.
+    sparse : bool, default False
+        Whether `backward` returns a RowGrad. `Optimizer.update` always works on touched rows.
+    dtype : float32 or float64, optional
+        Of the table; float32 by default, with `weight` its own.
+    rng : numpy.random.Generator or int, optional
+        Source of the initial values; None: fresh entropy. The same seed gives the same table for any number of threads.
+    weight : array, shape (num_embeddings, embedding_dim), optional
+        A table to adopt without a copy, a memmap too; a read-only one gives a layer that can only look up.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or out of its range.
+
+    Notes
+    -----
+    L8 to L12. torch.nn.Embedding starts from standard deviation 1.
+
+    Examples
+    --------
+    >>> layer = ScaledEmbedding(3, 2, weight=np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]))
+    >>> layer.forward([[1, 2]])
+    array([[[2., 3.],
+            [4., 5.]]])
+    >>> layer.backward([1, 1], [[1.0, 0.0], [10.0, 0.0]])
+    array([[ 0.,  0.],
+           [11.,  0.],
+           [ 0.,  0.]])
+    """
+
+    _zero = False
+
+
+@final
+class ZeroEmbedding(_Embedding):
+    """
+    Embedding that starts at zero, for biases. Everything but the initial values is as in `ScaledEmbedding`.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, dtype, rng, weight
+        As in `ScaledEmbedding`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or out of its range.
+
+    Examples
+    --------
+    >>> ZeroEmbedding(3, 1).forward([2])
+    array([[0.]], dtype=float32)
+    """
+
+    _zero = True

@@ -1,0 +1,484 @@
+"""SGD, Adagrad, RowWiseAdagrad, Adam: hyperparameters, and the state of each layer they were constructed on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar, final, overload
+
+import numpy as np
+
+from npbloom import _check
+from npbloom.layers import Layer
+from npbloom.ops.optim import Rule, adagrad_rule, adam_rule, check_betas, check_gradient, sgd_rule
+from npbloom.types import ArrayLike, FloatArray, RowGrad
+
+Value = TypeVar("Value")
+State = dict[str, np.ndarray[Any, Any]]
+
+
+class _Setting(Generic[Value]):
+    """A hyperparameter that is checked when it is set; only one that says so can be set again."""
+
+    def __init__(self, check: Callable[[Any, str], Value], assignable: bool = False) -> None:
+        self._check, self._assignable = check, assignable
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> _Setting[Value]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+    def __get__(self, instance: object | None, owner: type) -> Value | _Setting[Value]:
+        if instance is None:
+            return self
+        value: Value = instance.__dict__[self._name]
+        return value
+
+    def __set__(self, instance: object, value: Any) -> None:
+        if self._name in instance.__dict__ and not self._assignable:
+            raise AttributeError(f"`{self._name}` is fixed at construction; only `lr` can be assigned.")
+        instance.__dict__[self._name] = self._check(value, self._name)
+
+
+class Optimizer(ABC):
+    """
+    An update rule and its state for each layer. Abstract: the optimizers of this module are final.
+
+    Compared and hashed by identity. Pickle and deepcopy carry layers and state along: pickle an optimizer together with its
+    layers, and the copy of the one knows the copies of the others.
+    """
+
+    lr = _Setting(_check.at_least_zero, assignable=True)
+    _names: tuple[str, ...]  # hyperparameters in the order of the constructor, for repr and checkpoints
+
+    def __init__(self, layers: Layer | Iterable[Layer], lr: float) -> None:
+        self.lr = lr
+        given = [layers] if isinstance(layers, Layer) else list(layers)
+        for number, layer in enumerate(given):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"`layers` must be layers, not {type(layer).__name__} at position {number}.")
+            _check.writable(layer.weight, "layers", f"to be trained: the table at position {number}")
+            if any(layer is other for other in given[:number]):
+                raise ValueError(f"`layers` must be different layers; the one at position {number} occurs before.")
+        if not given:
+            raise ValueError("`layers` must hold at least one layer.")
+        self._given = given
+
+    def _allocate(self) -> None:
+        """Make the state of every layer; called when all hyperparameters are checked."""
+        self._states: dict[Layer, State] = {layer: self._new_state(layer) for layer in self.__dict__.pop("_given")}
+
+    @abstractmethod
+    def _new_state(self, layer: Layer) -> State:
+        """State before the first step, under torch's names."""
+
+    @abstractmethod
+    def _rule(self, layer: Layer, state: State) -> Rule:
+        """The next step on a layer, ready to run."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers this optimizer was constructed on, in order."""
+        return tuple(self._states)
+
+    def state(self, layer: Layer) -> State:
+        """
+        The state of a layer.
+
+        Parameters
+        ----------
+        layer : Layer
+            One that this optimizer was constructed on.
+
+        Returns
+        -------
+        dict of str to array
+            The live arrays, under torch's names: ``momentum_buffer``, ``sum``, ``exp_avg``, ``exp_avg_sq``, and ``step``, a 0-d
+            int64. Element-wise state has the table's shape.
+
+        Raises
+        ------
+        KeyError
+            The optimizer was not constructed on this layer.
+        """
+        try:
+            return self._states[layer]
+        except (KeyError, TypeError):
+            raise KeyError(f"This {type(self).__name__} was not constructed on {layer!r}.") from None
+
+    def reset_state(self, layer: Layer) -> None:
+        """
+        Put a layer's state back to where it was before the first step, in place.
+
+        Parameters
+        ----------
+        layer : Layer
+            One that this optimizer was constructed on.
+
+        Raises
+        ------
+        KeyError
+            The optimizer was not constructed on this layer.
+        """
+        for name, array in self.state(layer).items():
+            array[...] = self._initial(name)
+
+    def _initial(self, name: str) -> float:
+        """The value that a state array starts from."""
+        return 0
+
+    def step(self, layer: Layer, grad: RowGrad | ArrayLike) -> None:
+        """
+        Apply a gradient to a layer's table.
+
+        Parameters
+        ----------
+        layer : Layer
+            One that this optimizer was constructed on.
+        grad : RowGrad or float array, shape of the table
+            A RowGrad touches its rows only: weight decay, momentum and decay of moments are lazy (L27). A dense gradient
+            touches all rows but padding.
+
+        Raises
+        ------
+        KeyError
+            The optimizer was not constructed on this layer.
+        TypeError, ValueError
+            The gradient does not fit the table, or is a RowGrad that names a padding row; nothing is written then (L3).
+
+        Notes
+        -----
+        L27 to L32.
+        """
+        state = self.state(layer)
+        table, reserved = self._target(layer)
+        if isinstance(grad, RowGrad):
+            checked = check_gradient(grad, table, reserved)
+        else:
+            dense = _check.floats(grad, "grad", layer.dtype)
+            _check.shape(dense, "grad", layer.weight.shape)
+            checked = layer._gradient_view(dense)
+        rule = self._rule(layer, state)
+        self._count(state)
+        rule.apply(checked)
+
+    def update(self, layer: Layer, ids: ArrayLike, grad_out: ArrayLike, **bag_arguments: Any) -> None:
+        """
+        Backward and step in one pass over the touched rows.
+
+        Parameters
+        ----------
+        layer : Layer
+            One that this optimizer was constructed on.
+        ids : int array
+            The ids (or bag indices) that were looked up.
+        grad_out : float array
+            Gradient of the loss with respect to the layer's output.
+        **bag_arguments
+            ``offsets`` and ``per_sample_weights`` of bags.
+
+        Raises
+        ------
+        KeyError
+            The optimizer was not constructed on this layer.
+        TypeError, IndexError, ValueError
+            As the layer's `backward`; nothing is written then (L3).
+
+        Notes
+        -----
+        The same bits as ``step(layer, layer.backward(ids, grad_out, sparse=True))``, whatever the layer's own setting, and
+        never an array of the table's size (L26). Two calls are two steps.
+
+        Examples
+        --------
+        >>> from npbloom.layers import ZeroEmbedding
+        >>> layer = ZeroEmbedding(3, 1)
+        >>> SGD(layer, lr=0.5).update(layer, [1, 1], [[1.0], [2.0]])
+        >>> layer.weight.ravel()
+        array([ 0. , -1.5,  0. ], dtype=float32)
+        """
+        state = self.state(layer)
+        if np.may_share_memory(grad_out if isinstance(grad_out, np.ndarray) else np.empty(0), layer.weight):
+            grad_out = np.array(grad_out)  # the table changes while the gradient is read
+        contributions = layer._contributions(ids, grad_out, **bag_arguments)
+        rule = self._rule(layer, state)
+        self._count(state)
+        rule.apply_fused(contributions)
+
+    @staticmethod
+    def _target(layer: Layer) -> tuple[FloatArray, range]:
+        """The table as gradients see it, and the rows of that view that are never trained (L21, L22)."""
+        table = layer._gradient_view(_check.table(layer.weight))
+        reserved, slices = layer._reserved, layer._slices
+        return table, range(reserved.start * slices, reserved.stop * slices)
+
+    @staticmethod
+    def _count(state: State) -> None:
+        """One more call on this layer, an empty batch included (L31)."""
+        if "step" in state:
+            state["step"] += 1
+
+    def __repr__(self) -> str:
+        """The hyperparameters and the number of layers."""
+        words = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._names)
+        return f"{type(self).__name__}({len(self._states)} layer{'s' * (len(self._states) != 1)}, {words})"
+
+
+def _step() -> np.ndarray[Any, Any]:
+    """A counter of calls."""
+    return np.zeros((), dtype=np.int64)
+
+
+@final
+class SGD(Optimizer):
+    """
+    Stochastic gradient descent with momentum and weight decay.
+
+    Parameters
+    ----------
+    layers : Layer or sequence of Layer
+        What is trained; state is allocated now.
+    lr : float
+        Learning rate, at least 0; may be assigned between steps.
+    momentum, weight_decay : float, default 0
+        At least 0. A term with coefficient 0 is not computed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter is out of its range, or a layer is read-only.
+
+    Notes
+    -----
+    L28: ``g += weight_decay * w; buf = momentum * buf + g; w -= lr * buf``. With a RowGrad both are lazy (L27).
+
+    Examples
+    --------
+    >>> from npbloom.layers import ZeroEmbedding
+    >>> SGD(ZeroEmbedding(3, 2), lr=0.1)
+    SGD(1 layer, lr=0.1, momentum=0.0, weight_decay=0.0)
+    """
+
+    momentum = _Setting(_check.at_least_zero)
+    weight_decay = _Setting(_check.at_least_zero)
+    _names = ("lr", "momentum", "weight_decay")
+
+    def __init__(self, layers: Layer | Iterable[Layer], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+        super().__init__(layers, lr)
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self._allocate()
+
+    def _new_state(self, layer: Layer) -> State:
+        return {"momentum_buffer": np.zeros(layer.weight.shape, layer.dtype)} if self.momentum != 0 else {}
+
+    def _rule(self, layer: Layer, state: State) -> Rule:
+        table, reserved = self._target(layer)
+        buffer = layer._gradient_view(state["momentum_buffer"]) if state else None
+        return sgd_rule(table, self.lr, self.momentum, self.weight_decay, buffer, reserved)
+
+
+@final
+class Adagrad(Optimizer):
+    """
+    Adagrad, torch's variant.
+
+    Parameters
+    ----------
+    layers : Layer or sequence of Layer
+        What is trained; state is allocated now.
+    lr : float, default 1e-2
+        Learning rate, at least 0; may be assigned between steps.
+    lr_decay, weight_decay, initial_accumulator_value : float, default 0
+        At least 0.
+    eps : float, default 1e-10
+        At least 0; outside the root.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter is out of its range, or a layer is read-only.
+
+    Notes
+    -----
+    L29: ``g += weight_decay * w; sum += g * g; w -= lr / (1 + (step - 1) * lr_decay) * g / (sqrt(sum) + eps)``.
+    Gradients of a row are added before they are squared (L26).
+
+    References
+    ----------
+    .. [1] J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and stochastic optimization",
+       JMLR 12, 2011.
+
+    Examples
+    --------
+    >>> from npbloom.layers import ZeroEmbedding
+    >>> layer = ZeroEmbedding(2, 1)
+    >>> optimizer = Adagrad(layer, lr=0.5)
+    >>> optimizer.update(layer, [1, 1], [[1.0], [2.0]])          # (1 + 2)**2, not 1 + 4
+    >>> optimizer.state(layer)["sum"].ravel()
+    array([0., 9.], dtype=float32)
+    """
+
+    lr_decay = _Setting(_check.at_least_zero)
+    weight_decay = _Setting(_check.at_least_zero)
+    initial_accumulator_value = _Setting(_check.at_least_zero)
+    eps = _Setting(_check.at_least_zero)
+    _names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+
+    def __init__(
+        self,
+        layers: Layer | Iterable[Layer],
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        super().__init__(layers, lr)
+        self.lr_decay = lr_decay
+        self.weight_decay = weight_decay
+        self.initial_accumulator_value = initial_accumulator_value
+        self.eps = eps
+        self._allocate()
+
+    def _new_state(self, layer: Layer) -> State:
+        start = self.initial_accumulator_value
+        total = np.zeros(layer.weight.shape, layer.dtype)
+        if start != 0:
+            total[...] = start
+        return {"sum": total, "step": _step()}
+
+    def _initial(self, name: str) -> float:
+        return self.initial_accumulator_value if name == "sum" else 0
+
+    def _rule(self, layer: Layer, state: State) -> Rule:
+        table, reserved = self._target(layer)
+        rate = self.lr / (1 + int(state["step"]) * self.lr_decay)  # this call is number step + 1
+        return adagrad_rule(table, layer._gradient_view(state["sum"]), rate, self.eps, self.weight_decay, reserved)
+
+
+@final
+class RowWiseAdagrad(Optimizer):
+    """
+    Adagrad with one accumulator for each row, FBGEMM's exact variant: 1/d of Adagrad's state.
+
+    Parameters
+    ----------
+    layers : Layer or sequence of Layer
+        What is trained; state is allocated now.
+    lr : float, default 1e-2
+        Learning rate, at least 0; may be assigned between steps.
+    weight_decay : float, default 0
+        At least 0.
+    eps : float, default 1e-8
+        At least 0; outside the root.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter is out of its range, or a layer is read-only.
+
+    Notes
+    -----
+    L30: ``g += weight_decay * w; sum_r += mean(g * g); w -= lr * g / (sqrt(sum_r) + eps)``. ``sum`` has one value for each row,
+    or for each slice where probes are concatenated. FBGEMM's CPU kernel accepts weight decay and ignores it.
+
+    Examples
+    --------
+    >>> from npbloom.layers import ZeroEmbedding
+    >>> layer = ZeroEmbedding(2, 2)
+    >>> optimizer = RowWiseAdagrad(layer)
+    >>> optimizer.update(layer, [1], [[1.0, 7.0]])               # mean(1, 49)
+    >>> optimizer.state(layer)["sum"]
+    array([ 0., 25.], dtype=float32)
+    """
+
+    weight_decay = _Setting(_check.at_least_zero)
+    eps = _Setting(_check.at_least_zero)
+    _names = ("lr", "weight_decay", "eps")
+
+    def __init__(self, layers: Layer | Iterable[Layer], lr: float = 1e-2, weight_decay: float = 0.0, eps: float = 1e-8) -> None:
+        super().__init__(layers, lr)
+        self.weight_decay = weight_decay
+        self.eps = eps
+        self._allocate()
+
+    def _new_state(self, layer: Layer) -> State:
+        return {"sum": np.zeros(layer.weight.shape[0] * layer._slices, layer.dtype)}
+
+    def _rule(self, layer: Layer, state: State) -> Rule:
+        table, reserved = self._target(layer)
+        return adagrad_rule(table, state["sum"], self.lr, self.eps, self.weight_decay, reserved)
+
+
+@final
+class Adam(Optimizer):
+    """
+    Adam with bias correction; lazy with a RowGrad.
+
+    Parameters
+    ----------
+    layers : Layer or sequence of Layer
+        What is trained; state is allocated now.
+    lr : float, default 1e-3
+        Learning rate, at least 0; may be assigned between steps.
+    betas : pair of float, default (0.9, 0.999)
+        Decays of the moments, each in [0, 1).
+    eps : float, default 1e-8
+        At least 0; outside the root, after bias correction.
+    weight_decay : float, default 0
+        At least 0; added to the gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter is out of its range, or a layer is read-only.
+
+    Notes
+    -----
+    L31. ``step`` counts the calls on a layer, an empty batch included. torch.optim.SparseAdam adds eps before bias correction;
+    torch.optim.Adam moves every row in every step.
+
+    References
+    ----------
+    .. [1] D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+
+    Examples
+    --------
+    >>> from npbloom.layers import ZeroEmbedding
+    >>> layer = ZeroEmbedding(2, 1)
+    >>> Adam(layer, lr=0.25).update(layer, [1], [[4.0]])         # the first step has length lr
+    >>> layer.weight.ravel()
+    array([ 0.  , -0.25], dtype=float32)
+    """
+
+    betas = _Setting(lambda value, name: check_betas(value))
+    eps = _Setting(_check.at_least_zero)
+    weight_decay = _Setting(_check.at_least_zero)
+    _names = ("lr", "betas", "eps", "weight_decay")
+
+    def __init__(
+        self,
+        layers: Layer | Iterable[Layer],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(layers, lr)
+        self.betas = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
+        self._allocate()
+
+    def _new_state(self, layer: Layer) -> State:
+        shape = layer.weight.shape
+        return {"exp_avg": np.zeros(shape, layer.dtype), "exp_avg_sq": np.zeros(shape, layer.dtype), "step": _step()}
+
+    def _rule(self, layer: Layer, state: State) -> Rule:
+        table, reserved = self._target(layer)
+        moments = (layer._gradient_view(state["exp_avg"]), layer._gradient_view(state["exp_avg_sq"]))
+        number = int(state["step"]) + 1
+        return adam_rule(table, *moments, self.lr, number, self.betas, self.eps, self.weight_decay, reserved)

@@ -132,7 +132,7 @@ def bag_sum_range(
 
 
 @kernel
-def bag_max_range(weight: Any, ids: Any, starts: Any, padding: int, winners: Any, out: Any, acc: Any, lo: int, hi: int) -> None:
+def bag_max_range(weight: Any, ids: Any, starts: Any, padding: int, winners: Any, out: Any, lo: int, hi: int) -> None:
     """Maximum of every bag by dimension, and the entry that won it (-1: none); NaN wins, the first one (L17)."""
     d = weight.shape[1]
     for b in range(lo, hi):

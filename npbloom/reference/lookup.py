@@ -12,6 +12,7 @@ from npbloom.reference.hashing import hash_rows
 from npbloom.types import FloatArray, HashSpec, IntArray
 
 
+@np.errstate(all="ignore")
 def embedding_forward(weight: FloatArray, ids: Any, *, max_norm: float | None = None, norm_type: float = 2) -> Any:
     """Rows of the table, bits copied (L4); with `max_norm` a pair: those rows, and the table with rows scaled (L10)."""
     weight = np.asarray(weight)
@@ -22,6 +23,7 @@ def embedding_forward(weight: FloatArray, ids: Any, *, max_norm: float | None = 
     return weight.take(ids, axis=0), weight
 
 
+@np.errstate(all="ignore")
 def embedding_bag_forward(
     weight: FloatArray,
     indices: Any,
@@ -140,7 +142,6 @@ def bloom_vectors(weight: FloatArray, ids: IntArray, hashing: HashSpec, combine:
     return total / hashing.num_hash_functions if combine == "mean" else total
 
 
-@np.errstate(all="ignore")
 def _reduced(vectors: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None) -> FloatArray:
     """One vector a bag: a sum or mean in float64, or a maximum as it is; zero where nothing counts (L14)."""
     if mode == "max":
@@ -157,7 +158,6 @@ def _reduced(vectors: FloatArray, bounds: IntArray, counted: Any, mode: str, wei
     return total / np.maximum(counts_of(bounds, counted), 1)[:, None] if mode == "mean" else total
 
 
-@np.errstate(all="ignore")
 def _renormalized(weight: FloatArray, ids: IntArray, max_norm: float, norm_type: float) -> FloatArray:
     """A copy of the table in which every looked-up row longer than `max_norm` is scaled, once (L10)."""
     weight = weight.copy()

@@ -20,6 +20,7 @@ from npbloom.reference.lookup import (
 from npbloom.types import FloatArray, HashSpec, IntArray, RowGrad
 
 
+@np.errstate(all="ignore")
 def embedding_backward(
     ids: Any, grad_out: Any, num_rows: int, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False
 ) -> RowGrad:
@@ -31,6 +32,7 @@ def embedding_backward(
     return _summed(ids.ravel()[kept], grad_out[kept].astype(np.float64), num_rows, grad_out.dtype, scale_grad_by_freq)
 
 
+@np.errstate(all="ignore")
 def embedding_bag_backward(
     weight: FloatArray,
     indices: Any,
@@ -58,6 +60,7 @@ def embedding_bag_backward(
     return _summed(flat[counted], sent[counted], len(weight), weight.dtype, scale_grad_by_freq)
 
 
+@np.errstate(all="ignore")
 def embedding_bag_backward_weights(
     weight: FloatArray,
     indices: Any,
@@ -76,6 +79,7 @@ def embedding_bag_backward_weights(
     return _products(weight[indices.ravel()], grad_out, bounds, counted).reshape(indices.shape)
 
 
+@np.errstate(all="ignore")
 def bloom_backward(ids: Any, grad_out: Any, hashing: HashSpec, *, combine: str = "sum") -> RowGrad:
     """Gradient of `bloom_forward`: to every probe, in order (i, j), the output's gradient (over k in a mean).
 
@@ -87,6 +91,7 @@ def bloom_backward(ids: Any, grad_out: Any, hashing: HashSpec, *, combine: str =
     return _to_probes(ids.ravel(), grad_out.astype(np.float64), hashing, combine, grad_out.dtype)
 
 
+@np.errstate(all="ignore")
 def bloom_bag_backward(
     weight: FloatArray,
     indices: Any,
@@ -105,12 +110,12 @@ def bloom_bag_backward(
     bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
     weights = entry_weights(per_sample_weights, indices, mode, weight.dtype)
     grad_out = _inputs.floats(grad_out, (len(bounds) - 1, weight.shape[1]), weight.dtype, "grad_out")
-    with np.errstate(all="ignore"):
-        vectors = bloom_vectors(weight, indices.ravel(), hashing, combine)
+    vectors = bloom_vectors(weight, indices.ravel(), hashing, combine)
     sent = _sent(vectors, grad_out, bounds, not_padding(indices, hashing), mode, weights)
     return _to_probes(indices.ravel(), sent, hashing, combine, weight.dtype)
 
 
+@np.errstate(all="ignore")
 def bloom_bag_backward_weights(
     weight: FloatArray,
     indices: Any,
@@ -126,13 +131,10 @@ def bloom_bag_backward_weights(
     indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
     bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
     grad_out = _inputs.floats(grad_out, (len(bounds) - 1, weight.shape[1]), weight.dtype, "grad_out")
-    with np.errstate(all="ignore"):
-        vectors = bloom_vectors(weight, indices.ravel(), hashing, combine)
-        products = _products(vectors, grad_out, bounds, not_padding(indices, hashing))
-    return products.reshape(indices.shape)
+    vectors = bloom_vectors(weight, indices.ravel(), hashing, combine)
+    return _products(vectors, grad_out, bounds, not_padding(indices, hashing)).reshape(indices.shape)
 
 
-@np.errstate(all="ignore")
 def _sent(
     vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None
 ) -> FloatArray:
@@ -150,7 +152,6 @@ def _sent(
     return sent if weights is None else sent * weights[:, None]
 
 
-@np.errstate(all="ignore")
 def _products(vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, counted: Any) -> FloatArray:
     """Dot product of every entry's vector with its bag's gradient: float64, from +0.0, column by column, rounded once."""
     terms = grad_out[bags_of(bounds)].astype(np.float64) * vectors
@@ -160,7 +161,6 @@ def _products(vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, count
     return np.where(counted, total, 0).astype(grad_out.dtype)
 
 
-@np.errstate(all="ignore")
 def _to_probes(ids: IntArray, sent: FloatArray, hashing: HashSpec, combine: str, dtype: Any) -> RowGrad:
     """What every id is sent, passed on to its probes in order (i, j); the reserved row is left out."""
     m, k = hashing.num_rows, hashing.num_hash_functions
@@ -176,7 +176,6 @@ def _to_probes(ids: IntArray, sent: FloatArray, hashing: HashSpec, combine: str,
     return _summed(rows.ravel()[kept], parts[kept], m, dtype, False)
 
 
-@np.errstate(all="ignore")
 def _summed(rows: IntArray, contributions: FloatArray, num_rows: int, dtype: Any, by_frequency: bool) -> RowGrad:
     """Add up the contributions of every distinct row in input order, divide by its count if asked to, and round."""
     touched, place, count = np.unique(rows, return_inverse=True, return_counts=True)

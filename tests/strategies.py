@@ -225,30 +225,32 @@ class Bloom:
 
 
 @st.composite
-def combines(draw: Any, hashing: HashSpec) -> tuple[str, int]:
+def combines(draw: Any, hashing: HashSpec, combine: str | None) -> tuple[str, int]:
     """A way to combine probes, and a dimension that it fits."""
-    combine = draw(st.sampled_from(COMBINES))
+    combine = combine or draw(st.sampled_from(COMBINES))
     k = hashing.num_hash_functions
     return combine, k * draw(st.integers(1, 2)) if combine == "concat" else draw(st.integers(1, 4) | st.just(9))
 
 
 @st.composite
-def blooms(draw: Any, lane: str | None = None, dtype: Any = None, hashing: HashSpec | None = None) -> Bloom:
+def blooms(draw: Any, lane: str | None = None, dtype: Any = None, combine: str | None = None) -> Bloom:
     """Bloom lookups."""
     lane, dtype = lane or draw(lanes), np.dtype(dtype) if dtype else draw(dtypes)
-    hashing = hashing or draw(hash_specs())
-    combine, d = draw(combines(hashing))
+    hashing = draw(hash_specs())
+    combine, d = draw(combines(hashing, combine))
     ids = draw(id_arrays(hashing.num_embeddings, hashing.padding_idx))
     weight = draw(arrays(dtype, (hashing.num_rows, d), lane))
     return Bloom(weight, ids, draw(arrays(dtype, (*ids.shape, d), lane)), hashing, combine)
 
 
 @st.composite
-def bloom_bags(draw: Any, lane: str | None = None, dtype: Any = None, mode: str | None = None) -> Bags:
+def bloom_bags(
+    draw: Any, lane: str | None = None, dtype: Any = None, mode: str | None = None, combine: str | None = None
+) -> Bags:
     """Bags of hashed ids."""
     lane, dtype = lane or draw(lanes), np.dtype(dtype) if dtype else draw(dtypes)
     hashing = draw(hash_specs())
-    combine, d = draw(combines(hashing))
+    combine, d = draw(combines(hashing, combine))
     shape, padding_idx = (hashing.num_rows, d), hashing.padding_idx
     case = draw(_bags(dtype, lane, hashing.num_embeddings, shape, (padding_idx, padding_idx), mode))
     case.hashing, case.combine = hashing, combine

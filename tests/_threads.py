@@ -1,0 +1,48 @@
+"""Small batches on many threads: kernels are split only where it pays, so tests lower what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import npbloom as nb
+from npbloom import _parallel
+from npbloom.ops import _pairs
+
+COUNTS = (1, 2, 3, 7)
+
+
+@dataclass
+class Seen:
+    """The most tasks that one run was split into."""
+
+    most_tasks: int = 0
+
+
+@contextmanager
+def watch(threads: int) -> Iterator[Seen]:
+    """On so many threads; yields what was seen, so that a test can tell that the work was split at all."""
+    seen, run_tasks = Seen(), _parallel.run_tasks
+
+    def counted(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+        seen.most_tasks = max(seen.most_tasks, len(tasks))
+        return run_tasks(tasks)
+
+    with mock.patch.object(_parallel, "run_tasks", counted), nb.num_threads(threads):
+        yield seen
+
+
+@contextmanager
+def split_everything(threads: int) -> Iterator[Seen]:
+    """The same, with as many parts as a batch has items, up to the number of threads."""
+    even, balanced = _parallel.even_bounds, _parallel.balanced_bounds
+    with (
+        mock.patch.object(_parallel, "even_bounds", lambda size, grain=1: even(size, 1)),
+        mock.patch.object(_parallel, "balanced_bounds", lambda starts, grain: balanced(starts, 1)),
+        mock.patch.object(_pairs, "BUCKET", 1),
+        watch(threads) as seen,
+    ):
+        yield seen

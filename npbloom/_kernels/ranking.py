@@ -8,49 +8,74 @@ from __future__ import annotations
 
 from typing import Any
 
-from npbloom._kernels.jit import kernel
+from npbloom._kernels.jit import helper, kernel
 
-TILE = 512  # items scored at once: their scores stay in the first cache while all columns are added
+TILE = 512  # items scored at once: with all their columns they stay in the second cache while users pass by
+
+
+@helper
+def _score_one(users: Any, items: Any, out: Any, b: int, start: int, stop: int) -> None:
+    """Scores of one user with the items of a tile."""
+    s0 = out[b, start:stop]
+    s0[:] = 0.0
+    for c in range(items.shape[0]):
+        u0, column = users[b, c], items[c, start:stop]
+        for q in range(s0.shape[0]):
+            s0[q] += u0 * column[q]
+
+
+@helper
+def _score_four(users: Any, items: Any, out: Any, b: int, start: int, stop: int) -> None:
+    """The same for four users: an item's column, once read, serves all, and four columns a pass keep sums in registers."""
+    s0, s1, s2, s3 = out[b, start:stop], out[b + 1, start:stop], out[b + 2, start:stop], out[b + 3, start:stop]
+    for scores in (s0, s1, s2, s3):
+        scores[:] = 0.0
+    c = 0
+    while c + 4 <= items.shape[0]:
+        i0, i1, i2, i3 = items[c, start:stop], items[c + 1, start:stop], items[c + 2, start:stop], items[c + 3, start:stop]
+        a0, a1, a2, a3 = users[b, c], users[b, c + 1], users[b, c + 2], users[b, c + 3]
+        b0, b1, b2, b3 = users[b + 1, c], users[b + 1, c + 1], users[b + 1, c + 2], users[b + 1, c + 3]
+        c0, c1, c2, c3 = users[b + 2, c], users[b + 2, c + 1], users[b + 2, c + 2], users[b + 2, c + 3]
+        d0, d1, d2, d3 = users[b + 3, c], users[b + 3, c + 1], users[b + 3, c + 2], users[b + 3, c + 3]
+        for q in range(s0.shape[0]):
+            v0, v1, v2, v3 = i0[q], i1[q], i2[q], i3[q]
+            s0[q] = (((s0[q] + a0 * v0) + a1 * v1) + a2 * v2) + a3 * v3
+            s1[q] = (((s1[q] + b0 * v0) + b1 * v1) + b2 * v2) + b3 * v3
+            s2[q] = (((s2[q] + c0 * v0) + c1 * v1) + c2 * v2) + c3 * v3
+            s3[q] = (((s3[q] + d0 * v0) + d1 * v1) + d2 * v2) + d3 * v3
+        c += 4
+    while c < items.shape[0]:
+        u0, u1, u2, u3, i0 = users[b, c], users[b + 1, c], users[b + 2, c], users[b + 3, c], items[c, start:stop]
+        for q in range(s0.shape[0]):
+            s0[q] += u0 * i0[q]
+            s1[q] += u1 * i0[q]
+            s2[q] += u2 * i0[q]
+            s3[q] += u3 * i0[q]
+        c += 1
 
 
 @kernel
 def score_range(users: Any, items: Any, out: Any, lo: int, hi: int) -> None:
-    """``out[b, q] = sum_c users[b, c] * items[c, q]``, from left to right."""
-    width, size = items.shape
+    """``out[b, q] = sum_c users[b, c] * items[c, q]``, from 0.0, from left to right."""
+    size = items.shape[1]
     for start in range(0, size, TILE):
         stop = min(start + TILE, size)
-        for b in range(lo, hi):
-            scores = out[b, start:stop]
-            i0, u0 = items[0, start:stop], users[b, 0]
-            for q in range(scores.shape[0]):
-                scores[q] = u0 * i0[q]
-            c = 1
-            while c + 4 <= width:  # four columns a pass keep the sum in a register; the order is that of one column a pass
-                i0, i1, i2, i3 = (
-                    items[c, start:stop],
-                    items[c + 1, start:stop],
-                    items[c + 2, start:stop],
-                    items[c + 3, start:stop],
-                )
-                u0, u1, u2, u3 = users[b, c], users[b, c + 1], users[b, c + 2], users[b, c + 3]
-                for q in range(scores.shape[0]):
-                    scores[q] = (((scores[q] + u0 * i0[q]) + u1 * i1[q]) + u2 * i2[q]) + u3 * i3[q]
-                c += 4
-            while c < width:
-                i0, u0 = items[c, start:stop], users[b, c]
-                for q in range(scores.shape[0]):
-                    scores[q] += u0 * i0[q]
-                c += 1
+        b = lo
+        while b + 4 <= hi:
+            _score_four(users, items, out, b, start, stop)
+            b += 4
+        while b < hi:
+            _score_one(users, items, out, b, start, stop)
+            b += 1
 
 
 @kernel
 def pair_range(users: Any, items: Any, out: Any, lo: int, hi: int) -> None:
-    """``out[i] = sum_c users[i, c] * items[i, c]``, from left to right."""
+    """``out[i] = sum_c users[i, c] * items[i, c]``, from 0.0, from left to right."""
     for i in range(lo, hi):
-        total = users[i, 0] * items[i, 0]
-        for c in range(1, users.shape[1]):
-            total = total + users[i, c] * items[i, c]
-        out[i] = total
+        out[i] = 0.0
+        for c in range(users.shape[1]):
+            out[i] += users[i, c] * items[i, c]
 
 
 @kernel

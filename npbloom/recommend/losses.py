@@ -16,10 +16,10 @@ PairLoss = tuple[float, FloatArray, FloatArray]
 RatingLoss = tuple[float, FloatArray]
 
 
-def _sigmoid(scores: FloatArray) -> FloatArray:
+def sigmoid(scores: FloatArray) -> FloatArray:
     """The logistic function, to full relative precision in both tails and without overflow."""
-    sigmoid: FloatArray = np.exp(-np.logaddexp(0.0, -scores))
-    return sigmoid
+    result: FloatArray = np.exp(-np.logaddexp(scores.dtype.type(0.0), -scores))
+    return result
 
 
 def _scores(value: ArrayLike, name: str) -> FloatArray:
@@ -81,7 +81,7 @@ def bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     """
     first, second = _pair(positive, negative)
     difference = first.astype(np.float64) - second
-    right, wrong = _sigmoid(difference), _sigmoid(-difference)
+    right, wrong = sigmoid(difference), sigmoid(-difference)
     grad = right * wrong / first.size
     return float(wrong.mean()), (-grad).astype(first.dtype), grad.astype(second.dtype)
 
@@ -121,7 +121,7 @@ def log_bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     """
     first, second = _pair(positive, negative)
     difference = first.astype(np.float64) - second
-    grad = _sigmoid(-difference) / first.size
+    grad = sigmoid(-difference) / first.size
     return float(np.logaddexp(0.0, -difference).mean()), (-grad).astype(first.dtype), grad.astype(second.dtype)
 
 
@@ -155,9 +155,9 @@ def pointwise(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     """
     first, second = _pair(positive, negative)
     above, below = first.astype(np.float64), second.astype(np.float64)
-    met_wrong, drawn_wrong = _sigmoid(-above), _sigmoid(below)
-    grad_positive = -_sigmoid(above) * met_wrong / first.size
-    grad_negative = drawn_wrong * _sigmoid(-below) / first.size
+    met_wrong, drawn_wrong = sigmoid(-above), sigmoid(below)
+    grad_positive = -sigmoid(above) * met_wrong / first.size
+    grad_negative = drawn_wrong * sigmoid(-below) / first.size
     loss = float((met_wrong + drawn_wrong).mean())
     return loss, grad_positive.astype(first.dtype), grad_negative.astype(second.dtype)
 
@@ -339,5 +339,5 @@ def logistic(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
     """
     first, second = _rated(scores, ratings)
     wide, yes = first.astype(np.float64), second > 0
-    grad = np.where(yes, -_sigmoid(-wide), _sigmoid(wide)) / first.size
+    grad = np.where(yes, -sigmoid(-wide), sigmoid(wide)) / first.size
     return float(np.logaddexp(0.0, np.where(yes, -wide, wide)).mean()), grad.astype(first.dtype)

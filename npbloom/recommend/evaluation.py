@@ -1,0 +1,284 @@
+"""Scores of models: ranks of test items among all items, counted for blocks of users, and errors of ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from npbloom import _check, _parallel
+from npbloom._kernels import ranking as kernels
+from npbloom.recommend._model import FactorizationModel
+from npbloom.recommend.interactions import Interactions
+from npbloom.types import ArrayLike, FloatArray, IntArray
+
+BLOCK = 2**22  # scores held at once: 16 MB of float32
+
+Scorer = Callable[[IntArray], FloatArray]
+
+
+@dataclass(frozen=True)
+class _Ranks:
+    """Every test item of every user, users in order: `starts` bounds the users' items."""
+
+    starts: IntArray
+    above: IntArray  # items with a higher score
+    equal: IntArray  # other items with the same score
+    before: IntArray  # of these, those with a lower number
+    competitors: int
+
+    def mean_per_user(self, values: FloatArray) -> npt.NDArray[np.float64]:
+        """The mean over each user's test items."""
+        return np.add.reduceat(values, self.starts[:-1]) / np.diff(self.starts) if len(values) else np.empty(0)
+
+    def hits(self, k: int) -> IntArray:
+        """How many of each user's test items are among the first k; of equal scores the lower number comes first."""
+        found = (self.above + self.before < k).astype(np.int64)
+        return np.add.reduceat(found, self.starts[:-1]) if len(found) else np.empty(0, dtype=np.int64)
+
+
+def mrr_score(model: Any, test: Interactions, train: Interactions | None = None) -> npt.NDArray[np.float64]:
+    """
+    Mean reciprocal rank of each user's test items.
+
+    Parameters
+    ----------
+    model : ImplicitFactorizationModel or ExplicitFactorizationModel
+        A fitted model; also any object whose ``predict(user_id)`` gives a score for each item, which takes a call a user.
+    test : Interactions
+        What to find.
+    train : Interactions, optional
+        What the users have met before: these items are put last, all with the same score.
+
+    Returns
+    -------
+    float64 array
+        One value for each user with test interactions, by increasing user id: the mean, over the user's distinct test items, of
+        1 / rank among all items. Equal scores share their average rank. Padding is no item.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        The interactions do not fit the model, or its scores are not numbers.
+
+    Notes
+    -----
+    Spotlight's definition; there a test item that is also in `train` is last too, and so it is here. The whole users by items
+    matrix is never held.
+
+    Examples
+    --------
+    >>> class Known:
+    ...     def predict(self, user_id):
+    ...         return np.array([0.1, 0.4, 0.2, 0.3])
+    >>> mrr_score(Known(), Interactions([0, 0], [1, 2], num_items=4))        # ranks 1 and 3
+    array([0.66666667])
+    >>> mrr_score(Known(), Interactions([0], [2], num_items=4), train=Interactions([0], [1], num_items=4))
+    array([0.5])
+    """
+    ranks = _ranks(model, test, train)
+    return ranks.mean_per_user(1.0 / (ranks.above + 1.0 + ranks.equal / 2.0))
+
+
+def precision_recall_score(
+    model: Any, test: Interactions, train: Interactions | None = None, k: int | Sequence[int] = 10
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """
+    Precision and recall of the k items with the highest scores.
+
+    Parameters
+    ----------
+    model : ImplicitFactorizationModel or ExplicitFactorizationModel
+        As in `mrr_score`.
+    test : Interactions
+        What to find.
+    train : Interactions, optional
+        Items to put last.
+    k : int or sequence of int, default 10
+        Length of the list; several lengths give a column each.
+
+    Returns
+    -------
+    precision, recall : float64 array, shape (users,) or (users, len(k))
+        One value for each user with test interactions, by increasing user id: the share of the first k items that are test
+        items, and the share of the user's distinct test items that are among them. Where there are fewer items than k, precision
+        is out of all items.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        `k` is less than 1, the interactions do not fit the model, or its scores are not numbers.
+
+    Notes
+    -----
+    Spotlight's definition. Of equal scores the lower item number comes first.
+
+    Examples
+    --------
+    >>> class Known:
+    ...     def predict(self, user_id):
+    ...         return np.array([0.1, 0.4, 0.2, 0.3])
+    >>> precision_recall_score(Known(), Interactions([0, 0, 0], [0, 1, 2], num_items=4), k=2)
+    (array([0.5]), array([0.33333333]))
+    """
+    lengths = [_check.positive_int(length, "k") for length in (k if isinstance(k, (Sequence, np.ndarray)) else [k])]
+    ranks = _ranks(model, test, train)
+    hits = np.stack([ranks.hits(length) for length in lengths], axis=1)
+    precision = hits / np.array([min(length, ranks.competitors) for length in lengths])
+    recall = hits / np.diff(ranks.starts)[:, np.newaxis]
+    return (precision, recall) if isinstance(k, (Sequence, np.ndarray)) else (precision[:, 0], recall[:, 0])
+
+
+def hit_rate_score(model: Any, test: Interactions, train: Interactions | None = None, k: int = 100) -> npt.NDArray[np.float64]:
+    """
+    Whether any of a user's test items is among the k items with the highest scores.
+
+    Parameters
+    ----------
+    model : ImplicitFactorizationModel or ExplicitFactorizationModel
+        As in `mrr_score`.
+    test : Interactions
+        What to find.
+    train : Interactions, optional
+        Items to put last.
+    k : int, default 100
+        Length of the list.
+
+    Returns
+    -------
+    float64 array
+        1 or 0 for each user with test interactions, by increasing user id; the mean is the hit rate.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        `k` is less than 1, the interactions do not fit the model, or its scores are not numbers.
+
+    Examples
+    --------
+    >>> class Known:
+    ...     def predict(self, user_id):
+    ...         return np.array([0.1, 0.4, 0.2, 0.3])
+    >>> hit_rate_score(Known(), Interactions([0, 1, 1], [2, 0, 3], num_items=4), k=2)
+    array([0., 1.])
+    """
+    length = _check.positive_int(k, "k")
+    return (_ranks(model, test, train).hits(length) > 0).astype(np.float64)
+
+
+def rmse_score(model: Any, test: Interactions) -> float:
+    """
+    Root of the mean squared error of predicted ratings.
+
+    Parameters
+    ----------
+    model : ExplicitFactorizationModel
+        A fitted model; also any object whose ``predict(user_ids, item_ids)`` gives a rating for each pair.
+    test : Interactions
+        Pairs with ratings.
+
+    Returns
+    -------
+    float
+        The error, in units of the ratings.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        There are no ratings, or the interactions do not fit the model.
+
+    Examples
+    --------
+    >>> class Constant:
+    ...     def predict(self, user_ids, item_ids):
+    ...         return np.full(len(user_ids), 3.0)
+    >>> rmse_score(Constant(), Interactions([0, 1], [0, 0], ratings=[2, 4]))
+    1.0
+    """
+    _check_interactions(test, "test")
+    if test.ratings is None or not len(test):
+        raise ValueError("`test` must have ratings to compare predictions with.")
+    predictions = np.asarray(model.predict(test.user_ids, test.item_ids))
+    _check.shape(predictions, "predictions", test.user_ids.shape)
+    return float(np.sqrt(np.mean((test.ratings - predictions) ** 2)))
+
+
+# ---- ranks ----------------------------------------------------------------------------------------------------------
+
+
+def _check_interactions(value: Any, name: str) -> None:
+    """A TypeError for anything but Interactions."""
+    if not isinstance(value, Interactions):
+        raise TypeError(f"`{name}` must be Interactions, not {type(value).__name__}.")
+
+
+def _distinct(interactions: Interactions) -> tuple[IntArray, IntArray]:
+    """Users and items of the distinct pairs, by user, then item."""
+    pairs = np.unique(interactions.user_ids * interactions.num_items + interactions.item_ids)
+    return pairs // interactions.num_items, pairs % interactions.num_items
+
+
+def _ranks(model: Any, test: Interactions, train: Interactions | None) -> _Ranks:
+    """Where each test item stands among all items of its user."""
+    _check_interactions(test, "test")
+    if train is not None:
+        _check_interactions(train, "train")
+    score, size, padding = _scorer(model, test, train)
+    users, items = _distinct(test)
+    distinct, starts = np.unique(users, return_index=True)
+    starts = np.append(starts, len(users)).astype(np.int64)
+    above, equal, before = (np.empty(len(users), dtype=np.int64) for _ in range(3))
+    known_users, known_items = _distinct(train) if train is not None else (users[:0], items[:0])
+    step = max(1, BLOCK // size)
+    for first in range(0, len(distinct), step):
+        block = distinct[first : first + step]
+        scores = score(block)
+        known = slice(*np.searchsorted(known_users, [block[0], block[-1] + 1]))
+        rows = np.searchsorted(block, known_users[known])
+        met = block[np.minimum(rows, len(block) - 1)] == known_users[known]  # train may know users that test does not
+        scores[rows[met], known_items[known][met]] = -np.inf
+        if padding is not None:
+            scores[:, padding] = np.nan  # counts nowhere
+        bounds = starts[first : first + len(block) + 1]
+        part = slice(bounds[0], bounds[-1])
+        arrays = (bounds - bounds[0], items[part], above[part], equal[part], before[part])
+        _parallel.run_range(kernels.count_range, len(block), scores, *arrays, grain=1)
+    return _Ranks(starts, above, equal, before, size if padding is None else size - 1)
+
+
+def _scorer(model: Any, test: Interactions, train: Interactions | None) -> tuple[Scorer, int, int | None]:
+    """A function from users to new rows of scores, the number of items, and the padding item."""
+    if isinstance(model, FactorizationModel):
+        model._check_fitted()
+        model._check_known(test, "test")
+        if train is not None:
+            model._check_known(train, "train")
+        columns = model._all_items()
+        _finite(columns, model._user_vectors(np.unique(test.user_ids)))
+        return lambda users: model._score(users, columns), model.num_items, model.padding_idx
+    size, padding = test.num_items, test.padding_idx
+
+    def score(users: IntArray) -> FloatArray:
+        rows = np.stack([_row(model.predict(int(user)), size) for user in users])
+        _finite(rows)
+        return rows
+
+    if train is not None and (train.num_items > size or train.padding_idx != padding):
+        raise ValueError(f"`train` must have the items of `test`, {size} with padding {padding}, not {train!r}.")
+    return score, size, padding
+
+
+def _row(scores: ArrayLike, size: int) -> FloatArray:
+    """One user's predictions, as floats."""
+    row = np.asarray(scores)
+    _check.shape(row, "predictions", (size,))
+    return row if row.dtype in _check.FLOAT_DTYPES else row.astype(np.float64)
+
+
+def _finite(*arrays: FloatArray) -> None:
+    """A ValueError where something is not a number: no rank could be trusted."""
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("The model's scores are not finite: its training diverged; a lower learning rate may help.")

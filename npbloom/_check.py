@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -124,34 +124,40 @@ def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
         return np.asarray(value, dtype=object)
 
 
-def _from_list(value: Any, array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+def _from_list(value: Any, array: np.ndarray[Any, Any], name: str, bound: int | None) -> np.ndarray[Any, Any]:
     """The index array of a list that NumPy did not read as one: empty, or with an integer beyond int64 (L1)."""
     if array.size == 0:
         return array.astype(np.int64)
     leaves = list(_leaves(value))
     if all(isinstance(leaf, (int, np.integer)) and not isinstance(leaf, (bool, np.bool_)) for leaf in leaves):
-        for flat, leaf in enumerate(leaves):
-            if not -(2**63) <= int(leaf) < 2**63:
-                raise IndexError(f"`{name}` must fit int64, not {leaf}{position(flat, array.shape)}.")
+        if not all(-(2**63) <= leaf < 2**63 for leaf in leaves):
+            raise _beyond_int64(leaves, array.shape, name, bound)
         return np.asarray([int(leaf) for leaf in leaves], dtype=np.int64).reshape(array.shape)
     return array
 
 
-def ids(value: Any, name: str = "ids") -> IntArray:
+def _beyond_int64(values: Iterable[int], shape: tuple[int, ...], name: str, bound: int | None) -> IndexError:
+    """The IndexError for an array with a value beyond int64: it names the first outside ``[0, bound)`` (L2)."""
+    low, high, words = (-(2**63), 2**63, "fit int64") if bound is None else (0, bound, f"lie in [0, {bound})")
+    flat, value = next((flat, value) for flat, value in enumerate(values) if not low <= value < high)
+    return IndexError(f"`{name}` must {words}, not {value}{position(flat, shape)}.")
+
+
+def ids(value: Any, name: str = "ids", bound: int | None = None) -> IntArray:
     """An index array (L1) as a read-only, C-contiguous int64 view, or a copy where no view will do.
 
-    A uint64 beyond int64 is an IndexError here; the range check against a table is the kernel's (`outside`).
+    A value beyond int64 is an IndexError here; the range check against a table is the kernel's (`outside`), and `bound` is
+    there for the message only.
     """
     if type(value) is np.ndarray and value.dtype == np.int64 and value.flags.c_contiguous and value.flags.aligned:
         return read_only(value)
     array = _array(value, name)
     if isinstance(value, (list, tuple, int, np.integer)) and array.dtype != np.int64 and array.dtype.kind != "b":
-        array = _from_list(value, array, name)
+        array = _from_list(value, array, name, bound)
     if array.dtype.kind not in "iu":
         raise TypeError(f"`{name}` must be an integer array, not {array.dtype}.")
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and array.max() >= 2**63:
-        flat = int(np.flatnonzero(array.ravel() >= 2**63)[0])
-        raise IndexError(f"`{name}` must fit int64, not {array.ravel()[flat]}{position(flat, array.shape)}.")
+        raise _beyond_int64(array.ravel().tolist(), array.shape, name, bound)
     return read_only(_contiguous(array, np.dtype(np.int64)))
 
 

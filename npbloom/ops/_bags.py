@@ -57,7 +57,7 @@ def read_bags(
     """Check everything that describes bags, before anything is written (L3)."""
     _check.choice(mode, "mode", MODES)
     _check.flag(include_last_offset, "include_last_offset")
-    array = _check.ids(indices, "indices")
+    array = _check.ids(indices, "indices", num_embeddings)
     starts = _check.offsets(offsets, array, include_last_offset)
     weights = _check.per_sample_weights(per_sample_weights, array, mode, dtype)
     check_ids(array, num_embeddings, "indices")

@@ -18,7 +18,7 @@ _SEEDS.flags.writeable = False  # kernels are compiled for read-only inputs
 
 def check_ids(value: Any, bound: int, name: str = "ids") -> IntArray:
     """An index array (L1) of any shape whose values lie in ``[0, bound)``, else an IndexError for the first outside (L2)."""
-    ids = _check.ids(value, name)
+    ids = _check.ids(value, name, bound)
     for flat in run_range(first_outside_range, ids.size, ids.reshape(-1), bound - 1):
         if flat >= 0:
             raise _check.outside(flat, ids, bound, name)

@@ -115,7 +115,8 @@ class FactorizationModel(ABC):
             start = time.perf_counter()
             order = self._rng.permutation(len(interactions))
             total = 0.0
-            with tqdm(total=len(order), desc=f"epoch {len(self.history) + 1}", leave=False, disable=hidden) as bar:
+            bar = tqdm(total=len(order), desc=f"epoch {len(self.history) + 1}", leave=False, disable=hidden)
+            with bar, np.errstate(over="ignore", invalid="ignore"):  # a training that diverges shows in `history`
                 for batch in np.split(order, range(self.batch_size, len(order), self.batch_size)):
                     total += self._step(interactions, batch) * len(batch)
                     bar.update(len(batch))

@@ -15,7 +15,10 @@ from npbloom.types import ArrayLike, FloatArray
 PairLoss = tuple[float, FloatArray, FloatArray]
 RatingLoss = tuple[float, FloatArray]
 
+_quiet = np.errstate(over="ignore", invalid="ignore")  # scores that diverged show in the loss, not in warnings from in here
 
+
+@_quiet
 def sigmoid(scores: FloatArray) -> FloatArray:
     """The logistic function, to full relative precision in both tails and without overflow."""
     result: FloatArray = np.exp(-np.logaddexp(scores.dtype.type(0.0), -scores))
@@ -47,6 +50,7 @@ def _rated(scores: ArrayLike, ratings: ArrayLike) -> tuple[FloatArray, FloatArra
     return first, second.astype(np.float64)
 
 
+@_quiet
 def bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     r"""
     Bayesian personalised ranking as Spotlight has it: mean of :math:`1 - \sigma(s^+ - s^-)`.
@@ -86,6 +90,7 @@ def bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     return float(wrong.mean()), (-grad).astype(first.dtype), grad.astype(second.dtype)
 
 
+@_quiet
 def log_bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     r"""
     Bayesian personalised ranking as first published: mean of :math:`-\log\sigma(s^+ - s^-)`.
@@ -125,6 +130,7 @@ def log_bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     return float(np.logaddexp(0.0, -difference).mean()), (-grad).astype(first.dtype), grad.astype(second.dtype)
 
 
+@_quiet
 def pointwise(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     r"""
     Each score on its own: mean of :math:`1 - \sigma(s^+) + \sigma(s^-)`.
@@ -162,6 +168,7 @@ def pointwise(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     return loss, grad_positive.astype(first.dtype), grad_negative.astype(second.dtype)
 
 
+@_quiet
 def hinge(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     r"""
     A margin of one: mean of :math:`\max(0, 1 - s^+ + s^-)`.
@@ -196,6 +203,7 @@ def hinge(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     return float(np.maximum(short, 0.0).mean()), (-grad).astype(first.dtype), grad.astype(second.dtype)
 
 
+@_quiet
 def adaptive_hinge(positive: ArrayLike, negatives: ArrayLike) -> PairLoss:
     r"""
     The hinge of each positive against the highest of its own negatives: mean of :math:`\max(0, 1 - s^+ + \max_j s^-_j)`.
@@ -241,6 +249,7 @@ def adaptive_hinge(positive: ArrayLike, negatives: ArrayLike) -> PairLoss:
     return loss, grad_positive, grad_negatives
 
 
+@_quiet
 def regression(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
     r"""
     Mean squared error: mean of :math:`(s - r)^2`.
@@ -274,6 +283,7 @@ def regression(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
     return float((error * error).mean()), (2.0 * error / first.size).astype(first.dtype)
 
 
+@_quiet
 def poisson(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
     r"""
     Negative log likelihood of counts with mean :math:`e^s`, without its constant: mean of :math:`e^s - r s`.
@@ -304,11 +314,11 @@ def poisson(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
     """
     first, second = _rated(scores, ratings)
     wide = first.astype(np.float64)
-    with np.errstate(over="ignore"):
-        mean = np.exp(wide)
-        return float((mean - second * wide).mean()), ((mean - second) / first.size).astype(first.dtype)
+    mean = np.exp(wide)
+    return float((mean - second * wide).mean()), ((mean - second) / first.size).astype(first.dtype)
 
 
+@_quiet
 def logistic(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
     r"""
     Mean binary cross-entropy of whether the rating is above 0: mean of :math:`\log(1 + e^s) - [r > 0]\, s`.

@@ -1,0 +1,238 @@
+"""`read_ratings`: the forms people keep ratings in, and sentences that name the file, the line and the column."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from npbloom.recommend import Interactions, files, read_ratings
+
+Triple = tuple[Any, Any, float | None]
+
+
+def write(folder: Path, content: str | bytes, name: str = "ratings.csv") -> Path:
+    """A file with this content."""
+    path = folder / name
+    path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    return path
+
+
+def triples(ratings: Interactions) -> list[Triple]:
+    """User, item and rating of each line, in the file's own ids."""
+    assert ratings.user_labels is not None
+    assert ratings.item_labels is not None
+    users, items = ratings.user_labels[ratings.user_ids].tolist(), ratings.item_labels[ratings.item_ids].tolist()
+    stars = [None] * len(ratings) if ratings.ratings is None else ratings.ratings.tolist()
+    return list(zip(users, items, stars, strict=True))
+
+
+FORMS = {
+    "comma, header": "userId,movieId,rating,timestamp\n7,50,4.5,100\n9,50,3,200\n7,2,1,300\n",
+    "no header": "7,50,4.5,100\n9,50,3,200\n7,2,1,300\n",
+    "tab, no header": "7\t50\t4.5\t100\n9\t50\t3\t200\n7\t2\t1\t300\n",
+    "semicolon": "uid;asin;stars;time\n7;50;4.5;100\n9;50;3;200\n7;2;1;300\n",
+    "spaces": "user item score ts\n7  50 4.5 100\n 9 50 3   200\n7 2 1 300\n",
+    "double colon": "7::50::4.5::100\n9::50::3::200\n7::2::1::300\n",
+    "RecBole": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n7\t50\t4.5\t100\n9\t50\t3\t200\n7\t2\t1\t300\n",
+    "other order, other columns": "timestamp,title,Product ID,Rating,reviewerID\n"
+    '100,"a, b",50,4.5,7\n200,c,50,3,9\n300,"say ""hi""\nthere",2,1,7\n',
+    "byte order mark, CRLF, blank lines": "\ufeff\r\nuserId,movieId,rating,timestamp\r\n\r\n7,50,4.5,100\r\n"
+    "9,50,3,200\r\n \r\n7,2,1,300\r\n\r\n",
+    "quotes and spaces": '"userId", "movieId", "rating", "timestamp"\n"7", "50", "4.5", "100"\n9 , 50 , 3 , 200\n7,2,1,300',
+    "old line ends": "userId,movieId,rating,timestamp\r7,50,4.5,100\r9,50,3,200\r7,2,1,300\r",
+}
+
+
+@pytest.mark.parametrize("content", FORMS.values(), ids=FORMS)
+def test_every_form_reads_the_same(content: str, tmp_path: Path) -> None:
+    ratings = read_ratings(write(tmp_path, content))
+    assert triples(ratings) == [(7, 50, 4.5), (9, 50, 3.0), (7, 2, 1.0)]
+    assert ratings.timestamps is not None
+    assert ratings.timestamps.tolist() == [100, 200, 300]
+    assert ratings.user_ids.tolist() == [1, 2, 1]
+    assert ratings.item_ids.tolist() == [1, 1, 2]
+    assert (ratings.num_users, ratings.num_items, ratings.padding_idx) == (3, 3, 0)
+    assert ratings.user_labels is not None
+    assert ratings.user_labels.dtype == np.int64
+
+
+def test_gzip(tmp_path: Path) -> None:
+    path = write(tmp_path, gzip.compress(FORMS["comma, header"].encode()), "ratings.csv.gz")
+    assert triples(read_ratings(path)) == [(7, 50, 4.5), (9, 50, 3.0), (7, 2, 1.0)]
+    assert triples(read_ratings(str(path)))[0] == (7, 50, 4.5)
+
+
+def test_two_columns_are_user_and_item(tmp_path: Path) -> None:
+    ratings = read_ratings(write(tmp_path, "1 5\n1 6\n2 5\n", "beauty.txt"))
+    assert triples(ratings) == [(1, 5, None), (1, 6, None), (2, 5, None)]
+    assert ratings.timestamps is None
+
+
+@pytest.mark.parametrize(
+    ("users", "kind"),
+    [
+        (["3", "-1", "0"], "i"),
+        (["007", "7", "8"], "U"),  # two users
+        (["1.0", "2.0", "3.0"], "U"),
+        (["5", "x", "6"], "U"),
+        (["99999999999999999999", "1", "2"], "U"),  # beyond int64
+        (["+1", "1", "2"], "U"),
+        (["1_0", "10", "2"], "U"),
+        (["ann", "日本", "é"], "U"),
+    ],
+)
+def test_labels_are_integers_only_where_nothing_is_lost(users: list[str], kind: str, tmp_path: Path) -> None:
+    lines = "".join(f"{user},1\n" for user in users)
+    ratings = read_ratings(write(tmp_path, "user,item\n" + lines))
+    labels = ratings.user_labels
+    assert labels is not None
+    assert labels.dtype.kind == kind
+    assert [str(label) for label in labels[ratings.user_ids]] == users
+    assert [ratings.user_id(user) for user in users] == [1, 2, 3]
+    assert labels[0] == (-1 if kind == "i" else "")
+
+
+def test_dates_become_seconds(tmp_path: Path) -> None:
+    content = "user,item,date\na,b,1970-01-02\na,c,1970-01-01T00:01:00Z\na,d,1970-01-01 02:00:00+01:00\n"
+    times = read_ratings(write(tmp_path, content)).timestamps
+    assert times is not None
+    assert times.tolist() == [86400.0, 60.0, 3600.0]
+
+
+def test_long_integer_times_keep_their_digits(tmp_path: Path) -> None:
+    times = read_ratings(write(tmp_path, "a,b,1,1700000000000000001\na,c,1,1700000000000000002\n")).timestamps
+    assert times is not None
+    assert times.tolist() == [1700000000000000001, 1700000000000000002]
+
+
+FIELDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00", exclude_categories=["Cs", "Zs", "Cc"]), min_size=1)
+
+
+@given(
+    rows=st.lists(st.tuples(FIELDS, FIELDS, st.integers(-9, 9).map(lambda number: number / 2), FIELDS), min_size=1, max_size=12),
+    separator=st.sampled_from(",\t;"),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    block=st.sampled_from([1, 3, 65536]),
+)
+def test_what_the_csv_module_writes_is_read_back(
+    rows: list[tuple[str, str, float, str]], separator: str, quoting: Any, end: str, block: int, tmp_path_factory: Any
+) -> None:
+    event(f"separator {separator!r}")
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=separator, quoting=quoting, lineterminator=end)
+    writer.writerows([("note", "item_id", "user_id", "score")] + [(note, item, user, stars) for user, item, stars, note in rows])
+    path = write(tmp_path_factory.getbasetemp(), text.getvalue(), "written.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "BLOCK", block)
+        ratings = read_ratings(path)
+    assert [tuple(map(str, row)) for row in triples(ratings)] == [
+        (user, item, str(float(stars))) for user, item, stars, _ in rows
+    ]
+    assert ratings.user_ids[0] == 1
+    first = list(dict.fromkeys(ratings.user_ids.tolist()))
+    assert first == list(range(1, len(first) + 1))  # in order of first appearance
+
+
+REFUSED = {
+    "empty": ("", "{path} is empty: there is no interaction in it."),
+    "blank": ("\n \n\t\n", "{path} is empty: there is no interaction in it."),
+    "header only": ("userId,movieId\n", "{path} has a header and no line after it: there is no interaction in it."),
+    "missing item": (
+        "userId,rating\n1,2\n",
+        "{path}, line 1: no column of the header is named as the item (item_id, movieId, item, asin, ...): 'userId', 'rating'.",
+    ),
+    "missing user": (
+        "\nmovieId,rating\n1,2\n",
+        "{path}, line 2: no column of the header is named as the user (user_id, userId, user, ...): 'movieId', 'rating'.",
+    ),
+    "unknown names": (
+        "foo,bar,baz\na,b,3\n",
+        "{path}, line 1: no column of the header is named as the user (user_id, userId, user, ...): 'foo', 'bar', 'baz'.",
+    ),
+    "text for a rating": (
+        "userId,movieId,rating\n1,2,3\n\n1,3,good\n",
+        "{path}, line 4, column 3 (rating): 'good' is not a number.",
+    ),
+    "no rating": ("user,stars,item\na,1,b\nc,,d\n", "{path}, line 3, column 2 (stars): there is no number."),
+    "rating not finite": ("u,i,nan\n", "{path}, line 1, column 3 (rating): 'nan' is not a number."),
+    "text for a time": (
+        "1,2,3,100\n1,2,3,soon\n",
+        "{path}, line 2, column 4 (timestamp): 'soon' is not a number or a date.",
+    ),
+    "mixed times": (
+        "1,2,3,100\n1,2,3,1970-01-02\n",
+        "{path}, line 1, column 4 (timestamp): numbers and dates are mixed in the 65536 lines from here.",
+    ),
+    "too few fields": ("a,b,1\nc,d\n", "{path}, line 2: 2 fields where the first line has 3."),
+    "too many fields": ("a b\n\nc d e\n", "{path}, line 3: 3 fields where the first line has 2."),
+    "one field": ("user,item\n\n\nx\n", "{path}, line 4: 1 field where the first line has 2."),
+    "one column": ("ann\nbob\n", "{path}, line 1, column 1: one column, 'ann', where a user and an item must be."),
+    "five columns": ("1,2,3,4,5\n", "{path}, line 1: 5 columns and no header that says which is the user and which the item."),
+    "no user": ("user,item\na,b\n ,c\n", "{path}, line 3, column 1 (user): there is no user."),
+    "no item": ("a::\n", "{path}, line 1, column 2 (item): there is no item."),
+    "quotes": ('user,item\na,"b\nc,d\n', "{path}, line 3: the quotes do not match (unexpected end of data)."),
+    "after a long field": (
+        'user,item,note,score\na,b,"one\ntwo\nthree",1\nc,d,x,bad\n',
+        "{path}, line 5, column 4 (score): 'bad' is not a number.",
+    ),
+    "not UTF-8": (b"user,item\na,b\nc,\xff\n", "{path}, line 3: the text is not UTF-8."),
+    "damaged gzip": (
+        gzip.compress(b"user,item\na,b\n")[:-9],
+        "{path}: the gzip file is damaged (Compressed file ended before the end-of-stream marker was reached).",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_what_is_wrong_is_named_with_file_line_and_column(content: str | bytes, sentence: str, tmp_path: Path) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence.format(path=path))}$"):
+        read_ratings(path)
+
+
+@pytest.mark.parametrize("block", [1, 2, 65536])
+def test_lines_are_counted_across_blocks(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "BLOCK", block)
+    path = write(tmp_path, "user,item,rating\n" + "a,b,1\n" * 6 + "a,b,c\n" + "a,b,1\n" * 2)
+    with pytest.raises(ValueError, match=r"line 8, column 3 \(rating\): 'c' is not a number"):
+        read_ratings(path)
+
+
+def test_missing_files_and_folders_are_os_errors(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothing\.csv"):
+        read_ratings(tmp_path / "nothing.csv")
+    with pytest.raises(IsADirectoryError):
+        read_ratings(tmp_path)
+
+
+@pytest.mark.data
+def test_movielens(data_dir: Path) -> None:
+    ratings = read_ratings(data_dir / "ml-latest-small" / "ratings.csv")
+    assert repr(ratings) == "<Interactions: 610 users x 9724 items, 100836 interactions>"
+    assert triples(ratings)[:2] == [(1, 1, 4.0), (1, 3, 4.0)]
+    assert ratings.timestamps is not None
+    assert ratings.timestamps[0] == 964982703
+
+
+@pytest.mark.data
+def test_beauty(data_dir: Path) -> None:
+    ratings = read_ratings(data_dir / "amazon-beauty" / "beauty.txt")
+    assert repr(ratings) == "<Interactions: 40226 users x 54542 items, 353962 interactions>"
+    assert ratings.ratings is None
+
+
+@pytest.mark.movielens100k
+def test_recbole(movielens_100k: Path) -> None:
+    ratings = read_ratings(movielens_100k)
+    assert repr(ratings) == "<Interactions: 943 users x 1682 items, 100000 interactions>"
+    assert triples(ratings)[0] == (196, 242, 3.0)

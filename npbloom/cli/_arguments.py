@@ -1,0 +1,161 @@
+"""The command line's grammar: commands, options, their defaults, and sentences for values that will not do."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import NoReturn
+
+import npbloom
+from npbloom.cli import _commands
+from npbloom.cli._compare import EXPLICIT_LOSSES, IMPLICIT_LOSSES, OPTIMIZERS, Settings, Tables
+
+DESCRIPTION = "Bloom embeddings for recommender models. Without a command: `npbloom demo`, a first run on generated data."
+EPILOG = "Exit status: 0 done; 1 it did not work out; 2 wrong use, with one line on stderr; 130 interrupted."
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for an error, instead of the usage and a line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit status 2."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _integer(least: int) -> Callable[[str], int]:
+    """A reader of whole numbers."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}")
+        return number
+
+    return read
+
+
+def _positive(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
+    return number
+
+
+def _hashes(text: str) -> int:
+    """1 to 24."""
+    number = _integer(1)(text)
+    if number > 24:
+        raise argparse.ArgumentTypeError(f"must be at most 24, not {number}")
+    return number
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    """What both comparisons take."""
+    parser.add_argument(
+        "--seed", type=_integer(0), default=0, metavar="S", help="seed of everything random (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else (default: a table)")
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the comparison; needs the extra `plots` (default: no picture)")
+
+
+def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
+    """`npbloom demo`."""
+    about = "train one model with full tables and with Bloom tables of several sizes, on generated interactions"
+    parser = commands.add_parser("demo", help=about, description=f"{about.capitalize()}.", epilog=EPILOG)
+    _report_options(parser)
+    parser.set_defaults(run=_commands.demo)
+
+
+def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
+    """`npbloom fit`."""
+    about = "train a model on a file of ratings, with full tables and with Bloom tables, and compare them"
+    parser = commands.add_parser("fit", help=about, description=f"{about.capitalize()}.", epilog=EPILOG)
+    defaults = Settings()
+    parser.add_argument(
+        "ratings",
+        metavar="RATINGS",
+        help="a text file, a line an interaction: user, item and, if known, rating and time; with or without a header",
+    )
+    parser.add_argument(
+        "--compression", type=_positive, default=0.2, metavar="R", help="rows of a Bloom table for each id (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--hashes", type=_hashes, default=Tables().hashes, metavar="K", help="rows an id reads, 1 to 24 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tables",
+        choices=("both", "users", "items"),
+        default="both",
+        help="which tables become Bloom tables (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--dim", type=_integer(1), default=defaults.dim, metavar="D", help="length of a vector (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--loss",
+        choices=(*IMPLICIT_LOSSES, *EXPLICIT_LOSSES),
+        default=defaults.loss,
+        metavar="L",
+        help=f"to rank: {', '.join(IMPLICIT_LOSSES)}; to predict ratings: {', '.join(EXPLICIT_LOSSES)} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--optimizer",
+        choices=OPTIMIZERS,
+        default=defaults.optimizer,
+        metavar="O",
+        help=f"{', '.join(OPTIMIZERS)} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=_positive,
+        default=defaults.learning_rate,
+        metavar="LR",
+        help="of the optimizer (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=_integer(1),
+        default=defaults.batch_size,
+        metavar="B",
+        help="interactions a step (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=_integer(1),
+        default=defaults.epochs,
+        metavar="E",
+        help="times through the training data (default: %(default)s)",
+    )
+    parser.add_argument("--out", metavar="MODEL", help="save the Bloom model here, for `npbloom recommend` (default: not saved)")
+    _report_options(parser)
+    parser.set_defaults(run=_commands.fit)
+
+
+def _add_recommend(commands: argparse._SubParsersAction[Parser]) -> None:
+    """`npbloom recommend`."""
+    about = "name the items a saved model ranks highest for a user, without those it was trained on"
+    parser = commands.add_parser("recommend", help=about, description=f"{about.capitalize()}.", epilog=EPILOG)
+    parser.add_argument("model", metavar="MODEL", help="a file that `npbloom fit --out` wrote")
+    parser.add_argument("user", metavar="USER", help="the user, as in the ratings file")
+    parser.add_argument("-n", "--number", type=_integer(1), default=10, metavar="N", help="how many items (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else (default: a table)")
+    parser.set_defaults(run=_commands.recommend)
+
+
+def parser() -> Parser:
+    """The whole grammar."""
+    top = Parser(prog="npbloom", description=DESCRIPTION, epilog=EPILOG)
+    top.add_argument("--version", action="version", version=f"npbloom {npbloom.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_demo(commands)
+    _add_fit(commands)
+    _add_recommend(commands)
+    return top

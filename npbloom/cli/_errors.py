@@ -1,0 +1,64 @@
+"""What the command line refuses: one sentence on stderr, never a traceback."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Refused(Exception):
+    """A sentence for stderr and an exit status: 2 for wrong use, 1 for what did not work out."""
+
+    def __init__(self, sentence: str, status: int = 2) -> None:
+        """One line, whatever the sentence was made of."""
+        super().__init__(" ".join(sentence.split()))
+        self.status = status
+
+
+@contextmanager
+def refusing(subject: str = "", status: int = 2) -> Iterator[None]:
+    """Turn what the block raises about its input into a refusal that names the subject."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{error.filename or subject}: {_reason(error)}", status) from None
+    except (ValueError, TypeError, IndexError) as error:
+        sentence = str(error)
+        raise Refused(sentence if subject in sentence else f"{subject}: {sentence}", status) from None
+
+
+def check_writable(path: str | None, option: str) -> None:
+    """Refuse a file that could not be written later: before the work, not after it."""
+    if path is None:
+        return
+    target = Path(path)
+    if target.is_dir():
+        raise Refused(f"{option} {path}: is a folder")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise Refused(f"{option} {path}: permission denied")
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise Refused(f"{option} {path}: cannot write to the folder {target.parent}: {_reason(error)}") from None
+
+
+def check_plot(path: str | None) -> None:
+    """Refuse a plot that could not be drawn later: matplotlib is missing, or the name ends in no format it has."""
+    if path is None:
+        return
+    if Path(path).suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise Refused(f"--plot {path}: the name must end in .png, .pdf or .svg")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise Refused('--plot needs matplotlib: python -m pip install "npbloom[plots]"')
+    check_writable(path, "--plot")
+
+
+def _reason(error: OSError) -> str:
+    """The system's words, as part of a sentence."""
+    words = error.strerror or str(error)
+    return words[:1].lower() + words[1:]

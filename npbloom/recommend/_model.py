@@ -422,7 +422,7 @@ class FactorizationModel(ABC):
         """
         description, layers, optimizer = _saved.read(path)
         kinds = {kind.__name__: kind for kind in FactorizationModel.__subclasses__()}
-        kind = kinds.get(description.get("model", ""))
+        kind = kinds.get(str(description.get("model")))
         if kind is None or not issubclass(kind, cls):
             raise ValueError(f"{path} holds a model of the kind {description.get('model')!r}, not {cls.__name__}.")
         try:
@@ -438,7 +438,8 @@ class FactorizationModel(ABC):
         rng = None if generator is None else _saved.unpack_generator(generator)
         make: Callable[..., Self] = cls
         model = make(**description["settings"], **given, rng=rng)
-        model.layers, model.history = layers, description["history"]
+        model.layers = layers
+        model.history = [{name: float(entry[name]) for name in ("loss", "seconds")} for entry in description["history"]]
         model.num_users, model.num_items = description["num_users"], description["num_items"]
         model.padding_idx = description["padding_idx"]
         for kind, size in (("user", model.num_users), ("item", model.num_items)):
@@ -446,6 +447,8 @@ class FactorizationModel(ABC):
             values = check_labels(_saved.unpack_labels(description[f"{kind}_labels"]), f"{kind}_labels", size, model.padding_idx)
             setattr(model, f"_{kind}s", Labels(values, size, model.padding_idx, kind))
         model._seen = _saved.unpack_numbers(description["seen"])
+        if not ((model._seen >= 0) & (model._seen < model.num_users * model.num_items)).all():
+            raise ValueError("it names pairs of other users or items")
         model._steps = model._make_optimizer(layers) if optimizer is None else optimizer
         return model
 

@@ -1,0 +1,12 @@
+"""
+The oracle: a conformance kit for embedding lookups, their gradients, and the optimizers that use them.
+
+Somebody who writes such kernels in any language finds out in a minute whether they are right, and if not, which row of
+which table is wrong and why. Needs the extra `conformance`.
+"""
+
+from npbloom.conformance._case import Backend, Case, Session, Unsupported
+from npbloom.conformance._report import CheckResult, Report
+from npbloom.conformance._run import check
+
+__all__ = ["Backend", "Case", "CheckResult", "Report", "Session", "Unsupported", "check"]

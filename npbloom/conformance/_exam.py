@@ -1,0 +1,261 @@
+"""One check against one backend: ask, look at what comes back, compare, and say in words what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+
+from npbloom.conformance._case import POLICIES, Backend, Case, Outputs, Unsupported, copied
+from npbloom.conformance._expected import Want
+from npbloom.conformance._values import STORED
+
+Array = np.ndarray[Any, Any]
+
+
+class Failure(AssertionError):
+    """A backend's answer is wrong; carries the case and the sentence."""
+
+    def __init__(self, case: Case | None, message: str, steps: tuple[Case, ...] = ()) -> None:
+        super().__init__(message)
+        self.case, self.message, self.steps = case, message, steps
+
+
+@dataclass
+class Budget:
+    """How much a profile spends on one check."""
+
+    drawn: int  # Hypothesis examples of each lane
+    exhaustive: bool = True
+    sizes: tuple[int, ...] = (767, 768, 769)
+    shrink: bool = True
+
+
+@dataclass
+class Exam:
+    """The run of one check: it asks the backend, and counts what was really asked."""
+
+    backend: Backend
+    budget: Budget
+    seed: int = 0
+    examples: int = 0
+    discarded: int = 0
+    blind: int = 0
+    judged: int = 0
+    lanes: list[str] = field(default_factory=list)
+    watch: Callable[[Case], None] = lambda case: None  # told of every case before the backend gets it
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Dtypes the backend claims."""
+        return tuple(self.backend.profile)
+
+    def policy(self, name: str) -> str:
+        """The backend's choice, or the default."""
+        return self.backend.policy.get(name, POLICIES[name][0])
+
+    def rng(self, number: int = 0) -> np.random.Generator:
+        """A source of values that depends on the seed of the run and a number only."""
+        return np.random.default_rng([self.seed, number])
+
+    # ---- asking ---------------------------------------------------------------------------------------------------
+
+    def ask(self, case: Case, *, counted: bool = True) -> Outputs:
+        """The backend's outputs as plain arrays; a Failure where there is no usable answer, or an input was written to."""
+        given_case = case.copy()
+        self.watch(case)
+        try:
+            outputs = self.backend.run(given_case)
+        except Unsupported:
+            raise
+        except Exception as error:
+            raise Failure(case, f"raised {type(error).__name__}: {_first_line(error)}") from None
+        self.examples += counted
+        _check_untouched(case, given_case)
+        return _as_outputs(case, outputs)
+
+    def must_raise(self, case: Case, why: str) -> None:
+        """A Failure unless the backend refuses the case, with its inputs untouched."""
+        given_case = case.copy()
+        self.watch(case)
+        self.examples += 1
+        self.judged += 1
+        try:
+            outputs = self.backend.run(given_case)
+        except Unsupported:
+            raise
+        except Exception:  # any class counts as refusing
+            _check_untouched(case, given_case, "before it raised")
+            return
+        keys = ", ".join(sorted(outputs)) if isinstance(outputs, dict) else repr(outputs)
+        raise Failure(case, f"did not raise for {why}; it returned {keys or 'nothing'}")
+
+    # ---- comparing ------------------------------------------------------------------------------------------------
+
+    def compare(self, case: Case, outputs: Outputs, wants: dict[str, Want], keys: Iterable[str]) -> None:
+        """Judge the named outputs that are there; a Failure names the first element that is wrong."""
+        for key in keys:
+            if key in outputs and key in wants:
+                self.judged += 1
+                self.blind += _compare(case, key, outputs[key], wants[key])
+
+    # ---- drawing --------------------------------------------------------------------------------------------------
+
+    def draw(self, lane: str, strategy: st.SearchStrategy[Any], body: Callable[[Any, np.random.Generator, str], None]) -> None:
+        """Run `body` on drawn structures, values from a drawn seed, in every dtype the backend claims."""
+        self.lane(lane)
+        phases = [Phase.generate, Phase.shrink] if self.budget.shrink else [Phase.generate]
+
+        @seed(self.seed)
+        @settings(
+            max_examples=self.budget.drawn,
+            deadline=None,
+            database=None,
+            phases=phases,
+            print_blob=False,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(strategy, st.integers(0, 2**16), st.sampled_from(self.dtypes))
+        def test(structure: Any, number: int, dtype: str) -> None:
+            body(structure, self.rng(number), dtype)
+
+        try:
+            test()
+        except Unsatisfiable:
+            self.discarded += self.budget.drawn
+
+    def lane(self, name: str) -> None:
+        """Note that the check has come to this lane."""
+        if name not in self.lanes:
+            self.lanes.append(name)
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an exception's text, shortened."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else "(no message)"
+
+
+def _same_bits(left: Array, right: Array) -> bool:
+    """Whether two arrays of one shape and dtype hold the same bytes."""
+    return left.shape == right.shape and left.dtype == right.dtype and left.tobytes() == right.tobytes()
+
+
+def _check_untouched(case: Case, given_case: Case, when: str = "") -> None:
+    """A Failure where an input is not what it was."""
+    after = given_case.arrays()
+    for name, before in case.arrays().items():
+        if not _same_bits(np.asarray(before), np.asarray(after[name])):
+            raise Failure(case, f"wrote to its input `{name}` {when}".rstrip())
+
+
+def _as_outputs(case: Case, outputs: Any) -> Outputs:
+    """The outputs, each checked for kind, shape and dtype; a pair (rows, values) gains the dense gradient it stands for."""
+    if not isinstance(outputs, dict):
+        raise Failure(case, f"must return a dict of arrays, not {type(outputs).__name__}")
+    found: Outputs = {}
+    for key, value in outputs.items():
+        if key == "state":
+            found["state"] = _as_state(case, value)
+        elif not isinstance(value, np.ndarray):
+            raise Failure(case, f"`{key}` must be a NumPy array, not {type(value).__name__}")
+        else:
+            found[key] = value
+    for key in found.keys() - {"rows", "values", "state"}:
+        _check_float(case, key, found[key], _shapes(case).get(key))
+    if case.op in ("embedding", "bag", "bloom", "bloom64") and ("rows" in found or "values" in found):
+        _add_dense(case, found)
+    return found
+
+
+def _as_state(case: Case, state: Any) -> dict[str, Array]:
+    """A dict of arrays with the keys and shapes of the state before the step."""
+    if not isinstance(state, dict):
+        raise Failure(case, f"`state` must be a dict of arrays, not {type(state).__name__}")
+    before = case.state or {}
+    arrays = {key: np.asarray(value) for key, value in state.items()}
+    for key in before.keys() - arrays.keys():
+        raise Failure(case, f"`state` lacks {key!r}")
+    for key, array in arrays.items():
+        if key in before and array.shape != np.shape(before[key]):
+            raise Failure(case, f"`state[{key!r}]` must have shape {np.shape(before[key])}, not {array.shape}")
+        if array.dtype.kind not in "fiu":
+            raise Failure(case, f"`state[{key!r}]` must be numbers, not {array.dtype}")
+    return arrays
+
+
+def _shapes(case: Case) -> dict[str, tuple[int, ...]]:
+    """The shape of every floating output."""
+    if case.weight is None:
+        return {}
+    shapes = {"weight": case.weight.shape, "grad_weight": case.weight.shape}
+    if case.grad_out is not None:
+        shapes["out"] = case.grad_out.shape
+    if case.per_sample_weights is not None:
+        shapes["grad_per_sample_weights"] = case.per_sample_weights.shape
+    return shapes
+
+
+def _check_float(case: Case, key: str, array: Array, shape: tuple[int, ...] | None) -> None:
+    """A Failure where an output has the wrong shape, or a dtype that cannot hold the result."""
+    if shape is not None and array.shape != shape:
+        raise Failure(case, f"`{key}` must have shape {shape}, not {array.shape}")
+    if array.dtype.kind != "f" or not np.can_cast(np.dtype(STORED[case.dtype]), array.dtype, "safe"):
+        raise Failure(case, f"`{key}` must be {case.dtype} or wider, not {array.dtype}")
+
+
+def _add_dense(case: Case, found: Outputs) -> None:
+    """Check a pair (rows, values) and add the dense gradient; rows may come in any order, and repeat."""
+    if "rows" not in found or "values" not in found:
+        raise Failure(case, "must return `rows` and `values` together")
+    rows, values = found["rows"], found["values"]
+    if rows.dtype.kind not in "iu" or rows.ndim != 1:
+        raise Failure(case, f"`rows` must be a 1-D integer array, not {rows.ndim}-D {rows.dtype}")
+    _check_float(case, "values", values, (len(rows), case.weight.shape[1]))
+    if rows.size and not (rows.min() >= 0 and rows.max() < len(case.weight)):
+        raise Failure(case, f"`rows` must lie in [0, {len(case.weight)}), not {rows[(rows < 0) | (rows >= len(case.weight))][0]}")
+    dense = np.zeros(case.weight.shape)
+    np.add.at(dense, rows, values.astype(np.float64))
+    found.setdefault("grad_weight", dense)
+
+
+def _compare(case: Case, key: str, got: Array, want: Want) -> int:
+    """A Failure with the first wrong element; the number of blind ones else."""
+    if key == "rows":
+        got, value = np.asarray(got), np.asarray(want.value)
+        if got.shape != value.shape:
+            raise Failure(case, f"`rows` must have shape {value.shape}, not {got.shape}")
+        wrong = got != value
+    else:
+        got, value = got.astype(np.float64), np.asarray(want.value, dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            near = np.abs(got - value) <= want.tolerance
+        wrong = ~(near | (got == value) | (np.isnan(got) & np.isnan(value)))
+        if want.blind is not None:
+            wrong &= ~want.blind | ~np.isfinite(got) & np.isfinite(value)
+    if wrong.any():
+        raise Failure(case, _describe(key, got, value, wrong, want))
+    return 0 if want.blind is None else int(np.count_nonzero(want.blind))
+
+
+def _describe(key: str, got: Array, value: Array, wrong: Array, want: Want) -> str:
+    """``out[2, 0] is 5.0, expected 7.0``, how many more, and the tolerance where there is one."""
+    where = tuple(int(i) for i in np.argwhere(wrong)[0])
+    place = f"[{', '.join(map(str, where))}]" if where else ""
+    text = f"`{key}{place}` is {got[where].item()!r}, expected {value[where].item()!r}"
+    allowed = np.broadcast_to(np.asarray(want.tolerance, dtype=np.float64), value.shape)[where] if key != "rows" else 0
+    if allowed:
+        text += f" within {allowed:.3g}"
+    count = int(np.count_nonzero(wrong))
+    return text + (f" ({count} of {wrong.size} elements are wrong)" if count > 1 else "")
+
+
+def replaced(outputs: Outputs) -> Outputs:
+    """Outputs with arrays of their own."""
+    return {key: copied(value) for key, value in outputs.items()}

@@ -1,0 +1,171 @@
+"""What a case's outputs are, by `npbloom.reference` in float64, and how far a right backend may be from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npbloom import reference
+from npbloom.conformance._case import Case
+from npbloom.types import HashSpec, RowGrad
+
+Array = np.ndarray[Any, Any]
+
+ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
+SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 2.0**-1074}
+
+
+@dataclass(frozen=True)
+class Want:
+    """The right value of an output, how far from it is right too, and which elements say nothing (blind)."""
+
+    value: Array
+    tolerance: Array | float = 0.0
+    blind: Array | None = None
+
+
+def spec_of(case: Case) -> HashSpec:
+    """The hashing of a Bloom case."""
+    assert case.num_embeddings is not None
+    assert case.num_hash_functions is not None
+    return HashSpec(
+        case.num_embeddings,
+        len(case.weight),
+        case.num_hash_functions,
+        case.padding_idx,
+        bool(case.share_padding_row),
+    )
+
+
+def wide(array: Any) -> Any:
+    """Values as float64; None stays None."""
+    return None if array is None else np.asarray(array, dtype=np.float64)
+
+
+def embedding(case: Case) -> dict[str, Array]:
+    """Outputs of an `embedding` case."""
+    weight, outputs = wide(case.weight), {}
+    if case.max_norm is None:
+        outputs["out"] = reference.embedding_forward(weight, case.ids)
+    else:
+        norm = 2.0 if case.norm_type is None else case.norm_type
+        outputs["out"], outputs["weight"] = reference.embedding_forward(weight, case.ids, max_norm=case.max_norm, norm_type=norm)
+    grad = reference.embedding_backward(
+        case.ids,
+        wide(case.grad_out),
+        len(weight),
+        padding_idx=case.padding_idx,
+        scale_grad_by_freq=bool(case.scale_grad_by_freq),
+    )
+    return {**outputs, **_gradient(grad)}
+
+
+def _gradient(grad: RowGrad) -> dict[str, Array]:
+    """A RowGrad as the dense gradient and the rows that it touches."""
+    return {"grad_weight": grad.to_dense(), "rows": grad.rows}
+
+
+def bag(case: Case) -> dict[str, Array]:
+    """Outputs of a `bag` case."""
+    weight, grad_out, factors = wide(case.weight), wide(case.grad_out), wide(case.per_sample_weights)
+    bags: dict[str, Any] = {
+        "mode": case.mode,
+        "padding_idx": case.padding_idx,
+        "include_last_offset": bool(case.include_last_offset),
+    }
+    outputs: dict[str, Array] = {}
+    if case.max_norm is None:
+        outputs["out"] = reference.embedding_bag_forward(weight, case.ids, case.offsets, factors, **bags)
+    else:
+        norm = 2.0 if case.norm_type is None else case.norm_type
+        outputs["out"], outputs["weight"] = reference.embedding_bag_forward(
+            weight, case.ids, case.offsets, factors, **bags, max_norm=case.max_norm, norm_type=norm
+        )
+    frequency = bool(case.scale_grad_by_freq)
+    arrays = (weight, case.ids, grad_out, case.offsets)
+    grad = reference.embedding_bag_backward(*arrays, factors, **bags, scale_grad_by_freq=frequency)
+    if factors is not None:
+        bags.pop("mode")
+        outputs["grad_per_sample_weights"] = reference.embedding_bag_backward_weights(*arrays, **bags)
+    return {**outputs, **_gradient(grad)}
+
+
+def bloom(case: Case) -> dict[str, Array]:
+    """Outputs of a `bloom` case."""
+    spec = spec_of(case)
+    grad = reference.bloom_backward(case.ids, wide(case.grad_out), spec)
+    return {"out": reference.bloom_forward(wide(case.weight), case.ids, spec), **_gradient(grad)}
+
+
+def hash_rows(case: Case) -> dict[str, Array]:
+    """Outputs of a `hash` case: signed floor-mod of one hash for each seed; the padding id reads row 0."""
+    assert case.seeds is not None
+    assert case.num_rows is not None
+    keys = np.asarray(case.ids).astype(np.int32)
+    hashes = [reference.murmurhash3_32(keys, seed).view(np.int32).astype(np.int64) for seed in case.seeds]
+    rows = np.stack(hashes, axis=-1) % case.num_rows
+    if case.padding_idx is not None:
+        rows[np.asarray(case.ids) == case.padding_idx] = 0
+    return {"rows": rows}
+
+
+LOOKUPS: dict[str, Callable[[Case], dict[str, Array]]] = {
+    "hash": hash_rows,
+    "embedding": embedding,
+    "bag": bag,
+    "bloom": bloom,
+}
+
+
+def exactly(case: Case) -> dict[str, Want]:
+    """Outputs of a lookup whose arithmetic does not round: no tolerance."""
+    return {key: Want(value) for key, value in LOOKUPS[case.op](case).items()}
+
+
+def roughly(case: Case, profile: dict[str, str]) -> dict[str, Want]:
+    """
+    Outputs of a lookup on full-range floats, each element with the error that its sum may have.
+
+    A sum of n terms in an accumulator of unit roundoff a is within ``gamma * A``, ``gamma = (n + 4) a / (1 - (n + 4) a)``,
+    where A is the same sum of absolute values; storing the result adds the table's own roundoff. Where that exceeds half of
+    the smallest term, an element cannot tell a term too many: it is blind.
+    """
+    values = LOOKUPS[case.op](case)
+    absolute = LOOKUPS[case.op](_absolute(case))
+    terms = np.asarray(case.ids).size * (case.num_hash_functions or 1)
+    wants: dict[str, Want] = {"rows": Want(values["rows"])}
+    for key, value in values.items():
+        if key == "rows":
+            continue
+        direction = "forward" if key in ("out", "weight") else "backward"
+        if key == "weight":
+            bound = 16 * ROUNDOFF[case.dtype] * np.abs(value) + SMALLEST[case.dtype]  # a norm, a quotient, a product
+        elif key == "out" and case.mode == "max":
+            scaled = case.max_norm is not None
+            bound = 16 * ROUNDOFF[case.dtype] * np.abs(value) if scaled else np.zeros(value.shape)
+        else:
+            count = value.shape[-1] if key == "grad_per_sample_weights" else terms
+            size = absolute[key] if not (key == "out" and case.max_norm is not None) else np.abs(value)
+            bound = gamma(count, profile[direction]) * size + 2 * ROUNDOFF[case.dtype] * np.abs(value)
+            bound = bound + 4 * SMALLEST[case.dtype] * (terms + 1)
+        wants[key] = Want(value, bound, bound > 0.5 * np.maximum(np.abs(value), SMALLEST[case.dtype]) if terms else None)
+    return wants
+
+
+def gamma(terms: int, accumulator: str) -> float:
+    """Relative error of a sum of products in this accumulator, in any order, over the sum of absolute values."""
+    error = (terms + 4) * ROUNDOFF[accumulator]
+    return error / (1 - error) if error < 0.5 else np.inf
+
+
+def _absolute(case: Case) -> Case:
+    """The case with absolute values, for the bound of a sum; a maximum keeps its table, which decides who wins."""
+    changes: dict[str, Any] = {"grad_out": np.abs(case.grad_out)}
+    if case.mode != "max":
+        changes["weight"] = np.abs(case.weight)
+    if case.per_sample_weights is not None:
+        changes["per_sample_weights"] = np.abs(case.per_sample_weights)
+    return case.replace(**changes, max_norm=None)

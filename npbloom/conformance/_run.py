@@ -1,0 +1,238 @@
+"""Run checks against a backend: one at a time, each in a child process unless the backend trusts itself."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import selectors
+import signal
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+from npbloom.conformance import checks as _all_checks
+from npbloom.conformance._case import Backend, Case, Unsupported
+from npbloom.conformance._exam import Budget, Exam, Failure
+from npbloom.conformance._registry import Check, selected
+from npbloom.conformance._report import CheckResult, Report
+
+__all__ = ["PROFILES", "check", "run_check"]
+assert _all_checks  # imported for its effect: it fills the registry
+
+PROFILES = {
+    "fast": Budget(drawn=25),
+    "full": Budget(drawn=250, sizes=(1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 767, 768, 769, 1023, 1025, 3072)),
+    "nightly": Budget(drawn=2500, sizes=(*range(1, 130), 255, 257, 767, 768, 769, 1023, 1025, 3071, 3072, 3073)),
+}
+LIMIT = 60.0  # seconds without a sign of life after which a child has hung
+
+
+def check(
+    backend: Backend,
+    profile: str = "fast",
+    seed: int = 0,
+    only: str | None = None,
+    stop_on_failure: bool = False,
+    shrink: bool = True,
+    expected_failures: dict[str, str] | None = None,
+    on_result: Callable[[CheckResult], None] | None = None,
+) -> Report:
+    """
+    Find out whether a backend computes what the laws say.
+
+    Parameters
+    ----------
+    backend : Backend
+        The implementation under test.
+    profile : {"fast", "full", "nightly"}
+        How many cases: seconds, minutes, an hour.
+    seed : int, default 0
+        The same seed gives the same cases.
+    only : str, optional
+        A pattern like ``bag.*``, or several separated by commas.
+    stop_on_failure : bool, default False
+        Stop at the first check that fails.
+    shrink : bool, default True
+        Search for the smallest failing case.
+    expected_failures : dict of str to str, optional
+        Names of checks that are known to fail, each with the reason. One that passes is reported as ``xpassed``.
+    on_result : callable, optional
+        Called with each result as it comes.
+
+    Returns
+    -------
+    Report
+        ``report.ok``, ``report.results``, ``print(report)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `backend` is no Backend, or a name is unknown.
+
+    Examples
+    --------
+    >>> class Zeros(Backend):
+    ...     name, in_process = "zeros", True
+    ...     def run(self, case):
+    ...         return {"rows": np.zeros((len(case.ids), len(case.seeds)), dtype=int)} if case.op == "hash" else {}
+    >>> report = check(Zeros(), only="hash.rows")
+    >>> report.ok, report.results[0].status
+    (False, 'failed')
+    """
+    if not isinstance(backend, Backend):
+        raise TypeError(f"`backend` must be a Backend, not {type(backend).__name__}.")
+    if profile not in PROFILES:
+        raise ValueError(f"`profile` must be one of {', '.join(map(repr, PROFILES))}, not {profile!r}.")
+    chosen = selected(only)
+    expected = dict(expected_failures or {})
+    known = {each.name for each in selected(None)}
+    for name in (*expected, *backend.omits):
+        if name not in known:
+            raise ValueError(f"There is no check named {name!r}; `npbloom verify --list` names them.")
+    report = Report(backend.name, str(backend.version), profile, seed)
+    for each in chosen:
+        budget = Budget(**{**PROFILES[profile].__dict__, "shrink": shrink and each.name not in expected})
+        result = _examine(backend, each, budget, seed, expected)
+        report.results.append(result)
+        if on_result is not None:
+            on_result(result)
+        if stop_on_failure and result.status == "failed":
+            break
+    return report
+
+
+def _examine(backend: Backend, each: Check, budget: Budget, seed: int, expected: dict[str, str]) -> CheckResult:
+    """One check, with what the backend and the caller said about it before."""
+    if each.name in backend.omits:
+        return CheckResult(each.name, "declined", message=backend.omits[each.name])
+    isolated = not backend.in_process and hasattr(os, "fork")
+    result = (_in_child if isolated else run_check)(backend, each, budget, seed)
+    if each.name in expected and result.status in ("failed", "passed"):
+        known = f"expected: {expected[each.name]}"
+        if result.status == "failed":
+            result.status, result.message = "xfailed", f"{known}; {result.message}"
+        else:
+            result.status, result.message = "xpassed", f"{known}, but it passed"
+    return result
+
+
+def run_check(
+    backend: Backend, each: Check, budget: Budget, seed: int, watch: Callable[[Case], None] | None = None
+) -> CheckResult:
+    """One check in this process."""
+    exam = Exam(backend, budget, seed)
+    if watch is not None:
+        exam.watch = watch
+    start = time.perf_counter()
+    status, message, snippet = "passed", "", ""
+    try:
+        each.run(exam)
+    except Unsupported as reason:
+        status, message = "declined", str(reason) or "unsupported"
+    except Failure as failure:
+        status, message = "failed", failure.message
+        snippet = snippet_of(backend, failure.case, failure.steps)
+    if status == "passed" and not exam.judged:
+        status, message = "not-exercised", f"no case returned {' or '.join(f'`{key}`' for key in each.keys) or 'anything'}"
+    elif status == "passed" and exam.blind and exam.blind >= exam.judged * 1000:
+        status, message = "blind", "no element could be told right from wrong within the tolerance"
+    lane = exam.lanes[-1] if status == "failed" and exam.lanes else ", ".join(exam.lanes)
+    seconds = time.perf_counter() - start
+    return CheckResult(each.name, status, exam.examples, exam.discarded, lane, seconds, message, snippet)
+
+
+def snippet_of(backend: Backend, case: Case | None, steps: tuple[Case, ...] = ()) -> str:
+    """A program that shows a failure when pasted."""
+    if case is None:
+        return ""
+    kind = type(backend)
+    lines = ["import numpy as np", "from npbloom.conformance import Case"]
+    if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
+        lines.append(f"# {kind.__qualname__} is your backend")
+    else:
+        lines.append(f"from {kind.__module__} import {kind.__qualname__}")
+    lines.append(f"case = {case!r}")
+    if steps:
+        lines.append(f"session = {kind.__qualname__}().session(case)")
+        lines += [f"print(session.step({step!r}))" for step in steps]
+    else:
+        lines.append(f"print({kind.__qualname__}().run(case))")
+    return "\n".join(lines) + "\n"
+
+
+# ---- in a child process: a backend that dies or hangs is a failed check -------------------------------------------------
+
+
+def _in_child(backend: Backend, each: Check, budget: Budget, seed: int) -> CheckResult:
+    """Fork, run the check there, and read its result; or the case it died on."""
+    reader, writer = os.pipe()
+    start = time.perf_counter()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _child(writer, backend, each, budget, seed)
+    os.close(writer)
+    last: Case | None = None
+    cases = 0
+    try:
+        for message in _messages(reader):
+            if isinstance(message, CheckResult):
+                return message
+            last, cases = message, cases + 1
+        hung = False
+    except TimeoutError:
+        hung = True
+        os.kill(child, signal.SIGKILL)
+    finally:
+        os.close(reader)
+        _, ended = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(ended)
+    if hung:
+        words = f"did not answer within {LIMIT:.0f} s"
+    else:
+        words = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended the process with status {code}"
+    seconds = time.perf_counter() - start
+    return CheckResult(each.name, "failed", cases, 0, "", seconds, f"the backend {words}", snippet_of(backend, last))
+
+
+def _child(writer: int, backend: Backend, each: Check, budget: Budget, seed: int) -> None:
+    """Run the check and send what happens; never returns."""
+    status = 1
+    try:
+        result = run_check(backend, each, budget, seed, watch=lambda case: _send(writer, case))
+        _send(writer, result)
+        status = 0
+    except BaseException as error:  # a fault of the kit itself: said, not hidden
+        _send(writer, CheckResult(each.name, "failed", message=f"the check itself broke: {type(error).__name__}: {error}"))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _send(writer: int, message: Any) -> None:
+    """One message: its length, then its pickle."""
+    data = pickle.dumps(message)
+    data = struct.pack("<Q", len(data)) + data
+    while data:
+        data = data[os.write(writer, data) :]
+
+
+def _messages(reader: int) -> Any:
+    """Messages until the other side closes; a TimeoutError where none comes for too long."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(reader, selectors.EVENT_READ)
+        pending = bytearray()
+        while True:
+            if not selector.select(LIMIT):
+                raise TimeoutError
+            data = os.read(reader, 1 << 20)
+            if not data:
+                return
+            pending += data
+            while len(pending) >= 8:
+                size = struct.unpack("<Q", pending[:8])[0]
+                if len(pending) < 8 + size:
+                    break
+                yield pickle.loads(bytes(pending[8 : 8 + size]))
+                del pending[: 8 + size]

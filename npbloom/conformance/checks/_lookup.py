@@ -1,0 +1,165 @@
+"""The lanes that checks of lookups share: all small structures, drawn ones, identities, thresholds, full-range floats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npbloom.conformance._case import Case
+from npbloom.conformance._exam import Exam, Failure
+from npbloom.conformance._expected import Want, exactly, roughly
+from npbloom.conformance._registry import register
+from npbloom.conformance._structures import Features, Structure, drawn, exhaustive, thresholds
+from npbloom.conformance._values import bounded, exact, fingerprint, stored
+
+Keys = tuple[str, ...]
+WIDTHS = (1, 2, 3, 4, 5, 8, 9, 16, 17)
+
+
+def lookup_check(
+    name: str,
+    law: str,
+    sentence: str,
+    keys: Keys,
+    *features: Features,
+    lanes: Keys = ("exhaustive", "exact", "fingerprint", "thresholds", "bounded"),
+) -> None:
+    """Register a check that judges some outputs of a lookup on every structure that has the features."""
+
+    def run(exam: Exam) -> None:
+        for each in features:
+            run_lanes(exam, name.partition(".")[0], keys, each, lanes)
+
+    register(name, law, sentence, keys)(run)
+
+
+def run_lanes(exam: Exam, op: str, keys: Keys, features: Features, lanes: Keys) -> None:
+    """Go through the lanes, cheapest first: most faults die in the first."""
+    if "exhaustive" in lanes and exam.budget.exhaustive:
+        exam.lane("exhaustive")
+        rng = exam.rng()
+        for structure in exhaustive(op, features):
+            judge_exact(exam, structure, features, exam.dtypes[0], 2, rng, keys)
+    if "exact" in lanes:
+        exam.draw(
+            "exact",
+            drawn(op, features),
+            lambda structure, rng, dtype: judge_exact(exam, structure, features, dtype, int(rng.choice(WIDTHS)), rng, keys),
+        )
+    if "fingerprint" in lanes and features.modes != ("max",) and not features.weighted:
+        exam.draw("fingerprint", drawn(op, features), lambda structure, rng, dtype: judge_identity(exam, structure, dtype, keys))
+    if "thresholds" in lanes:
+        exam.lane("thresholds")
+        for structure in thresholds(op, features, exam.budget.sizes):
+            for dtype in exam.dtypes:
+                judge_rough(exam, structure, features, dtype, 3, exam.rng(1), keys)
+        small = thresholds(op, features, (4,))
+        for structure in small:
+            for width in range(1, 10):
+                judge_exact(exam, structure, features, exam.dtypes[0], width, exam.rng(width), keys)
+    if "bounded" in lanes:
+        exam.draw(
+            "bounded",
+            drawn(op, features),
+            lambda structure, rng, dtype: judge_rough(exam, structure, features, dtype, int(rng.choice(WIDTHS)), rng, keys),
+        )
+
+
+def judge_exact(
+    exam: Exam, structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, keys: Keys
+) -> None:
+    """Small integers: every element must be right to the last bit."""
+    case = exact(structure, features, dtype, width, rng)
+    if case is None:
+        exam.discarded += 1
+        return
+    judge(exam, case, expected(exam, case), keys)
+
+
+def judge_rough(
+    exam: Exam, structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, keys: Keys
+) -> None:
+    """Full-range floats: every element must be within the bound of the accumulator that the backend claims."""
+    case = bounded(structure, features, dtype, width, rng)
+    with np.errstate(all="ignore"):
+        wants = roughly(case, exam.backend.profile[dtype])
+    judge(exam, case, with_policy(exam, case, wants), keys)
+
+
+def judge_identity(exam: Exam, structure: Structure, dtype: str, keys: Keys) -> None:
+    """An identity as table and as gradient shows the whole operator at once."""
+    forward, backward = fingerprint(structure, dtype)
+    if "out" in keys:
+        judge(exam, forward, expected(exam, forward), ("out",))
+    gradients = tuple(key for key in keys if key != "out")
+    if gradients:
+        judge(exam, backward, expected(exam, backward), gradients)
+
+
+def expected(exam: Exam, case: Case) -> dict[str, Want]:
+    """What must come back exactly, with the choices that the backend has declared."""
+    return with_policy(exam, case, exactly(case))
+
+
+def with_policy(exam: Exam, case: Case, wants: dict[str, Want]) -> dict[str, Want]:
+    """A backend may say that it masks the padding row in forward."""
+    if case.op != "embedding" or case.padding_idx is None or exam.policy("padding_forward") != "zero":
+        return wants
+    padded = np.asarray(case.ids) == case.padding_idx % len(case.weight)
+    value = np.where(padded[..., None], 0.0, wants["out"].value)
+    return {**wants, "out": Want(value, wants["out"].tolerance, wants["out"].blind)}
+
+
+def judge(exam: Exam, case: Case, wants: dict[str, Want], keys: Keys) -> None:
+    """Ask and compare; a failure is decoded in words where an identity shows what was read."""
+    outputs = exam.ask(case)
+    try:
+        exam.compare(case, outputs, wants, keys)
+    except Failure as failure:
+        words = decode(exam, case, keys)
+        raise Failure(case, f"{failure.message}{'; ' + words if words else ''}") from None
+
+
+def decode(exam: Exam, case: Case, keys: Keys) -> str:
+    """Ask the same structure with identities: which rows a wrong output reads, which outputs a wrong row gets."""
+    if case.op not in ("embedding", "bag", "bloom") or case.mode == "max" or case.max_norm is not None:
+        return ""
+    rows, outputs = len(case.weight), int(np.prod(case.grad_out.shape[:-1], dtype=int))
+    try:
+        if "out" in keys:
+            eye = case.replace(
+                weight=stored(np.eye(rows), case.dtype), grad_out=stored(np.zeros((*case.grad_out.shape[:-1], rows)), case.dtype)
+            )
+            got = exam.ask(eye, counted=False).get("out")
+            words = _differ(case, got, expected(exam, eye)["out"].value, "read rows")
+            if words:
+                return words
+        if "grad_weight" in keys and outputs:
+            eye = case.replace(
+                weight=stored(np.zeros((rows, outputs)), case.dtype),
+                grad_out=stored(np.eye(outputs), case.dtype).reshape(*case.grad_out.shape[:-1], outputs),
+            )
+            got = exam.ask(eye, counted=False).get("grad_weight")
+            return _differ(None, got, expected(exam, eye)["grad_weight"].value, "got the gradients of outputs")
+    except Exception:  # the words are a help: what is wrong stands already
+        return ""
+    return ""
+
+
+def _differ(case: Case | None, got: Any, value: Any, verb: str) -> str:
+    """``bag 2 read rows {3:2, 7:1}, expected {3:1, 7:1, 9:1}`` for the first line of two incidence matrices that differ."""
+    if got is None:
+        return ""
+    got, value = got.reshape(-1, got.shape[-1]), value.reshape(-1, value.shape[-1])
+    lines = np.flatnonzero((np.abs(got - value) > 1e-3).any(axis=1))
+    if not lines.size:
+        return ""
+    at = int(lines[0])
+    who = "row" if case is None else {"bag": "bag"}.get(case.op, "id")
+    return f"{who} {at} {verb} {_sparse(got[at])}, expected {_sparse(value[at])}"
+
+
+def _sparse(line: Any) -> str:
+    """The entries of a line that are not zero: ``{3:2, 7:1}``."""
+    return "{" + ", ".join(f"{at}:{float(line[at]):.4g}" for at in np.flatnonzero(line)) + "}"

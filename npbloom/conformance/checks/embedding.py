@@ -1,0 +1,220 @@
+"""Checks of `embedding`: one row for each id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npbloom.conformance._case import Case, Unsupported
+from npbloom.conformance._exam import Exam, Failure
+from npbloom.conformance._expected import Want, embedding, gamma, roughly
+from npbloom.conformance._registry import register
+from npbloom.conformance._structures import Features, Structure, drawn, exhaustive
+from npbloom.conformance._values import exact, normed, stored
+from npbloom.conformance.checks._lookup import expected, judge, lookup_check
+
+PLAIN = Features()
+PADDED = Features(padding=True)
+
+lookup_check(
+    "embedding.forward",
+    "L4",
+    "Each id gives its row of the table, in the shape of the ids.",
+    ("out",),
+    PLAIN,
+    lanes=("exhaustive", "exact", "fingerprint", "thresholds"),
+)
+lookup_check("embedding.backward", "L7", "A row's gradient is the sum over all its occurrences.", ("grad_weight",), PLAIN)
+lookup_check(
+    "embedding.padding",
+    "L9",
+    "The padding row, named from either end, is read as stored and has no gradient.",
+    ("out", "grad_weight"),
+    PADDED,
+)
+lookup_check(
+    "embedding.scale_grad_by_freq",
+    "L11",
+    "A row's gradient is divided by how often its own id occurs, padding not counted.",
+    ("grad_weight",),
+    Features(frequency=True),
+    Features(frequency=True, padding=True),
+)
+
+
+@register("embedding.raw_bits", "L5", "A lookup copies every bit: NaN payloads, -0.0, subnormals.")
+def raw_bits(exam: Exam) -> None:
+    """Bit patterns that arithmetic would change."""
+    exam.lane("raw bits")
+    for dtype in exam.dtypes:
+        weight = strange_bits(dtype)
+        ids = np.array([1, 0, 2, 1, 3], dtype=np.int64)
+        case = plain_case(dtype, weight, ids, np.zeros((ids.size, weight.shape[1])))
+        outputs = exam.ask(case)
+        if "out" in outputs:
+            exam.judged += 1
+            got, want = outputs["out"], weight[ids]
+            if got.dtype != want.dtype:
+                got = got.astype(want.dtype)
+            bits = f"u{want.dtype.itemsize}"
+            wrong = np.ascontiguousarray(got).view(bits) != want.view(bits)
+            if wrong.any():
+                i, c = (int(at) for at in np.argwhere(wrong)[0])
+                have, need = (int(np.ascontiguousarray(a).view(bits)[i, c]) for a in (got, want))
+                raise Failure(case, f"`out[{i}, {c}]` has the bits {have:#x}, the table {need:#x} ({want[i, c]!r})")
+
+
+def strange_bits(dtype: str) -> Any:
+    """Four rows of values whose bits are easily lost."""
+    tiny = {"float16": 6e-8, "bfloat16": 1e-40, "float32": 1e-45, "float64": 5e-324}[dtype]
+    rows = [[0.0, -0.0, tiny, -tiny], [np.inf, -np.inf, np.nan, 1 / 3], [1.0, 2.0 / 3, 257.0, 1e-3], [3.0, -1 / 7, 0.1, 5e4]]
+    weight = stored(rows, dtype)
+    if dtype in ("float32", "float64"):
+        payload = np.array([0x7FC00123], np.uint32) if dtype == "float32" else np.array([0x7FF8000000000123], np.uint64)
+        weight[1, 2] = payload.view(weight.dtype)[0]
+    return weight
+
+
+def plain_case(dtype: str, weight: Any, ids: Any, grad_out: Any, **more: Any) -> Case:
+    """An embedding case without options."""
+    options = {"scale_grad_by_freq": False, "norm_type": 2.0, **more}
+    return Case("embedding", dtype, weight=stored(weight, dtype), ids=ids, grad_out=stored(grad_out, dtype), **options)
+
+
+@register("embedding.shapes", "L1", "Ids of any shape, 0-d, 2-d, 3-d and empty ones included.", ("out", "grad_weight"))
+def shapes(exam: Exam) -> None:
+    """One table, ids of many shapes."""
+    exam.lane("exact")
+    for shape in ((), (1,), (0,), (0, 3), (2, 0), (2, 3), (2, 1, 3)):
+        rng = exam.rng(len(shape))
+        structure = Structure(
+            "embedding",
+            4,
+            {"ids": rng.integers(0, 4, shape), "scale_grad_by_freq": False, "norm_type": 2.0},
+        )
+        case = exact(structure, PLAIN, exam.dtypes[0], 3, rng)
+        assert case is not None
+        judge(exam, case, expected(exam, case), ("out", "grad_weight"))
+
+
+def max_norm_check(op: str, features: Features) -> None:
+    """Register `max_norm` for an operation."""
+
+    @register(
+        f"{op}.max_norm",
+        "L10",
+        "Each distinct row looked up whose norm exceeds the limit is scaled to it once, in the table; no other row moves.",
+        ("out", "weight"),
+    )
+    def run(exam: Exam) -> None:
+        def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
+            case = normed(structure, dtype, int(rng.choice([1, 2, 4])), rng)
+            wants = roughly(case, exam.backend.profile[dtype])
+            outputs = exam.ask(case)
+            exam.compare(case, outputs, wants, ("out", "weight"))
+            if "weight" in outputs:
+                touched = np.isin(np.arange(len(case.weight)), case.ids)
+                _untouched(case, outputs["weight"], touched)
+
+        exam.lane("exhaustive")
+        for structure in exhaustive(op, features):
+            body(structure, exam.rng(2), exam.dtypes[0])
+        exam.draw("bounded", drawn(op, Features(**{**features.__dict__, "max_norm": True})), body)
+
+
+def _untouched(case: Case, weight: Any, touched: Any) -> None:
+    """Rows that were not looked up keep their bits."""
+    moved = (weight != case.weight).any(axis=1) & ~touched
+    if moved.any():
+        raise Failure(case, f"row {int(np.flatnonzero(moved)[0])} of the table was not looked up, but has changed")
+
+
+max_norm_check("embedding", PLAIN)
+
+
+def touched_check(op: str, features: Features) -> None:
+    """Register `touched` for an operation; it is declined where no `rows` come back."""
+
+    @register(
+        f"{op}.touched",
+        "L24",
+        "`rows` are exactly the rows that were looked up without padding, distinct and increasing, zero gradients included.",
+        ("rows",),
+    )
+    def run(exam: Exam) -> None:
+        def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
+            case = exact(structure, features, dtype, 2, rng)
+            if case is None:
+                exam.discarded += 1
+                return
+            if rng.random() < 0.3:
+                case = case.replace(grad_out=np.zeros_like(case.grad_out))
+            outputs = exam.ask(case)
+            if "rows" not in outputs:
+                raise Unsupported("gradients come back dense, without `rows`")
+            exam.compare(case, outputs, expected(exam, case), ("rows",))
+
+        exam.draw("exact", drawn(op, features), body)
+
+
+touched_check("embedding", PADDED)
+
+
+def out_of_bounds_check(op: str, features: Features) -> None:
+    """Register `out_of_bounds` for an operation; declined by a backend whose policy is "undefined"."""
+
+    @register(
+        f"{op}.out_of_bounds",
+        "L2",
+        "An id below 0 or beyond the last raises, and nothing has been written by then.",
+        (),
+    )
+    def run(exam: Exam) -> None:
+        if exam.policy("out_of_bounds") != "raise":
+            raise Unsupported("what happens out of bounds is undefined, says its policy")
+        exam.lane("exact")
+        for place in (0, 2):
+            for structure in list(exhaustive(op, features))[-3:]:
+                largest = structure.fields.get("num_embeddings", structure.rows)
+                for bad in (-1, largest, largest + 7, 2**31 - 1, -(2**31)):
+                    case = exact(structure, features, exam.dtypes[0], 2, exam.rng(3))
+                    assert case is not None
+                    ids = case.ids.copy()
+                    if place >= ids.size:
+                        continue
+                    ids[place] = bad
+                    limits = {"max_norm": 1e-3} if op != "bloom" and place else {}
+                    exam.must_raise(case.replace(ids=ids, **limits), f"id {bad} of {largest}")
+
+
+out_of_bounds_check("embedding", PLAIN)
+
+
+def measured_accumulator(exam: Exam, dtype: str, ask: Any) -> str:
+    """The widest format whose extra bits a sum kept: big, 64 ones, minus big."""
+    kept = "none"
+    for name, big in (("bfloat16", 2.0**7), ("float16", 2.0**10), ("float32", 2.0**23), ("float64", 2.0**50)):
+        terms = np.array([big, *([1.0] * 64), -big])
+        if (stored(terms, dtype) == terms).all() and ask(stored(terms, dtype)) == 64.0:
+            kept = name
+    return kept
+
+
+@register(
+    "embedding.precision",
+    "L5",
+    "Thousands of occurrences of one id add up within the bound of the accumulator that the profile claims.",
+    ("grad_weight",),
+)
+def precision(exam: Exam) -> None:
+    """Counts at which narrower accumulators stop: 256 in bfloat16, 2,048 in float16."""
+    exam.lane("precision")
+    for dtype in exam.dtypes:
+        for count in (300, 3000):
+            ids = np.ones(count, dtype=np.int64)
+            case = plain_case(dtype, np.zeros((3, 2)), ids, np.ones((count, 2)))
+            value = embedding(case)["grad_weight"]
+            step = gamma(count, exam.backend.profile[dtype]["backward"]) * count
+            tolerance = min(step, 0.5 * count) + 2 * 2.0**-8 * count * (dtype == "bfloat16") + (dtype == "float16") * 2
+            judge(exam, case, {"grad_weight": Want(value, tolerance)}, ("grad_weight",))

@@ -1,0 +1,250 @@
+"""Checks that need no reference: what must hold between answers of one backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npbloom.conformance._case import Case, Outputs, Unsupported
+from npbloom.conformance._exam import Exam, Failure, replaced
+from npbloom.conformance._registry import register
+from npbloom.conformance._structures import Features, Structure, drawn
+from npbloom.conformance._values import exact
+
+LOOKUPS = {"embedding": Features(), "bag": Features(modes=("sum",)), "bloom": Features()}
+EVERY_MODE = {**LOOKUPS, "bag": Features(modes=("sum", "mean", "max"))}
+
+
+def on_exact_cases(exam: Exam, op: str, features: Features, judge: Any) -> None:
+    """Run `judge(case, outputs, rng)` on drawn cases whose arithmetic does not round."""
+
+    def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
+        case = exact(structure, features, dtype, 3, rng)
+        if case is None:
+            exam.discarded += 1
+            return
+        judge(case, exam.ask(case), rng)
+
+    exam.draw("metamorphic", drawn(op, features), body)
+
+
+def need(outputs: Outputs, *keys: str) -> list[Any]:
+    """Those outputs, as float64; Unsupported where one does not come back, since nothing can be compared then."""
+    for key in keys:
+        if key not in outputs:
+            raise Unsupported(f"needs `{' and `'.join(keys)}` to compare")
+    return [outputs[key].astype(np.float64) for key in keys]
+
+
+def equal(case: Case, left: Any, right: Any, sentence: str) -> None:
+    """A Failure with the sentence and the first element that differs."""
+    differ = ~((left == right) | (np.isnan(left) & np.isnan(right)))
+    if differ.any():
+        where = tuple(int(at) for at in np.argwhere(differ)[0])
+        raise Failure(case, f"{sentence}: {left[where]!r} against {right[where]!r} at {list(where)}")
+
+
+def adjoint(exam: Exam, op: str, features: Features) -> None:
+    """<forward(W), G> and <W, backward(G)> are the same integer."""
+
+    def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
+        out, grad = need(outputs, "out", "grad_weight")
+        exam.judged += 1
+        left, right = float((out * case.grad_out).sum()), float((grad * case.weight).sum())
+        if left != right:
+            raise Failure(case, f"<forward(W), G> is {left}, <W, backward(G)> is {right}: one is not the other's transpose")
+
+    on_exact_cases(exam, op, features, judge)
+
+
+def linearity(exam: Exam, op: str, features: Features) -> None:
+    """Twice the table gives twice the output, twice the gradient twice the gradient."""
+
+    def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
+        out, grad = need(outputs, "out", "grad_weight")
+        twice = exam.ask(case.replace(weight=case.weight * 2, grad_out=case.grad_out * 2))
+        exam.judged += 1
+        equal(case, need(twice, "out")[0], 2 * out, "twice the table does not give twice the output")
+        equal(case, need(twice, "grad_weight")[0], 2 * grad, "twice the output gradient does not give twice the gradient")
+
+    on_exact_cases(exam, op, features, judge)
+
+
+def permutation(exam: Exam, op: str, features: Features) -> None:
+    """Renaming the rows changes nothing else."""
+
+    def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
+        out, grad = need(outputs, "out", "grad_weight")
+        new_name = rng.permutation(len(case.weight))
+        weight = np.empty_like(case.weight)
+        weight[new_name] = case.weight
+        renamed = exam.ask(case.replace(weight=weight, ids=new_name[case.ids].astype(np.int64)))
+        exam.judged += 1
+        equal(case, need(renamed, "out")[0], out, "renaming the rows changes the output")
+        equal(case, need(renamed, "grad_weight")[0][new_name], grad, "renaming the rows does not rename the gradient")
+
+    on_exact_cases(exam, op, features, judge)
+
+
+def split_batch(exam: Exam, op: str, features: Features) -> None:
+    """The gradients of two halves add up to the gradient of the whole."""
+
+    def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
+        (grad,) = need(outputs, "grad_weight")
+        out = outputs.get("out")
+        total = np.zeros_like(grad)
+        parts = []
+        for part in halves(case):
+            answer = exam.ask(part)
+            total += need(answer, "grad_weight")[0]
+            parts.append(answer.get("out"))
+        exam.judged += 1
+        equal(case, total, grad, "the gradients of two halves of the batch do not add up to that of the whole")
+        if out is not None and all(part is not None for part in parts):
+            whole = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts if part is not None])
+            equal(case, whole, out.reshape(whole.shape), "two halves of the batch do not give the output of the whole")
+
+    on_exact_cases(exam, op, features, judge)
+
+
+def halves(case: Case) -> list[Case]:
+    """The case cut in two, along its outputs."""
+    count = case.grad_out.shape[0]
+    cut = count // 2
+    if case.op != "bag" or case.offsets is None:
+        return [case.replace(ids=case.ids[part], grad_out=case.grad_out[part]) for part in (slice(0, cut), slice(cut, count))]
+    bounds = np.append(case.offsets, case.ids.size).astype(np.int64)
+    parts = []
+    for lo, hi in ((0, cut), (cut, count)):
+        start, stop = (int(bounds[lo]), int(bounds[hi])) if count else (0, 0)
+        offsets = bounds[lo:hi] - start
+        parts.append(case.replace(ids=case.ids[start:stop], offsets=offsets, grad_out=case.grad_out[lo:hi]))
+    return parts
+
+
+def determinism(exam: Exam, op: str, features: Features) -> None:
+    """The same case gives the same bits again, also after another case of the same shape, and answers stay as they were."""
+
+    def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
+        kept = replaced(outputs)
+        other = case.replace(weight=-3 * case.weight, grad_out=-5 * case.grad_out)
+        exam.ask(other)
+        for key, before in kept.items():
+            if outputs[key].tobytes() != before.tobytes():
+                raise Failure(case, f"`{key}` of an earlier answer changed when the next case was run")
+        again = exam.ask(case)
+        exam.judged += 1
+        for key, before in kept.items():
+            if key not in again or again[key].tobytes() != before.tobytes():
+                raise Failure(case, f"`{key}` differs between two runs of the same case")
+
+    on_exact_cases(exam, op, features, judge)
+
+
+def aliasing(exam: Exam, op: str, features: Features) -> None:
+    """No output shares memory with an input or with another output."""
+
+    def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
+        case = exact(structure, features, dtype, 3, rng)
+        if case is None:
+            exam.discarded += 1
+            return
+        own = case.copy()
+        exam.watch(case)
+        outputs = exam.backend.run(own)
+        exam.examples += 1
+        exam.judged += 1
+        arrays = {key: value for key, value in outputs.items() if isinstance(value, np.ndarray)}
+        inputs = {f"input `{name}`": array for name, array in own.arrays().items()}
+        for key, array in arrays.items():
+            others = {f"output `{name}`": other for name, other in arrays.items() if name != key}
+            for name, other in {**inputs, **others}.items():
+                if np.shares_memory(array, other):
+                    raise Failure(case, f"`{key}` shares its memory with the {name}")
+
+    exam.draw("metamorphic", drawn(op, features), body)
+
+
+for _name, _law, _sentence, _keys, _run, _where in (
+    ("adjoint", "L25", "<forward(W), G> equals <W, backward(G)>.", ("out", "grad_weight"), adjoint, LOOKUPS),
+    (
+        "linearity",
+        "L25",
+        "Twice the table gives twice the output; twice the gradient gives twice the gradient.",
+        ("out", "grad_weight"),
+        linearity,
+        LOOKUPS,
+    ),
+    (
+        "permutation",
+        "L7",
+        "Renaming the rows of the table changes nothing else.",
+        ("out", "grad_weight"),
+        permutation,
+        {op: EVERY_MODE[op] for op in ("embedding", "bag")},
+    ),
+    ("split_batch", "L7", "Two halves of a batch add up to the whole.", ("grad_weight",), split_batch, EVERY_MODE),
+    (
+        "determinism",
+        "L6",
+        "The same case gives the same bits again, whatever was asked in between, and no answer changes later.",
+        ("out", "grad_weight"),
+        determinism,
+        EVERY_MODE,
+    ),
+    ("aliasing", "L3", "No output shares memory with an input or another output.", ("out", "grad_weight"), aliasing, EVERY_MODE),
+):
+    for _op, _features in _where.items():
+        register(f"{_op}.{_name}", _law, _sentence, _keys)(
+            lambda exam, run=_run, op=_op, features=_features: run(exam, op, features)
+        )
+
+
+def same_answers(exam: Exam, case: Case, left: Outputs, right: Outputs, sentence: str) -> None:
+    """Two answers that must agree, in every output that both have."""
+    for key in ("out", "grad_weight"):
+        if key in left and key in right:
+            exam.judged += 1
+            equal(case, left[key].astype(np.float64), right[key].astype(np.float64), f"`{key}`: {sentence}")
+
+
+@register("bag.unit_weights", "L18", "Weights of 1 are no weights.", ("out", "grad_weight"))
+def unit_weights(exam: Exam) -> None:
+    """A sum with and without weights."""
+
+    def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
+        ones = np.ones(case.ids.shape, dtype=case.weight.dtype)
+        weighted = exam.ask(case.replace(per_sample_weights=ones))
+        same_answers(exam, case, outputs, weighted, "weights of 1 change it")
+
+    on_exact_cases(exam, "bag", Features(), judge)
+
+
+@register("bag.loop_of_lookups", "L13", "A bag is the sum of its lookups.", ("out",))
+def loop_of_lookups(exam: Exam) -> None:
+    """Bags against embeddings of the same backend, added up."""
+
+    def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
+        (out,) = need(outputs, "out")
+        zeros = np.zeros((*case.ids.shape, case.weight.shape[1]), dtype=case.weight.dtype)
+        lookup = Case(
+            "embedding",
+            case.dtype,
+            weight=case.weight,
+            ids=case.ids,
+            grad_out=zeros,
+            norm_type=2.0,
+            scale_grad_by_freq=False,
+        )
+        (rows,) = need(exam.ask(lookup), "out")
+        exam.judged += 1
+        if case.offsets is None:
+            total = rows.sum(axis=1)
+        else:
+            sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])
+            bounds = np.append(case.offsets, case.ids.size).astype(np.int64)
+            total = sums[bounds[1:]] - sums[bounds[:-1]]
+        equal(case, out, total, "a bag's sum is not the sum of its lookups")
+
+    on_exact_cases(exam, "bag", Features(), judge)

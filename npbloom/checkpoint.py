@@ -307,7 +307,7 @@ def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:
         layers = dict(_restore_layers(structure["layers"], tensors, mmap))
         optimizer = _restore_optimizer(structure["optimizer"], layers, tensors, mmap) if "optimizer" in structure else None
         if tensors:
-            raise ValueError(f"nothing names the tensor {next(iter(tensors))!r}")
+            raise ValueError(f"nothing names the tensor {min(tensors)!r}")
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{name} is not a whole checkpoint of npbloom: {_reason(error)}.") from None
     return Checkpoint(layers, optimizer, metadata)

@@ -1,0 +1,80 @@
+"""Layers to save, training that continues, and a look into files, for the tests of `npbloom.checkpoint`."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import numpy as safetensors_numpy
+from safetensors import safe_open
+
+import npbloom as nb
+from npbloom import checkpoint
+from tests._bits import assert_same_bits
+
+IDS = np.array([[1, 2, 5], [5, 5, 6], [0, 2, 3]])
+HASH_TABLE = np.array([[0, 0], [1, 2], [2, 2], [3, 0], [4, 3], [0, 1], [3, 3]])
+LAYERS: dict[str, Callable[[], Any]] = {
+    "scaled": lambda: nb.ScaledEmbedding(
+        7, 4, -1, max_norm=0.75, norm_type=math.inf, scale_grad_by_freq=True, sparse=True, rng=0
+    ),
+    "zero": lambda: nb.ZeroEmbedding(7, 1, max_norm=math.inf, dtype="float64"),
+    "bag": lambda: nb.ScaledEmbeddingBag(7, 4, 0.5, 1, True, "max", padding_idx=2, include_last_offset=True, rng=0),
+    "bloom": lambda: nb.BloomEmbedding(7, 4, 0.7, 3, bag=True, padding_idx=5, share_padding_row=False, rng=0),
+    "rows": lambda: nb.BloomEmbedding(2**63, 4, num_rows=9, padding_idx=None, combine="concat", dtype="float64", rng=0),
+    "table": lambda: nb.BloomEmbedding(7, 4, num_rows=5, hash_table=HASH_TABLE, combine="mean", rng=0),
+    "fly": lambda: nb.BloomEmbedding(7, 4, 1.5, precompute_hashes=False, rng=0),
+    "bloom bag": lambda: nb.BloomEmbeddingBag(7, 4, 0.9, 2, "sum", combine="concat", include_last_offset=True, rng=0),
+    "table bag": lambda: nb.BloomEmbeddingBag(7, 4, num_rows=5, hash_table=HASH_TABLE, mode="max", rng=0),
+}
+
+
+def bytes_of(layer: Any, optimizer: Any = None) -> dict[str, bytes]:
+    """Every bit that training may change."""
+    state = {} if optimizer is None else optimizer.state(layer)
+    return {"weight": layer.weight.tobytes(), **{key: array.tobytes() for key, array in state.items()}}
+
+
+def train(layer: Any, optimizer: Any, seed: int) -> None:
+    """One step."""
+    grad_out = np.random.default_rng(seed).standard_normal(layer(IDS).shape)
+    optimizer.update(layer, IDS, grad_out.astype(layer.dtype))
+
+
+def assert_same_layer(found: Any, layer: Any) -> None:
+    """The same class, options, table and behaviour."""
+    assert type(found) is type(layer)
+    found, layer = copy.deepcopy(found), copy.deepcopy(layer)  # a forward with max_norm writes
+    assert repr(found) == repr(layer)
+    assert_same_bits(np.asarray(found.weight), layer.weight)
+    assert_same_bits(found(IDS), layer(IDS))
+    grad_out = np.linspace(-1, 1, layer(IDS).size, dtype=layer.dtype).reshape(layer(IDS).shape)
+    assert_same_bits(found.backward(IDS, grad_out, sparse=True), layer.backward(IDS, grad_out, sparse=True))
+    assert type(found.backward(IDS, grad_out)) is type(layer.backward(IDS, grad_out))
+    if hasattr(layer, "hash_rows"):
+        assert_same_bits(found.hash_rows(IDS), layer.hash_rows(IDS))
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the structure that a file's metadata hold."""
+    tensors = safetensors_numpy.load_file(path)
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    structure = json.loads(metadata["npbloom"])
+    change(structure)
+    safetensors_numpy.save_file(tensors, path, {**metadata, "npbloom": json.dumps(structure)})
+
+
+def write_example(path: Path) -> Path:
+    """A file with two layers and an optimizer."""
+    layers = {"users": LAYERS["scaled"](), "items": LAYERS["table"]()}
+    optimizer = nb.Adam(list(layers.values()))
+    for layer in layers.values():
+        train(layer, optimizer, 0)
+    checkpoint.save(path, layers, optimizer, {"note": "käse"})
+    return path

@@ -102,8 +102,8 @@ def position(flat: int, shape: tuple[int, ...]) -> str:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """The scalars of nested lists and tuples, in order."""
-    if isinstance(value, (list, tuple)):
+    """The scalars of nested lists, tuples and ranges, in order."""
+    if isinstance(value, (list, tuple, range)):
         for item in value:
             yield from _leaves(item)
     else:
@@ -152,7 +152,7 @@ def ids(value: Any, name: str = "ids", bound: int | None = None) -> IntArray:
     if type(value) is np.ndarray and value.dtype == np.int64 and value.flags.c_contiguous and value.flags.aligned:
         return read_only(value)
     array = _array(value, name)
-    if isinstance(value, (list, tuple, int, np.integer)) and array.dtype != np.int64 and array.dtype.kind != "b":
+    if isinstance(value, (list, tuple, range, int, np.integer)) and array.dtype != np.int64 and array.dtype.kind != "b":
         array = _from_list(value, array, name, bound)
     if array.dtype.kind not in "iu":
         raise TypeError(f"`{name}` must be an integer array, not {array.dtype}.")

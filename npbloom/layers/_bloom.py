@@ -36,14 +36,23 @@ def table_height(num_embeddings: int, compression_ratio: Any, num_rows: Any, pad
         why = ", one of them reserved for padding" if padded else ""
         raise ValueError(
             f"`compression_ratio` {ratio:g} of {num_embeddings} ids leaves {height} rows; it takes at least {fewest}{why}: "
-            f"a ratio of {fewest / num_embeddings:.3g} or more, or `num_rows`."
+            f"a ratio of {_nearest_ratio(fewest, num_embeddings, 1):.3g} or more, or `num_rows`."
         )
     if height > MAX_TABLE_ROWS:
         raise ValueError(
             f"`compression_ratio` {ratio:g} of {num_embeddings} ids makes {height} rows; at most 2**31 are possible: "
-            f"a ratio of {MAX_TABLE_ROWS / num_embeddings:.3g} or less, or `num_rows`."
+            f"a ratio of {_nearest_ratio(MAX_TABLE_ROWS, num_embeddings, -1):.3g} or less, or `num_rows`."
         )
     return height
+
+
+def _nearest_ratio(rows: int, num_embeddings: int, up: int) -> float:
+    """The ratio of three digits nearest to the one sought that leaves at least (`up` 1) or at most (-1) so many rows."""
+    unit = 10.0 ** (math.floor(math.log10(rows / num_embeddings)) - 2)
+    steps = round(rows / num_embeddings / unit)
+    while up * (int(float(f"{steps * unit:.3g}") * num_embeddings) - rows) < 0:
+        steps += up
+    return float(f"{steps * unit:.3g}")
 
 
 class BloomTable(Layer):

@@ -13,7 +13,7 @@ def ids(value: Any, bound: int, name: str = "ids") -> IntArray:
     """An index array (L1) as int64; an IndexError names the first value outside ``[0, bound)`` (L2)."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"`{name}` must not be a masked array.")
-    listed = isinstance(value, (list, tuple, int))
+    listed = isinstance(value, (list, tuple, range, int))
     array = np.asarray(value, dtype=object if listed else None)  # integers of any size, compared as Python compares them
     if not (all(map(_is_integer, array.ravel())) if listed else array.dtype.kind in "iu"):
         raise TypeError(f"`{name}` must be an integer array, not {np.asarray(value).dtype}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, event, given
+from hypothesis import event, given
 
 import npbloom as nb
 from tests import _expected, _layers, strategies
@@ -30,7 +30,6 @@ def test_bags_of_every_mode_sparse_and_dense(case):
 
 @given(strategies.bags(lane="small"))
 def test_the_fused_update_divides_as_well(case):
-    assume(case.indices.size)
     layers = [_layers.bag(case, scale_grad_by_freq=True) for _ in range(2)]
     arguments = _layers.bag_arguments(case)
     nb.SGD(layers[0], lr=1.0).update(layers[0], case.indices, case.grad_out, **arguments)

@@ -40,11 +40,11 @@ class Labels:
         self.kind = kind
         self._numbers: dict[Label, int] | None = None  # made on the first lookup
 
-    def same_as(self, other: Labels) -> bool:
-        """Whether both name every id alike."""
-        if self.values is None or other.values is None:
-            return self.values is other.values
-        return self.values is other.values or np.array_equal(self.values, other.values)
+    def agrees_with(self, other: Labels) -> bool:
+        """Whether no id has two names; where one side has no labels, its ids are taken as they are."""
+        if self.values is None or other.values is None or self.values is other.values:
+            return True
+        return np.array_equal(self.values, other.values)
 
     def names(self, ids: npt.NDArray[np.int64]) -> list[Label]:
         """The labels of checked ids, as Python integers or strings."""

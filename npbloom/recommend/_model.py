@@ -18,7 +18,7 @@ from npbloom.layers import BloomEmbedding, ScaledEmbedding, ZeroEmbedding
 from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
 from npbloom.recommend import _saved
 from npbloom.recommend._labels import Label, Labels, check_labels
-from npbloom.recommend.interactions import Interactions
+from npbloom.recommend.interactions import Interactions, check_range
 from npbloom.types import ArrayLike, FloatArray, IntArray, Rng
 
 Embeddings = ScaledEmbedding | ZeroEmbedding | BloomEmbedding
@@ -150,6 +150,8 @@ class FactorizationModel(ABC):
     def _make_tables(self, interactions: Interactions) -> None:
         """Tables for all users and items, but those that were given, and their optimizer."""
         padding = interactions.padding_idx
+        check_range(interactions.user_ids, interactions.num_users, padding, "user_ids")  # their arrays can be written into
+        check_range(interactions.item_ids, interactions.num_items, padding, "item_ids")
         layers = dict(self.layers)
         for kind, size in (("user", interactions.num_users), ("item", interactions.num_items)):
             layer = layers.get(f"{kind}_embeddings")
@@ -180,10 +182,12 @@ class FactorizationModel(ABC):
             ("user", interactions.user_ids, self.num_users, self._users, interactions._users),
             ("item", interactions.item_ids, self.num_items, self._items, interactions._items),
         ):
-            if interactions.padding_idx != self.padding_idx or not labels.same_as(known):
+            if not labels.agrees_with(known):
                 raise ValueError(f"`{name}` numbers {kind}s otherwise than the interactions that the model was fitted on.")
             if len(ids) and not (ids.min() >= 0 and ids.max() < size):
                 raise ValueError(f"`{name}` has {kind} ids from {ids.min()} to {ids.max()}, and the model {size} {kind}s.")
+            if self.padding_idx is not None and (ids == self.padding_idx).any():
+                raise ValueError(f"`{name}` has {kind} {self.padding_idx}, which is padding to the model.")
 
     def _remember(self, interactions: Interactions) -> None:
         """Keep the pairs of all interactions the model was fitted on, each once."""

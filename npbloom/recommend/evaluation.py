@@ -102,10 +102,10 @@ def precision_recall_score(
 
     Returns
     -------
-    precision, recall : float64 array, shape (users,) or (users, len(k))
-        One value for each user with test interactions, by increasing user id: the share of the first k items that are test
-        items, and the share of the user's distinct test items that are among them. Where there are fewer items than k, precision
-        is out of all items.
+    tuple of (float64 array, float64 array)
+        Precision and recall, of shape (users,), or (users, len(k)) for several lengths. One value for each user with test
+        interactions, by increasing user id: the share of the first k items that are test items, and the share of the user's
+        distinct test items that are among them. Where there are fewer items than k, precision is out of all items.
 
     Raises
     ------
@@ -258,17 +258,22 @@ def _scorer(model: Any, test: Interactions, train: Interactions | None) -> tuple
             model._check_known(train, "train")
         columns = model._all_items()
         _finite(columns, model._user_vectors(np.unique(test.user_ids)))
-        return lambda users: model._score(users, columns), model.num_items, model.padding_idx
-    size, padding = test.num_items, test.padding_idx
+        return lambda users: model._score(users, columns), model.num_items, _padding(model, test, train)
+    size, padding = test.num_items, _padding(test, train)
 
     def score(users: IntArray) -> FloatArray:
         rows = np.stack([_row(model.predict(int(user)), size) for user in users])
         _finite(rows)
         return rows
 
-    if train is not None and (train.num_items > size or train.padding_idx != padding):
-        raise ValueError(f"`train` must have the items of `test`, {size} with padding {padding}, not {train!r}.")
+    if train is not None and len(train) and train.item_ids.max() >= size:
+        raise ValueError(f"`train` has item ids up to {train.item_ids.max()}, and `test` {size} items.")
     return score, size, padding
+
+
+def _padding(*known: Any) -> int | None:
+    """The padding item, where any of them knows of one."""
+    return next((one.padding_idx for one in known if one is not None and one.padding_idx is not None), None)
 
 
 def _row(scores: ArrayLike, size: int) -> FloatArray:

@@ -34,8 +34,8 @@ def random_train_test_split(
 
     Returns
     -------
-    train, test : Interactions
-        ``int((1 - test_percentage) * n)`` and the other interactions, each in their order of occurrence.
+    tuple of (Interactions, Interactions)
+        Train and test: ``int((1 - test_percentage) * n)`` and the other interactions, each in their order of occurrence.
 
     Raises
     ------
@@ -71,8 +71,8 @@ def user_based_train_test_split(
 
     Returns
     -------
-    train, test : Interactions
-        All interactions of ``int((1 - test_percentage) * users)`` users, and those of the others. Users without
+    tuple of (Interactions, Interactions)
+        Train and test: all interactions of ``int((1 - test_percentage) * users)`` users, and those of the others. Users without
         interactions are not counted.
 
     Raises
@@ -108,8 +108,8 @@ def leave_last_out(interactions: Interactions) -> tuple[Interactions, Interactio
 
     Returns
     -------
-    train, test : Interactions
-        The test set has one interaction of every user with at least two; users with one stay in the training set.
+    tuple of (Interactions, Interactions)
+        Train and test. The test set has one interaction of every user with at least two; users with one stay in the training set.
 
     Examples
     --------

@@ -137,6 +137,17 @@ def test_one_value_for_each_user_with_test_interactions() -> None:
     assert [part.shape for part in precision_recall_score(Table(predictions), nobody)] == [(0,), (0,)]
 
 
+def test_padding_is_known_from_any_side() -> None:
+    met = two_tastes(padding=0)
+    bare = Interactions(met.user_ids, met.item_ids, None, None, 12, 22)
+    model = make("bpr").fit(met)
+    np.testing.assert_array_equal(mrr_score(model, bare), mrr_score(model, met))
+    model = make("bpr").fit(bare)
+    model.layers["item_biases"].weight[0] = 100.0
+    assert (mrr_score(model, bare) < mrr_score(model, met)).all()
+    np.testing.assert_array_equal(mrr_score(model, bare, met), mrr_score(model, met, bare))
+
+
 def test_several_lengths_give_a_column_each() -> None:
     predictions, test = np.array([[4.0, 3.0, 2.0, 1.0]]), Interactions([0, 0], [0, 3], num_items=4)
     precision, recall = precision_recall_score(Table(predictions), test, k=[1, 2, 9])
@@ -176,8 +187,10 @@ def test_what_does_not_fit_is_refused() -> None:
         mrr_score(model, met, 3)
     with pytest.raises(ValueError, match="`test` has item ids from 99 to 99, and the model 22 items"):
         mrr_score(model, Interactions([0], [99]))
-    with pytest.raises(ValueError, match="`train` numbers users otherwise than the interactions that the model was fitted on"):
-        mrr_score(model, met, two_tastes(padding=0))
+    with pytest.raises(ValueError, match="`train` has user ids from 0 to 12, and the model 12 users"):
+        mrr_score(model, met, Interactions([0, 12], [0, 0]))
+    with pytest.raises(ValueError, match="`train` has item ids up to 5, and `test` 4 items"):
+        mrr_score(Table(np.zeros((1, 4))), Interactions([0], [0], num_items=4), Interactions([0], [5]))
     with pytest.raises(ValueError, match="`k` must be at least 1, not 0"):
         precision_recall_score(model, met, k=0)
     with pytest.raises(ValueError, match="`k` must be at least 1, not -1"):

@@ -88,6 +88,12 @@ def labelled() -> Interactions:
     )
 
 
+def relabelled(met: Interactions) -> Interactions:
+    """The same pairs, users by other names."""
+    labels = [f"other {number}" for number in range(12)]
+    return Interactions(met.user_ids, met.item_ids, None, None, 12, 22, user_labels=labels, padding_idx=0)
+
+
 def test_recommendations_are_the_highest_scores_in_the_files_own_ids() -> None:
     met = labelled()
     model = make("bpr").fit(met)
@@ -122,7 +128,8 @@ def test_recommend_refuses() -> None:
     with pytest.raises(ValueError, match="`n` must be at least 1, not 0"):
         model.recommend("user 1", n=0)
     with pytest.raises(ValueError, match="`exclude` numbers users otherwise"):
-        model.recommend("user 1", exclude=two_tastes(padding=0))
+        model.recommend("user 1", exclude=relabelled(met))
+    assert len(model.recommend("user 1", n=99, exclude=two_tastes(padding=0))) < 21  # without labels ids are taken as they are
 
 
 def test_users_of_a_file(tmp_path: Path) -> None:
@@ -239,11 +246,23 @@ def test_later_interactions_must_be_of_the_same_users_and_items() -> None:
     met.user_ids[0] = 12
     with pytest.raises(ValueError, match="`interactions` has user ids from 0 to 12, and the model 12 users"):
         model.fit(met)
+    np.testing.assert_array_equal(model.predict(0), before)
+    fresh = make("bpr")
+    with pytest.raises(IndexError, match=r"`user_ids` must lie in \[0, 12\), not 12 at position 0"):
+        fresh.fit(met)
+    assert fresh.layers == {}
+
+
+def test_later_interactions_must_have_the_same_labels_if_any() -> None:
+    met = labelled()
+    model = make("bpr").fit(met)
     with pytest.raises(
         ValueError, match="`interactions` numbers users otherwise than the interactions that the model was fitted on"
     ):
-        model.fit(labelled())
-    np.testing.assert_array_equal(model.predict(0), before)
+        model.fit(relabelled(met))
+    with pytest.raises(ValueError, match="`interactions` has item 0, which is padding to the model"):
+        model.fit(Interactions([1, 2], [1, 0]))
+    assert len(model.fit(Interactions([1, 2], [1, 3])).history) == 4
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,26 @@ def test_training_goes_on_as_if_never_interrupted(optimizer_name: str, mmap: boo
             train(layer, optimizer, seed)
             train(found.layers[name], found.optimizer, seed)
         assert bytes_of(found.layers[name], found.optimizer) == bytes_of(layer, optimizer)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda layer: nb.SGD(layer, 0.3, 0.2, 0.7),
+        lambda layer: nb.Adagrad(layer, 0.3, 0.2, 0.7, 0.6, 1e-3),
+        lambda layer: nb.RowWiseAdagrad(layer, 0.3, 0.7, 1e-3),
+        lambda layer: nb.Adam(layer, math.inf, (0.3, 0.0), 1e-3, 0.7),
+    ],
+)
+def test_every_hyperparameter_comes_back(make: Callable[[Any], Any], path: Path) -> None:
+    layer = LAYERS["zero"]()
+    optimizer = make(layer)
+    checkpoint.save(path, {"zero": layer}, optimizer)
+    found = checkpoint.load(path).optimizer
+    assert type(found) is type(optimizer)
+    assert {name: getattr(found, name) for name in optimizer._names} == {
+        name: getattr(optimizer, name) for name in optimizer._names
+    }
 
 
 def test_an_optimizer_may_know_some_of_the_layers_in_an_order_of_its_own(path: Path) -> None:

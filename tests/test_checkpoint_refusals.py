@@ -1,4 +1,4 @@
-"""Files and arguments that `npbloom.checkpoint` refuses: one sentence, the right exception, nothing written, nothing half loaded."""
+"""Files and arguments that `npbloom.checkpoint` refuses: the right exception, one sentence, nothing written or half loaded."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from npbloom._parallel import run_range
 from npbloom.ops.hashing import hash_rows
 from npbloom.types import SPOTLIGHT_SEEDS, ArrayLike, HashSpec, IntArray, as_integer
 
-__all__ = ["SPOTLIGHT_SEEDS", "HashSpec", "hash_keys", "hash_rows", "murmurhash3_32", "murmurhash3_x64_128"]
+__all__ = ["HashSpec", "SPOTLIGHT_SEEDS", "hash_keys", "hash_rows", "murmurhash3_32", "murmurhash3_x64_128"]
 
 _BYTES = (bytes, bytearray, memoryview)
 _TEXT = (str, *_BYTES)

@@ -256,7 +256,7 @@ def test_bad_seeds_are_refused(function: Callable[[Any, Any], Any], keys: Any) -
 
 
 def test_the_public_names() -> None:
-    assert hashing.__all__ == ["SPOTLIGHT_SEEDS", "HashSpec", "hash_keys", "hash_rows", "murmurhash3_32", "murmurhash3_x64_128"]
+    assert hashing.__all__ == ["HashSpec", "SPOTLIGHT_SEEDS", "hash_keys", "hash_rows", "murmurhash3_32", "murmurhash3_x64_128"]
     assert all(hasattr(hashing, name) for name in hashing.__all__)
     assert (len(set(hashing.SPOTLIGHT_SEEDS)), hashing.SPOTLIGHT_SEEDS[0], hashing.SPOTLIGHT_SEEDS[-1]) == (
         24,

@@ -10,11 +10,14 @@ import numpy as np
 
 from npbloom import _check
 from npbloom.layers import Layer
+from npbloom.layers._table import zeros
 from npbloom.ops.optim import Rule, adagrad_rule, adam_rule, check_betas, check_gradient, sgd_rule
 from npbloom.types import ArrayLike, FloatArray, RowGrad
 
 Value = TypeVar("Value")
 State = dict[str, np.ndarray[Any, Any]]
+
+__all__ = ["SGD", "Adagrad", "Adam", "Optimizer", "RowWiseAdagrad"]
 
 
 class _Setting(Generic[Value]):
@@ -272,7 +275,7 @@ class SGD(Optimizer):
         self._allocate()
 
     def _new_state(self, layer: Layer) -> State:
-        return {"momentum_buffer": np.zeros(layer.weight.shape, layer.dtype)} if self.momentum != 0 else {}
+        return {"momentum_buffer": zeros(layer.weight.shape, layer.dtype)} if self.momentum != 0 else {}
 
     def _rule(self, layer: Layer, state: State) -> Rule:
         table, reserved = self._target(layer)
@@ -345,7 +348,7 @@ class Adagrad(Optimizer):
 
     def _new_state(self, layer: Layer) -> State:
         start = self.initial_accumulator_value
-        total = np.zeros(layer.weight.shape, layer.dtype)
+        total = zeros(layer.weight.shape, layer.dtype)
         if start != 0:
             total[...] = start
         return {"sum": total, "step": _step()}
@@ -406,7 +409,7 @@ class RowWiseAdagrad(Optimizer):
         self._allocate()
 
     def _new_state(self, layer: Layer) -> State:
-        return {"sum": np.zeros(layer.weight.shape[0] * layer._slices, layer.dtype)}
+        return {"sum": zeros((layer.weight.shape[0] * layer._slices,), layer.dtype)}
 
     def _rule(self, layer: Layer, state: State) -> Rule:
         table, reserved = self._target(layer)
@@ -475,7 +478,7 @@ class Adam(Optimizer):
 
     def _new_state(self, layer: Layer) -> State:
         shape = layer.weight.shape
-        return {"exp_avg": np.zeros(shape, layer.dtype), "exp_avg_sq": np.zeros(shape, layer.dtype), "step": _step()}
+        return {"exp_avg": zeros(shape, layer.dtype), "exp_avg_sq": zeros(shape, layer.dtype), "step": _step()}
 
     def _rule(self, layer: Layer, state: State) -> Rule:
         table, reserved = self._target(layer)

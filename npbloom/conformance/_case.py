@@ -23,6 +23,14 @@ class Unsupported(Exception):
     """Raised by an adapter for an operation, option or dtype that its backend does not offer."""
 
 
+class Crashed(Exception):
+    """A program that an adapter talks to died, hung or wrote nonsense: never taken for refusing a case."""
+
+    def __init__(self, sentence: str, *, hung: bool = False) -> None:
+        super().__init__(sentence)
+        self.hung = hung  # not to be tried again with smaller cases: each would cost the whole limit
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """
@@ -31,8 +39,8 @@ class Case:
     Parameters
     ----------
     op : str
-        ``hash``, ``embedding``, ``bag``, ``bloom``, ``bloom64``, ``sgd``, ``adagrad``, ``rowwise_adagrad``, ``adam``. It says
-        everything an adapter must know: an adapter raises `Unsupported` for one it does not know.
+        ``hash``, ``hash_bytes``, ``embedding``, ``bag``, ``bloom``, ``bloom64``, ``sgd``, ``adagrad``, ``rowwise_adagrad``,
+        ``adam``. It says everything an adapter must know: an adapter raises `Unsupported` for one it does not know.
     dtype : str
         Dtype of the table by name; float16 arrays are float16, bfloat16 arrays are float32 that hold bfloat16 values.
     weight : array, shape (m, d)
@@ -47,6 +55,8 @@ class Case:
         As in torch.
     num_rows, seeds : int, tuple of int
         For ``hash``: table rows and one seed for each probe.
+    keys, seed : uint8 array (n, length), int
+        For ``hash_bytes``: n keys of equally many bytes.
     num_embeddings, num_hash_functions, share_padding_row
         For ``bloom``: see `npbloom.HashSpec`.
     rows, values : int array (n,), array (n, d)
@@ -72,6 +82,8 @@ class Case:
     per_sample_weights: Any = None
     num_rows: int | None = None
     seeds: tuple[int, ...] | None = None
+    keys: Any = None
+    seed: int | None = None
     num_embeddings: int | None = None
     num_hash_functions: int | None = None
     share_padding_row: bool | None = None
@@ -117,16 +129,27 @@ def copied(value: Any) -> Any:
 
 
 def literal(value: Any) -> str:
-    """Python source for a field of a case; floats survive it bit for bit, NaN payloads aside."""
+    """Python source for a field of a case; floats survive it bit for bit."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, np.ndarray):
+        if _has_payload(value):
+            bits = f"np.frombuffer(bytes.fromhex({value.tobytes().hex()!r}), dtype={value.dtype.str!r})"
+            return f"{bits}.reshape({value.shape}).copy()"
         source = _nested(value.tolist())
         empty = f".reshape({value.shape})" if value.size == 0 and value.ndim != 1 else ""
         return f"np.array({source}, dtype={value.dtype.name!r}){empty}"
     if isinstance(value, float):
         return _number(value)
     return repr(value)
+
+
+def _has_payload(array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array holds a NaN of other bits than `np.nan`, which decimal numbers would lose."""
+    if array.dtype.kind != "f" or not np.isnan(array).any():
+        return False
+    usual = np.full(1, np.nan, dtype=array.dtype).tobytes()
+    return any(value.tobytes() != usual for value in array[np.isnan(array)])
 
 
 def _nested(value: Any) -> str:
@@ -180,6 +203,10 @@ class Backend:
     policy: ClassVar[dict[str, str]] = {}
     omits: ClassVar[dict[str, str]] = {}
     in_process: bool = False
+
+    def __repr__(self) -> str:
+        """The call that makes this backend, for snippets; an adapter that takes arguments says which."""
+        return f"{type(self).__qualname__}()"
 
     def run(self, case: Case) -> Outputs:
         """

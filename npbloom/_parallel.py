@@ -77,6 +77,12 @@ def get_num_threads() -> int:
     int
         The number of the innermost `num_threads` block of this thread, else the process's number: what
         `set_num_threads` said, else ``NPBLOOM_NUM_THREADS``, else the CPUs the process may use.
+
+    Examples
+    --------
+    >>> with num_threads(3):
+    ...     get_num_threads()
+    3
     """
     global _process_threads
     if _this_thread.override is not None:

@@ -17,7 +17,7 @@ from npbloom.types import ArrayLike, FloatArray, RowGrad
 Value = TypeVar("Value")
 State = dict[str, np.ndarray[Any, Any]]
 
-__all__ = ["SGD", "Adagrad", "Adam", "Optimizer", "RowWiseAdagrad"]
+__all__ = ["Adagrad", "Adam", "Optimizer", "RowWiseAdagrad", "SGD"]
 
 
 class _Setting(Generic[Value]):
@@ -49,8 +49,22 @@ class Optimizer(ABC):
     """
     An update rule and its state for each layer. Abstract: the optimizers of this module are final.
 
+    Parameters
+    ----------
+    layers : Layer or iterable of Layer
+        What is trained.
+    lr : float
+        Learning rate, at least 0; may be assigned between steps.
+
+    Notes
+    -----
     Compared and hashed by identity. Pickle and deepcopy carry layers and state along: pickle an optimizer together with its
     layers, and the copy of the one knows the copies of the others.
+
+    Examples
+    --------
+    >>> isinstance(SGD(nb.ZeroEmbedding(3, 2), lr=0.1), Optimizer)
+    True
     """
 
     lr = _Setting(_check.at_least_zero, assignable=True)

@@ -113,7 +113,19 @@ class HashSpec:
             object.__setattr__(self, name, value)
 
     def with_rows(self, rows: npt.NDArray[np.int32]) -> HashSpec:
-        """The same mapping read from `rows`, all ids' probes computed before: trusted, neither checked nor copied."""
+        """
+        The same mapping, read from all ids' probes computed before.
+
+        Parameters
+        ----------
+        rows : int32 array, shape (num_embeddings, k)
+            What `hash_rows` gives for every id; trusted, neither checked nor copied, and made read-only.
+
+        Returns
+        -------
+        HashSpec
+            One that looks rows up.
+        """
         spec = object.__new__(HashSpec)
         spec.__dict__.update(self.__dict__)
         rows.flags.writeable = False
@@ -217,7 +229,19 @@ class RowGrad:
 
     @classmethod
     def from_dense(cls, dense: ArrayLike) -> RowGrad:
-        """Keep the rows of a dense gradient that hold anything but zeros (NaN counts)."""
+        """
+        Keep the rows of a dense gradient that hold anything but zeros.
+
+        Parameters
+        ----------
+        dense : float array, shape (m, d)
+            The gradient; a NaN is not a zero.
+
+        Returns
+        -------
+        RowGrad
+            Its rows that are not zero.
+        """
         array = np.asarray(dense)
         if array.ndim != 2:
             raise ValueError(f"`dense` must have two dimensions, not {array.ndim}.")
@@ -274,7 +298,19 @@ class RowGrad:
         return float(np.sqrt(np.cumsum(squares)[-1])) if squares.size else 0.0
 
     def clip_norm(self, max: float) -> RowGrad:
-        """The same direction with a norm of at most `max`; itself where it is short enough already."""
+        """
+        The same direction with a norm of at most `max`.
+
+        Parameters
+        ----------
+        max : float
+            At least 0.
+
+        Returns
+        -------
+        RowGrad
+            Scaled by ``max / norm``; itself where it is short enough already.
+        """
         limit = float(max)
         if not limit >= 0:
             raise ValueError(f"`max` must be at least 0, not {max}.")
@@ -282,7 +318,19 @@ class RowGrad:
         return self * (limit / norm) if norm > limit else self
 
     def astype(self, dtype: npt.DTypeLike) -> RowGrad:
-        """A copy with values of another dtype, float32 or float64."""
+        """
+        A copy with values of another dtype.
+
+        Parameters
+        ----------
+        dtype : float32 or float64
+            Of the copy.
+
+        Returns
+        -------
+        RowGrad
+            The copy.
+        """
         return RowGrad(self.rows.copy(), self.values.astype(dtype), self.num_rows)
 
     @property

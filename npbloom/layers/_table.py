@@ -20,6 +20,11 @@ class Layer(ABC):
     A table of embeddings with lookups on it. Abstract: the layers of `npbloom.layers` are final.
 
     Compared and hashed by identity. Pickle and deepcopy keep the table's values, and whether it can be written to.
+
+    Examples
+    --------
+    >>> isinstance(nb.ZeroEmbedding(3, 2), Layer)
+    True
     """
 
     _options: dict[str, Any]  # the constructor call, without arrays

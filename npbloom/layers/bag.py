@@ -26,7 +26,7 @@ class ScaledEmbeddingBag(Layer):
         Number of ids, and rows of the table.
     embedding_dim : int
         Length of a row.
-    max_norm, norm_type, scale_grad_by_freq
+    max_norm, norm_type, scale_grad_by_freq : float, float, bool
         As in `ScaledEmbedding`; frequencies work in every mode and count the whole batch, padding left out (L11).
     mode : {"mean", "sum", "max"}
         How a bag is reduced.
@@ -34,7 +34,7 @@ class ScaledEmbeddingBag(Layer):
         Entries with this id are left out of sum, count and maximum. May be negative: counted from the end.
     include_last_offset : bool, default False
         The last entry of `offsets` is the number of indices and no bag.
-    dtype, rng, weight
+    dtype, rng, weight : optional
         As in `ScaledEmbedding`.
 
     Raises
@@ -150,10 +150,12 @@ class ScaledEmbeddingBag(Layer):
 
         Parameters
         ----------
-        indices, offsets, per_sample_weights
+        indices : int array
             As in `forward`.
         grad_out : float array, shape (bags, embedding_dim)
             Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+        offsets, per_sample_weights : array, optional
+            As in `forward`.
         sparse : bool, optional
             False for an array of the table's shape; a RowGrad by default (L12).
 
@@ -178,10 +180,12 @@ class ScaledEmbeddingBag(Layer):
 
         Parameters
         ----------
-        indices, offsets
+        indices : int array
             As in `forward`.
         grad_out : float array, shape (bags, embedding_dim)
             Gradient of the loss with respect to the output.
+        offsets : int array, optional
+            As in `forward`.
 
         Returns
         -------

@@ -43,7 +43,7 @@ class BloomEmbedding(BloomTable):
         Whether other ids may probe row 0, as in Spotlight: they lose that probe, about ``k / m`` of all ids.
     precompute_hashes : bool, optional
         Keep every id's rows in a table of num_embeddings x k int32; by default up to ``2**28`` entries. Same bits.
-    dtype, rng, weight
+    dtype, rng, weight : optional
         As in `ScaledEmbedding`; `weight` has shape (rows, embedding_dim).
 
     Attributes
@@ -180,7 +180,7 @@ class BloomEmbeddingBag(BloomTable):
 
     Parameters
     ----------
-    num_embeddings, embedding_dim, compression_ratio, num_hash_functions
+    num_embeddings, embedding_dim, compression_ratio, num_hash_functions : int, int, float, int
         As in `BloomEmbedding`.
     mode : {"mean", "sum", "max"}
         How a bag is reduced.
@@ -188,7 +188,7 @@ class BloomEmbeddingBag(BloomTable):
         Entries with this id are left out of sum, count and maximum; table row 0 is reserved then.
     include_last_offset : bool, default False
         The last entry of `offsets` is the number of indices and no bag.
-    num_rows, hash_table, combine, share_padding_row, precompute_hashes, dtype, rng, weight
+    num_rows, hash_table, combine, share_padding_row, precompute_hashes, dtype, rng, weight : optional
         As in `BloomEmbedding`.
 
     Raises
@@ -255,7 +255,7 @@ class BloomEmbeddingBag(BloomTable):
 
         Parameters
         ----------
-        indices, offsets, per_sample_weights
+        indices, offsets, per_sample_weights : array
             As in `ScaledEmbeddingBag.forward`, with ids in ``[0, num_embeddings)``.
 
         Returns
@@ -295,10 +295,12 @@ class BloomEmbeddingBag(BloomTable):
 
         Parameters
         ----------
-        indices, offsets, per_sample_weights
+        indices : int array
             As in `forward`.
         grad_out : float array, shape (bags, embedding_dim)
             Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+        offsets, per_sample_weights : array, optional
+            As in `forward`.
         sparse : bool, optional
             False for an array of the table's shape; a RowGrad by default (L12).
 
@@ -323,10 +325,12 @@ class BloomEmbeddingBag(BloomTable):
 
         Parameters
         ----------
-        indices, offsets
+        indices : int array
             As in `forward`.
         grad_out : float array, shape (bags, embedding_dim)
             Gradient of the loss with respect to the output.
+        offsets : int array, optional
+            As in `forward`.
 
         Returns
         -------

@@ -183,8 +183,10 @@ class ZeroEmbedding(_Embedding):
 
     Parameters
     ----------
-    num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, dtype, rng, weight
+    num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse : see there
         As in `ScaledEmbedding`.
+    dtype, rng, weight : optional
+        As in `ScaledEmbedding`; there is nothing to draw, so `rng` decides nothing.
 
     Raises
     ------

@@ -308,7 +308,7 @@ def bloom_bag_forward(
         Ids, each in ``[0, hashing.num_embeddings)``; entries with the padding id are left out.
     hashing : HashSpec
         How ids become rows.
-    offsets, per_sample_weights, mode, include_last_offset
+    offsets, per_sample_weights, mode, include_last_offset : optional
         As in `embedding_bag_forward`.
     combine : {"sum", "mean", "concat"}
         As in `bloom_forward`.

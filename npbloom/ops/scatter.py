@@ -177,10 +177,12 @@ def embedding_bag_backward(
     ----------
     weight : float32 or float64 array, shape (m, d)
         The table as it is now: a maximum is differentiated at its current winners (L25).
-    indices, offsets, per_sample_weights, mode, padding_idx, include_last_offset
+    indices : int array
         As in `embedding_bag_forward`.
     grad_out : float array, shape (bags, d)
         Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+    offsets, per_sample_weights, mode, padding_idx, include_last_offset : optional
+        As in `embedding_bag_forward`.
     scale_grad_by_freq : bool, default False
         Divide each row's gradient by how often its id occurs in the whole batch, padding not counted, in every mode.
 
@@ -277,10 +279,12 @@ def embedding_bag_backward_weights(
     ----------
     weight : float32 or float64 array, shape (m, d)
         The table as it is now.
-    indices, offsets, padding_idx, include_last_offset
+    indices : int array
         As in `embedding_bag_forward`.
     grad_out : float array, shape (bags, d)
         Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+    offsets, padding_idx, include_last_offset : optional
+        As in `embedding_bag_forward`.
 
     Returns
     -------
@@ -407,10 +411,14 @@ def bloom_bag_backward(
     ----------
     weight : float32 or float64 array, shape (hashing.num_rows, d)
         The table as it is now: a maximum is differentiated at its current winners (L25).
-    indices, hashing, offsets, per_sample_weights, mode, include_last_offset, combine
+    indices : int array
         As in `bloom_bag_forward`.
     grad_out : float array, shape (bags, d)
         Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+    hashing : HashSpec
+        How ids become rows.
+    offsets, per_sample_weights, mode, include_last_offset, combine : optional
+        As in `bloom_bag_forward`.
 
     Returns
     -------
@@ -485,10 +493,14 @@ def bloom_bag_backward_weights(
     ----------
     weight : float32 or float64 array, shape (hashing.num_rows, d)
         The table as it is now.
-    indices, hashing, offsets, include_last_offset, combine
+    indices : int array
         As in `bloom_bag_forward`.
     grad_out : float array, shape (bags, d)
         Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+    hashing : HashSpec
+        How ids become rows.
+    offsets, include_last_offset, combine : optional
+        As in `bloom_bag_forward`.
 
     Returns
     -------

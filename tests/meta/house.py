@@ -16,7 +16,8 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 MAX_KERNEL_ARGUMENTS = 16
 COMPILER_WORDS = {"numba", "llvmlite"}
-NOT_ON_IMPORT = ("npbloom.recommend", "npbloom.conformance", "torch", "sklearn", "scipy", "pooch", "matplotlib", "hypothesis")
+# Not scipy: Numba imports it, where it is there, to see its version.
+NOT_ON_IMPORT = ("npbloom.recommend", "npbloom.conformance", "torch", "sklearn", "pooch", "matplotlib", "hypothesis")
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".cfg", ".yml", ".yaml", ".json", ".txt", ".ipynb", ""}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

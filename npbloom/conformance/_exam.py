@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from hypothesis.errors import Unsatisfiable
+from hypothesis.errors import HypothesisException, Unsatisfiable
 
 from npbloom.conformance._case import POLICIES, Backend, Case, Outputs, Unsupported, copied
 from npbloom.conformance._expected import Want
@@ -45,8 +45,12 @@ class Exam:
     seed: int = 0
     examples: int = 0
     discarded: int = 0
-    blind: int = 0
+    declined: int = 0  # cases, and the first reason
+    reason: str = ""
     judged: int = 0
+    elements: int = 0  # that were compared, and how many of them said nothing
+    blind: int = 0
+    returned: set[str] = field(default_factory=set)  # outputs that came back at all
     lanes: list[str] = field(default_factory=list)
     watch: Callable[[Case], None] = lambda case: None  # told of every case before the backend gets it
 
@@ -66,33 +70,48 @@ class Exam:
     # ---- asking ---------------------------------------------------------------------------------------------------
 
     def ask(self, case: Case, *, counted: bool = True) -> Outputs:
-        """The backend's outputs as plain arrays; a Failure where there is no usable answer, or an input was written to."""
+        """The backend's outputs as plain arrays, none where it declines the case; a Failure where there is no usable answer."""
+        return self.ask_own(case, counted=counted)[1]
+
+    def ask_own(self, case: Case, *, counted: bool = True) -> tuple[Case, Outputs]:
+        """The copy of the case that the backend was given, and its outputs; a Failure, too, where it wrote to that copy."""
         given_case = case.copy()
         self.watch(case)
         try:
             outputs = self.backend.run(given_case)
-        except Unsupported:
-            raise
-        except Exception as error:
+        except Unsupported as reason:
+            self.decline(reason)
+            return given_case, {}
+        except (Exception, SystemExit) as error:
             raise Failure(case, f"raised {type(error).__name__}: {_first_line(error)}") from None
         self.examples += counted
         _check_untouched(case, given_case)
-        return _as_outputs(case, outputs)
+        found = _as_outputs(case, outputs)
+        self.returned |= found.keys()
+        return given_case, found
 
-    def must_raise(self, case: Case, why: str) -> None:
-        """A Failure unless the backend refuses the case, with its inputs untouched."""
+    def decline(self, reason: Unsupported) -> None:
+        """Count a case that the backend does not offer: the check goes on with the others."""
+        self.declined += 1
+        self.reason = self.reason or str(reason) or "unsupported"
+
+    def must_raise(self, case: Case, why: str, valid: Case) -> None:
+        """A Failure unless the backend refuses the case, inputs untouched, and answers the valid one beside it."""
+        if not self.ask(valid):
+            return  # refusing everything is no refusal
         given_case = case.copy()
         self.watch(case)
         self.examples += 1
-        self.judged += 1
         try:
             outputs = self.backend.run(given_case)
-        except Unsupported:
-            raise
-        except Exception:  # any class counts as refusing
+        except Unsupported as reason:
+            self.decline(reason)
+            return
+        except (Exception, SystemExit):  # any class counts as refusing
+            self.judged += 1
             _check_untouched(case, given_case, "before it raised")
             return
-        keys = ", ".join(sorted(outputs)) if isinstance(outputs, dict) else repr(outputs)
+        keys = ", ".join(sorted(map(str, outputs))) if isinstance(outputs, dict) else repr(outputs)
         raise Failure(case, f"did not raise for {why}; it returned {keys or 'nothing'}")
 
     # ---- comparing ------------------------------------------------------------------------------------------------
@@ -102,13 +121,17 @@ class Exam:
         for key in keys:
             if key in outputs and key in wants:
                 self.judged += 1
+                self.elements += np.size(wants[key].value)
                 self.blind += _compare(case, key, outputs[key], wants[key])
+                if key == "grad_weight" and "dense" in outputs:  # came back both ways: both must be right
+                    _compare(case, "values", outputs["dense"], wants[key])
 
     # ---- drawing --------------------------------------------------------------------------------------------------
 
     def draw(self, lane: str, strategy: st.SearchStrategy[Any], body: Callable[[Any, np.random.Generator, str], None]) -> None:
         """Run `body` on drawn structures, values from a drawn seed, in every dtype the backend claims."""
         self.lane(lane)
+        failures: list[Failure] = []
         phases = [Phase.generate, Phase.shrink] if self.budget.shrink else [Phase.generate]
 
         @seed(self.seed)
@@ -123,12 +146,25 @@ class Exam:
         )
         @given(strategy, st.integers(0, 2**16), st.sampled_from(self.dtypes))
         def test(structure: Any, number: int, dtype: str) -> None:
-            body(structure, self.rng(number), dtype)
+            declined = self.declined
+            try:
+                body(structure, self.rng(number), dtype)
+            except Unsupported as reason:
+                if self.declined == declined:  # else it only says that an answer was missing
+                    self.decline(reason)
+            except Failure as failure:
+                failures.append(failure)
+                raise
 
         try:
             test()
         except Unsatisfiable:
             self.discarded += self.budget.drawn
+        except (HypothesisException, ExceptionGroup):  # a Failure that did not come again
+            if not failures:
+                raise
+            first = failures[0]
+            raise Failure(first.case, f"{first.message}; asked again, it was right", first.steps) from None
 
     def lane(self, name: str) -> None:
         """Note that the check has come to this lane."""
@@ -151,8 +187,10 @@ def _check_untouched(case: Case, given_case: Case, when: str = "") -> None:
     """A Failure where an input is not what it was."""
     after = given_case.arrays()
     for name, before in case.arrays().items():
-        if not _same_bits(np.asarray(before), np.asarray(after[name])):
+        if name not in after or not _same_bits(np.asarray(before), np.asarray(after[name])):
             raise Failure(case, f"wrote to its input `{name}` {when}".rstrip())
+    if case.options != given_case.options:
+        raise Failure(case, f"wrote to its input `options` {when}".rstrip())
 
 
 def _as_outputs(case: Case, outputs: Any) -> Outputs:
@@ -167,8 +205,8 @@ def _as_outputs(case: Case, outputs: Any) -> Outputs:
             raise Failure(case, f"`{key}` must be a NumPy array, not {type(value).__name__}")
         else:
             found[key] = value
-    for key in found.keys() - {"rows", "values", "state"}:
-        _check_float(case, key, found[key], _shapes(case).get(key))
+    for key in found.keys() & _shapes(case).keys():
+        _check_float(case, key, found[key], _shapes(case)[key])
     if case.op in ("embedding", "bag", "bloom", "bloom64") and ("rows" in found or "values" in found):
         _add_dense(case, found)
     return found
@@ -202,9 +240,9 @@ def _shapes(case: Case) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _check_float(case: Case, key: str, array: Array, shape: tuple[int, ...] | None) -> None:
+def _check_float(case: Case, key: str, array: Array, shape: tuple[int, ...]) -> None:
     """A Failure where an output has the wrong shape, or a dtype that cannot hold the result."""
-    if shape is not None and array.shape != shape:
+    if array.shape != shape:
         raise Failure(case, f"`{key}` must have shape {shape}, not {array.shape}")
     if array.dtype.kind != "f" or not np.can_cast(np.dtype(STORED[case.dtype]), array.dtype, "safe"):
         raise Failure(case, f"`{key}` must be {case.dtype} or wider, not {array.dtype}")
@@ -223,6 +261,7 @@ def _add_dense(case: Case, found: Outputs) -> None:
     dense = np.zeros(case.weight.shape)
     np.add.at(dense, rows, values.astype(np.float64))
     found.setdefault("grad_weight", dense)
+    found["dense"] = dense
 
 
 def _compare(case: Case, key: str, got: Array, want: Want) -> int:

@@ -32,6 +32,8 @@ class CheckResult:
         What is wrong, in words; why it was declined; or nothing.
     snippet : str
         For a failure: a program that shows it when pasted.
+    cases_declined : int
+        Cases for which the backend raised `Unsupported`.
     """
 
     name: str
@@ -42,6 +44,7 @@ class CheckResult:
     seconds: float = 0.0
     message: str = ""
     snippet: str = ""
+    cases_declined: int = 0
 
 
 @dataclass

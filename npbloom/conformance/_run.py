@@ -8,12 +8,16 @@ import selectors
 import signal
 import struct
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from npbloom.conformance import checks as _all_checks
-from npbloom.conformance._case import Backend, Case, Unsupported
+from npbloom.conformance._case import POLICIES, Backend, Case, Unsupported
 from npbloom.conformance._exam import Budget, Exam, Failure
+from npbloom.conformance._expected import ROUNDOFF
 from npbloom.conformance._registry import Check, selected
 from npbloom.conformance._report import CheckResult, Report
 
@@ -25,7 +29,6 @@ PROFILES = {
     "full": Budget(drawn=250, sizes=(1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 767, 768, 769, 1023, 1025, 3072)),
     "nightly": Budget(drawn=2500, sizes=(*range(1, 130), 255, 257, 767, 768, 769, 1023, 1025, 3071, 3072, 3073)),
 }
-LIMIT = 60.0  # seconds without a sign of life after which a child has hung
 
 
 def check(
@@ -37,6 +40,7 @@ def check(
     shrink: bool = True,
     expected_failures: dict[str, str] | None = None,
     on_result: Callable[[CheckResult], None] | None = None,
+    limit: float = 60.0,
 ) -> Report:
     """
     Find out whether a backend computes what the laws say.
@@ -59,6 +63,8 @@ def check(
         Names of checks that are known to fail, each with the reason. One that passes is reported as ``xpassed``.
     on_result : callable, optional
         Called with each result as it comes.
+    limit : float, default 60
+        Seconds that a backend may take for one case before it has hung; of no effect on one that runs `in_process`.
 
     Returns
     -------
@@ -68,7 +74,7 @@ def check(
     Raises
     ------
     TypeError, ValueError
-        `backend` is no Backend, or a name is unknown.
+        `backend` is no Backend, a name is unknown, or the backend claims a dtype or policy that does not exist.
 
     Examples
     --------
@@ -84,6 +90,9 @@ def check(
         raise TypeError(f"`backend` must be a Backend, not {type(backend).__name__}.")
     if profile not in PROFILES:
         raise ValueError(f"`profile` must be one of {', '.join(map(repr, PROFILES))}, not {profile!r}.")
+    if not limit > 0:
+        raise ValueError(f"`limit` must be above 0, not {limit}.")
+    _check_claims(backend)
     chosen = selected(only)
     expected = dict(expected_failures or {})
     known = {each.name for each in selected(None)}
@@ -93,7 +102,7 @@ def check(
     report = Report(backend.name, str(backend.version), profile, seed)
     for each in chosen:
         budget = Budget(**{**PROFILES[profile].__dict__, "shrink": shrink and each.name not in expected})
-        result = _examine(backend, each, budget, seed, expected)
+        result = _examine(backend, each, budget, seed, expected, limit)
         report.results.append(result)
         if on_result is not None:
             on_result(result)
@@ -102,12 +111,31 @@ def check(
     return report
 
 
-def _examine(backend: Backend, each: Check, budget: Budget, seed: int, expected: dict[str, str]) -> CheckResult:
+def _check_claims(backend: Backend) -> None:
+    """A ValueError for a dtype, an accumulator or a policy that does not exist: it would be ignored."""
+    if not backend.profile:
+        raise ValueError("`profile` of the backend must name at least one dtype.")
+    for dtype, claims in backend.profile.items():
+        if set(claims) != {"forward", "backward"}:
+            raise ValueError(f"`profile[{dtype!r}]` must name an accumulator for 'forward' and 'backward', not {claims!r}.")
+        for name in (dtype, *claims.values()):
+            if name not in ROUNDOFF:
+                raise ValueError(f"`profile` must name dtypes of {', '.join(ROUNDOFF)}, not {name!r}.")
+    for name, value in backend.policy.items():
+        if name not in POLICIES:
+            raise ValueError(f"`policy` must name some of {', '.join(POLICIES)}, not {name!r}.")
+        if value not in POLICIES[name]:
+            raise ValueError(f"`policy[{name!r}]` must be one of {', '.join(map(repr, POLICIES[name]))}, not {value!r}.")
+
+
+def _examine(backend: Backend, each: Check, budget: Budget, seed: int, expected: dict[str, str], limit: float) -> CheckResult:
     """One check, with what the backend and the caller said about it before."""
     if each.name in backend.omits:
         return CheckResult(each.name, "declined", message=backend.omits[each.name])
-    isolated = not backend.in_process and hasattr(os, "fork")
-    result = (_in_child if isolated else run_check)(backend, each, budget, seed)
+    if backend.in_process or not hasattr(os, "fork"):
+        result = run_check(backend, each, budget, seed)
+    else:
+        result = _in_child(backend, each, budget, seed, limit)
     if each.name in expected and result.status in ("failed", "passed"):
         known = f"expected: {expected[each.name]}"
         if result.status == "failed":
@@ -127,19 +155,33 @@ def run_check(
     start = time.perf_counter()
     status, message, snippet = "passed", "", ""
     try:
-        each.run(exam)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):  # overflow is a value here, and is judged
+            warnings.simplefilter("ignore")
+            each.run(exam)
     except Unsupported as reason:
-        status, message = "declined", str(reason) or "unsupported"
+        exam.decline(reason)
     except Failure as failure:
         status, message = "failed", failure.message
         snippet = snippet_of(backend, failure.case, failure.steps)
-    if status == "passed" and not exam.judged:
-        status, message = "not-exercised", f"no case returned {' or '.join(f'`{key}`' for key in each.keys) or 'anything'}"
-    elif status == "passed" and exam.blind and exam.blind >= exam.judged * 1000:
-        status, message = "blind", "no element could be told right from wrong within the tolerance"
+    except Exception as error:  # a fault of the kit itself: said, not hidden
+        status, message = "failed", f"the check itself broke: {type(error).__name__}: {error}"
+    if status == "passed":
+        status, message = _verdict(exam, each)
     lane = exam.lanes[-1] if status == "failed" and exam.lanes else ", ".join(exam.lanes)
     seconds = time.perf_counter() - start
-    return CheckResult(each.name, status, exam.examples, exam.discarded, lane, seconds, message, snippet)
+    return CheckResult(each.name, status, exam.examples, exam.discarded, lane, seconds, message, snippet, exam.declined)
+
+
+def _verdict(exam: Exam, each: Check) -> tuple[str, str]:
+    """Status and message of a check in which nothing was wrong: was anything looked at?"""
+    if exam.declined and not exam.judged:
+        return "declined", exam.reason
+    missing = [f"`{key}`" for key in each.keys if key not in exam.returned]
+    if missing or not exam.judged:
+        return "not-exercised", f"no case returned {' or '.join(missing) or 'anything'}"
+    if exam.elements and exam.blind == exam.elements:
+        return "blind", "no element could be told right from wrong within the tolerance"
+    return "passed", f"{exam.declined} cases declined: {exam.reason}" if exam.declined else ""
 
 
 def snippet_of(backend: Backend, case: Case | None, steps: tuple[Case, ...] = ()) -> str:
@@ -164,7 +206,7 @@ def snippet_of(backend: Backend, case: Case | None, steps: tuple[Case, ...] = ()
 # ---- in a child process: a backend that dies or hangs is a failed check -------------------------------------------------
 
 
-def _in_child(backend: Backend, each: Check, budget: Budget, seed: int) -> CheckResult:
+def _in_child(backend: Backend, each: Check, budget: Budget, seed: int, limit: float) -> CheckResult:
     """Fork, run the check there, and read its result; or the case it died on."""
     reader, writer = os.pipe()
     start = time.perf_counter()
@@ -176,7 +218,7 @@ def _in_child(backend: Backend, each: Check, budget: Budget, seed: int) -> Check
     last: Case | None = None
     cases = 0
     try:
-        for message in _messages(reader):
+        for message in _messages(reader, limit):
             if isinstance(message, CheckResult):
                 return message
             last, cases = message, cases + 1
@@ -189,7 +231,7 @@ def _in_child(backend: Backend, each: Check, budget: Budget, seed: int) -> Check
         _, ended = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(ended)
     if hung:
-        words = f"did not answer within {LIMIT:.0f} s"
+        words = f"did not answer within {limit:g} s"
     else:
         words = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended the process with status {code}"
     seconds = time.perf_counter() - start
@@ -218,13 +260,13 @@ def _send(writer: int, message: Any) -> None:
         data = data[os.write(writer, data) :]
 
 
-def _messages(reader: int) -> Any:
+def _messages(reader: int, limit: float) -> Any:
     """Messages until the other side closes; a TimeoutError where none comes for too long."""
     with selectors.DefaultSelector() as selector:
         selector.register(reader, selectors.EVENT_READ)
         pending = bytearray()
         while True:
-            if not selector.select(LIMIT):
+            if not selector.select(limit):
                 raise TimeoutError
             data = os.read(reader, 1 << 20)
             if not data:

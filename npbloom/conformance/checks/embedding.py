@@ -185,7 +185,7 @@ def out_of_bounds_check(op: str, features: Features) -> None:
                         continue
                     ids[place] = bad
                     limits = {"max_norm": 1e-3} if op != "bloom" and place else {}
-                    exam.must_raise(case.replace(ids=ids, **limits), f"id {bad} of {largest}")
+                    exam.must_raise(case.replace(ids=ids, **limits), f"id {bad} of {largest}", case.replace(**limits))
 
 
 out_of_bounds_check("embedding", PLAIN)

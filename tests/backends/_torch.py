@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,12 @@ def assert_close(actual: Any, expected: Any, scale: float, why: str = "") -> Non
 def total(*arrays: Any) -> float:
     """The sum of all absolute values: no sum of some of them is larger."""
     return float(sum(np.abs(array).sum() for array in arrays if array is not None))
+
+
+def limits(norms: np.ndarray) -> list[float]:
+    """Values of `max_norm` among the norms of a table's rows, away from each: at the limit the last bit of a norm decides."""
+    steps = np.unique(np.concatenate([[0.0], norms, [2 * norms.max() + 1]]))
+    return [float(low + high) / 2 for low, high in itertools.pairwise(steps) if high - low > 1e-9 * high]
 
 
 def bag_call(case: Bags) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import assume, event, given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from npbloom import RowGrad
 from tests._layers import embedding
-from tests.backends._torch import assert_close, functional, leaf, tensor, total
+from tests.backends._torch import assert_close, functional, leaf, limits, tensor, total
 from tests.strategies import Lookup, lookups
 
 ordinary = st.sampled_from(["small", "full"])  # NaN and infinity are the laws' to test
@@ -46,15 +46,14 @@ def test_forward_and_backward(case: Lookup, scale_grad_by_freq: bool, sparse: bo
 @given(
     ordinary.flatmap(lambda lane: lookups(lane, np.float64)),
     st.sampled_from([2.0, 1.0, 3.0, 0.5, 2.5, np.inf]),
-    st.floats(0, 4) | st.floats(0, 1e6),
     st.data(),
 )
-def test_max_norm_scales_the_same_rows(case: Lookup, p: float, max_norm: float, data: st.DataObject) -> None:
+def test_max_norm_scales_the_same_rows(case: Lookup, p: float, data: st.DataObject) -> None:
     if data.draw(st.booleans()):  # twice: the second forward meets rows that were scaled, just below the limit
         case.ids = np.concatenate([case.ids.reshape(-1), case.ids.reshape(-1)])
         case.grad_out = np.concatenate([case.grad_out.reshape(-1, case.weight.shape[1])] * 2)
     before = norms(case.weight, p)
-    assume((np.abs(before - max_norm) > 1e-9 * max_norm).all())  # at the limit itself the last bit of a norm decides
+    max_norm = data.draw(st.sampled_from(limits(before)))
     looked_up = np.unique(case.ids)
     event(f"scaled: {bool((before[looked_up] > max_norm).any())}, not: {bool((before[looked_up] < max_norm).any())}")
     weight = leaf(case.weight)

@@ -12,19 +12,19 @@ AHEAD = 8  # ids between a prefetch and its use: long enough for memory, short e
 
 
 @helper
-def _prefetch_row(weight: Any, row: Any) -> None:
-    """Ask for every other cache line of a row; the hardware fetches lines in pairs."""
-    lines = 128 // weight.itemsize
-    for column in range(0, weight.shape[1], lines):
+def _prefetch_row(weight: Any, row: Any, step: int) -> None:
+    """Ask for every cache line of a row; `step` is the number of values in one."""
+    for column in range(0, weight.shape[1], step):
         prefetch(weight, row, column)
 
 
 @kernel
 def gather_range(weight: Any, ids: Any, out: Any, lo: int, hi: int) -> None:
     """``out[i] = weight[ids[i]]``, bits copied."""
+    step = 64 // weight.itemsize
     for i in range(lo, hi):
         if i + AHEAD < hi:
-            _prefetch_row(weight, ids[i + AHEAD])
+            _prefetch_row(weight, ids[i + AHEAD], step)
         row = ids[i]
         for c in range(weight.shape[1]):
             out[i, c] = weight[row, c]
@@ -79,11 +79,11 @@ def _concat_probes(weight: Any, rows: Any, i: int, reserved: int, acc: Any) -> N
 @kernel
 def bloom_sum_range(weight: Any, rows: Any, reserved: int, divisor: Any, out: Any, acc: Any, lo: int, hi: int) -> None:
     """Vector of every id as the sum of its probes over `divisor`; `reserved` is the row that adds nothing, or -1."""
-    k, d = rows.shape[1], weight.shape[1]
+    k, d, step = rows.shape[1], weight.shape[1], 64 // weight.itemsize
     for i in range(lo, hi):
         if i + AHEAD < hi:
             for j in range(k):
-                _prefetch_row(weight, rows[i + AHEAD, j])
+                _prefetch_row(weight, rows[i + AHEAD, j], step)
         if k == 4 and divisor == 1.0:
             # The default: one pass from table to output, without the accumulator in between.
             r0, r1, r2, r3 = rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3]
@@ -108,15 +108,14 @@ def bag_sum_range(
     weight: Any, ids: Any, starts: Any, weights: Any, mean: bool, padding: int, out: Any, acc: Any, lo: int, hi: int
 ) -> None:
     """Sum or mean of the rows of every bag; padding is left out of both sum and count (L14 to L16)."""
-    d = weight.shape[1]
-    end = starts[hi]
+    d, step, end = weight.shape[1], 64 // weight.itemsize, starts[hi]
     for b in range(lo, hi):
         for c in range(d):
             acc[c] = 0.0
         count = 0
         for i in range(starts[b], starts[b + 1]):
             if i + AHEAD < end:
-                _prefetch_row(weight, ids[i + AHEAD])
+                _prefetch_row(weight, ids[i + AHEAD], step)
             row = ids[i]
             if row == padding:
                 continue
@@ -168,9 +167,8 @@ def bloom_bag_sum_range(
     divisor: Any, concat: bool, out: Any, acc: Any, lo: int, hi: int,
 ) -> None:  # fmt: skip
     """Sum or mean of the Bloom vectors of every bag, rounded once; `acc` is (2, d): the bag and one id's vector."""
-    d = weight.shape[1]
+    d, step, end = weight.shape[1], 64 // weight.itemsize, starts[hi]
     total, vector = acc[0], acc[1]
-    end = starts[hi]
     for b in range(lo, hi):
         for c in range(d):
             total[c] = 0.0
@@ -178,7 +176,7 @@ def bloom_bag_sum_range(
         for i in range(starts[b], starts[b + 1]):
             if i + AHEAD < end:
                 for j in range(rows.shape[1]):
-                    _prefetch_row(weight, rows[i + AHEAD, j])
+                    _prefetch_row(weight, rows[i + AHEAD, j], step)
             if ids[i] == padding:
                 continue
             count += 1

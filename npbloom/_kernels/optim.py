@@ -50,10 +50,9 @@ class Adam(NamedTuple):
 
 
 @helper
-def _prefetch_row(table: Any, row: Any) -> None:
-    """Ask for every other cache line of a row; the hardware fetches lines in pairs."""
-    lines = 128 // table.itemsize
-    for column in range(0, table.shape[1], lines):
+def _prefetch_row(table: Any, row: Any, step: int) -> None:
+    """Ask for every cache line of a row; `step` is the number of values in one."""
+    for column in range(0, table.shape[1], step):
         prefetch(table, row, column)
 
 
@@ -68,11 +67,12 @@ def _decayed(grad: Any, w: Any, scalars: Any) -> Any:
 @kernel
 def sgd_range(weight: Any, rows: Any, values: Any, buffer: Any, scalars: Any, lo: int, hi: int) -> None:
     """``buf = momentum * buf + g; w -= lr * buf``, without momentum ``w -= lr * g`` (L28)."""
+    step = 64 // weight.itemsize
     for q in range(lo, hi):
         if rows is not None and q + AHEAD < hi:
-            _prefetch_row(weight, rows[q + AHEAD])
+            _prefetch_row(weight, rows[q + AHEAD], step)
             if buffer is not None:
-                _prefetch_row(buffer, rows[q + AHEAD])
+                _prefetch_row(buffer, rows[q + AHEAD], step)
         row = q if rows is None else rows[q]
         for c in range(weight.shape[1]):
             grad = _decayed(values[q, c], weight[row, c], scalars)
@@ -85,10 +85,11 @@ def sgd_range(weight: Any, rows: Any, values: Any, buffer: Any, scalars: Any, lo
 @kernel
 def adagrad_range(weight: Any, rows: Any, values: Any, total: Any, scalars: Any, lo: int, hi: int) -> None:
     """``sum += g * g; w -= lr * g / (sqrt(sum) + eps)`` (L29)."""
+    step = 64 // weight.itemsize
     for q in range(lo, hi):
         if rows is not None and q + AHEAD < hi:
-            _prefetch_row(weight, rows[q + AHEAD])
-            _prefetch_row(total, rows[q + AHEAD])
+            _prefetch_row(weight, rows[q + AHEAD], step)
+            _prefetch_row(total, rows[q + AHEAD], step)
         row = q if rows is None else rows[q]
         for c in range(weight.shape[1]):
             grad = _decayed(values[q, c], weight[row, c], scalars)
@@ -101,9 +102,10 @@ def adagrad_range(weight: Any, rows: Any, values: Any, total: Any, scalars: Any,
 def rowwise_adagrad_range(weight: Any, rows: Any, values: Any, total: Any, scalars: Any, lo: int, hi: int) -> None:
     """``sum_r += mean(g * g); w -= lr * g / (sqrt(sum_r) + eps)``, the mean in float64, rounded once (L30)."""
     d = weight.shape[1]
+    step = 64 // weight.itemsize
     for q in range(lo, hi):
         if rows is not None and q + AHEAD < hi:
-            _prefetch_row(weight, rows[q + AHEAD])
+            _prefetch_row(weight, rows[q + AHEAD], step)
         row = q if rows is None else rows[q]
         squares = np.float64(0.0)
         for c in range(d):
@@ -119,11 +121,12 @@ def rowwise_adagrad_range(weight: Any, rows: Any, values: Any, total: Any, scala
 @kernel
 def adam_range(weight: Any, rows: Any, values: Any, first: Any, second: Any, scalars: Any, lo: int, hi: int) -> None:
     """Bias-corrected moments, eps outside the root (L31)."""
+    step = 64 // weight.itemsize
     for q in range(lo, hi):
         if rows is not None and q + AHEAD < hi:
-            _prefetch_row(weight, rows[q + AHEAD])
-            _prefetch_row(first, rows[q + AHEAD])
-            _prefetch_row(second, rows[q + AHEAD])
+            _prefetch_row(weight, rows[q + AHEAD], step)
+            _prefetch_row(first, rows[q + AHEAD], step)
+            _prefetch_row(second, rows[q + AHEAD], step)
         row = q if rows is None else rows[q]
         for c in range(weight.shape[1]):
             grad = _decayed(values[q, c], weight[row, c], scalars)
@@ -131,5 +134,5 @@ def adam_range(weight: Any, rows: Any, values: Any, first: Any, second: Any, sca
             square = scalars.beta2 * second[row, c] + scalars.rest2 * (grad * grad)
             first[row, c] = mean
             second[row, c] = square
-            step = scalars.lr * (mean / scalars.correction1)
-            weight[row, c] = weight[row, c] - step / (np.sqrt(square / scalars.correction2) + scalars.eps)
+            length = scalars.lr * (mean / scalars.correction1)
+            weight[row, c] = weight[row, c] - length / (np.sqrt(square / scalars.correction2) + scalars.eps)

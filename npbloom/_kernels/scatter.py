@@ -121,21 +121,68 @@ def mark_rows_range(bounds: Any, keys: Any, firsts: Any, touched: Any, starts: A
 
 
 @helper
-def _prefetch_grad(grad: Any, b: Any) -> None:
-    """Ask for every other cache line of a gradient row; the hardware fetches lines in pairs."""
-    lines = 128 // grad.itemsize
-    for column in range(0, grad.shape[1], lines):
+def _prefetch_row(grad: Any, b: Any, step: int) -> None:
+    """Ask for every cache line of a gradient row; `step` is the number of values in one."""
+    for column in range(0, grad.shape[1], step):
         prefetch(grad, b, column)
 
 
 @kernel
-def sum_rows_range(
+def sum_rows_range(grad: Any, sources: Any, starts: Any, values: Any, acc: Any, lo: int, hi: int) -> None:
+    """Gradient of each touched row in ``[lo, hi)`` into ``values[0 : hi - lo]``: the plain sum of its sources' rows (L5).
+
+    Most rows have one or two pairs: those go from gradient to value without the accumulator. Hot rows take four pairs a pass,
+    which keeps the accumulator in registers; the order of additions is that of one pair a pass.
+    """
+    d, step, end = grad.shape[1], 64 // grad.itemsize, starts[hi]
+    zero = np.float64(0.0)
+    for q in range(lo, hi):
+        first, last = starts[q], starts[q + 1]
+        if last - first <= 2:
+            for s in range(first + AHEAD, min(last + AHEAD, end)):
+                _prefetch_row(grad, sources[s], step)
+            b0, b1 = sources[first], sources[last - 1]
+            if last - first == 1:
+                for c in range(d):
+                    values[q - lo, c] = zero + grad[b0, c]
+            else:
+                for c in range(d):
+                    values[q - lo, c] = (zero + grad[b0, c]) + grad[b1, c]
+            continue
+        for c in range(d):
+            acc[c] = 0.0
+        s = first
+        while s + 4 <= last:
+            for ahead in range(s + AHEAD, min(s + AHEAD + 4, end)):
+                _prefetch_row(grad, sources[ahead], step)
+            b0, b1, b2, b3 = sources[s], sources[s + 1], sources[s + 2], sources[s + 3]
+            for c in range(d):
+                acc[c] = (((acc[c] + grad[b0, c]) + grad[b1, c]) + grad[b2, c]) + grad[b3, c]
+            s += 4
+        while s < last:
+            if s + AHEAD < end:
+                _prefetch_row(grad, sources[s + AHEAD], step)
+            b0 = sources[s]
+            for c in range(d):
+                acc[c] += grad[b0, c]
+            s += 1
+        for c in range(d):
+            values[q - lo, c] = acc[c]
+
+
+@helper
+def _over(value: Any, divisor: Any) -> Any:
+    """A quotient, or the value where there is nothing to divide by: decided when the kernel is compiled."""
+    return value if divisor is None else value / divisor
+
+
+@kernel
+def sum_terms_range(
     grad: Any, sources: Any, starts: Any, touched: Any, slices: int, owner: Any, counts: Any, weights: Any, winners: Any,
     divisor: Any, by_frequency: bool, values: Any, acc: Any, lo: int, hi: int,
 ) -> None:  # fmt: skip
-    """Gradient of each touched row in ``[lo, hi)`` into ``values[0 : hi - lo]``: ((G / count) * w) / divisor, summed (L5)."""
-    width = acc.shape[0]
-    end = starts[hi]
+    """The same where terms are scaled, sliced or won: ((G / count) * w) / divisor, summed, over the frequency (L5)."""
+    width, step, end = acc.shape[0], 64 // grad.itemsize, starts[hi]
     for q in range(lo, hi):
         offset = 0 if slices == 1 else (touched[q] % slices) * width
         first, last = starts[q], starts[q + 1]
@@ -143,27 +190,26 @@ def sum_rows_range(
             acc[c] = 0.0
         for s in range(first, last):
             if owner is None and s + AHEAD < end:
-                _prefetch_grad(grad, sources[s + AHEAD])
+                _prefetch_row(grad, sources[s + AHEAD], step)
             source = sources[s]
             b = source if owner is None else owner[source]
+            part = grad[b, offset : offset + width]  # a view: an offset added to every index would stop vectorisation
             if winners is not None:
+                won = winners[b, offset : offset + width]
                 for c in range(width):
-                    if winners[b, offset + c] == source:
-                        acc[c] += np.float64(grad[b, offset + c]) / divisor
+                    if won[c] == source:
+                        acc[c] += _over(np.float64(part[c]), divisor)
             elif counts is not None:
                 count = counts[b]
                 for c in range(width):
-                    acc[c] += (np.float64(grad[b, offset + c]) / count) / divisor
+                    acc[c] += _over(np.float64(part[c]) / count, divisor)
             elif weights is not None:
                 scale = np.float64(weights[source])
                 for c in range(width):
-                    acc[c] += (np.float64(grad[b, offset + c]) * scale) / divisor
-            elif divisor != 1.0:
-                for c in range(width):
-                    acc[c] += np.float64(grad[b, offset + c]) / divisor
+                    acc[c] += _over(np.float64(part[c]) * scale, divisor)
             else:
                 for c in range(width):
-                    acc[c] += np.float64(grad[b, offset + c])
+                    acc[c] += _over(np.float64(part[c]), divisor)
         if by_frequency:
             for c in range(width):
                 acc[c] /= np.float64(last - first)

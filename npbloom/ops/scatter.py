@@ -51,25 +51,21 @@ class Contributions:
         """How the touched rows are split over the threads."""
         return self.pairs.bounds(max(1, self.width // 8))
 
+    @property
+    def plain(self) -> bool:
+        """Whether a row's gradient is just the sum of its sources' rows."""
+        scaled = (self.owner, self.counts, self.weights, self.winners)
+        return self.slices == 1 and self.divisor == 1.0 and not self.by_frequency and all(each is None for each in scaled)
+
     def sum_into(self, values: FloatArray, acc: FloatArray, lo: int, hi: int) -> None:
         """Write the gradients of ``touched[lo:hi]`` into the first rows of `values`; `acc` is a float64 scratch row."""
-        kernels.sum_rows_range(
-            self.grad,
-            self.pairs.sources,
-            self.pairs.starts,
-            self.touched,
-            self.slices,
-            self.owner,
-            self.counts,
-            self.weights,
-            self.winners,
-            self.divisor,
-            self.by_frequency,
-            values,
-            acc,
-            lo,
-            hi,
-        )
+        sources, starts = self.pairs.sources, self.pairs.starts
+        if self.plain:
+            kernels.sum_rows_range(self.grad, sources, starts, values, acc, lo, hi)
+            return
+        scaled = (self.owner, self.counts, self.weights, self.winners, None if self.divisor == 1.0 else self.divisor)
+        where = (self.grad, sources, starts, self.touched, self.slices)
+        kernels.sum_terms_range(*where, *scaled, self.by_frequency, values, acc, lo, hi)
 
     def to_row_grad(self) -> RowGrad:
         """Sum everything."""

@@ -2,7 +2,7 @@
 
 A pair is (row that was read, entry that read it). Pairs are split by the high bits of their row into buckets, each thread
 its part of the batch (`histogram_range`, `partition_range`); then each thread finishes whole buckets (`sort_buckets_range`,
-`mark_rows_range`). Everything is stable, so a row's pairs stay in input order (L5), and nothing has the table's size.
+`join_buckets_range`). Everything is stable, so a row's pairs stay in input order (L5), and nothing has the table's size.
 """
 
 from __future__ import annotations
@@ -82,42 +82,77 @@ def _counting(keys: Any, sources: Any, to_keys: Any, to_sources: Any, counts: An
 
 @kernel
 def sort_buckets_range(
-    bounds: Any, passes: int, keys: Any, sources: Any, spare_keys: Any, spare_sources: Any, distinct: Any, counts: Any,
-    lo: int, hi: int,
+    bounds: Any, low: int, keys: Any, sources: Any, spare_keys: Any, spare_sources: Any, rows: Any, row_starts: Any,
+    distinct: Any, counts: Any, lo: int, hi: int,
 ) -> None:  # fmt: skip
-    """Sort each bucket by key and count its distinct keys; an odd number of passes leaves the result in the spare arrays."""
+    """Sort each bucket's pairs by the `low` bits that its keys differ in, and note its distinct rows.
+
+    Sorted sources end up in `spare_sources`. A bucket's distinct rows, and where the pairs of each begin, are written from the
+    bucket's own first place on: there are never more rows than pairs, so no bucket reaches into another.
+    """
+    passes = (low + DIGIT - 1) // DIGIT
     for bucket in range(lo, hi):
         first, last = bounds[bucket], bounds[bucket + 1]
+        if last - first > SMALL and passes <= 1:
+            distinct[bucket] = _count_once(keys, sources, spare_sources, rows, row_starts, counts, low, first, last)
+            continue
         if last - first <= SMALL:
-            if passes & 1:
-                _insertion(keys, sources, spare_keys, spare_sources, first, last)
-            else:
-                _insertion(keys, sources, keys, sources, first, last)
+            _insertion(keys, sources, spare_keys, spare_sources, first, last)
         else:
             for done in range(passes):
                 if done & 1:
                     _counting(spare_keys, spare_sources, keys, sources, counts, done * DIGIT, first, last)
                 else:
                     _counting(keys, sources, spare_keys, spare_sources, counts, done * DIGIT, first, last)
-        total = 0
+            if passes % 2 == 0:
+                for s in range(first, last):
+                    spare_keys[s] = keys[s]
+                    spare_sources[s] = sources[s]
+        at = first
         for s in range(first, last):
-            if passes & 1:
-                total += s == first or spare_keys[s] != spare_keys[s - 1]
-            else:
-                total += s == first or keys[s] != keys[s - 1]
-        distinct[bucket] = total
+            if s == first or spare_keys[s] != spare_keys[s - 1]:
+                rows[at] = spare_keys[s]
+                row_starts[at] = s
+                at += 1
+        distinct[bucket] = at - first
+
+
+@helper
+def _count_once(
+    keys: Any, sources: Any, to_sources: Any, rows: Any, row_starts: Any, counts: Any, low: int, first: int, last: int
+) -> Any:
+    """One counting sort is enough: its counters are the rows, and its prefix sums where they begin; keys need not move."""
+    mask = (1 << low) - 1
+    for value in range(mask + 1):
+        counts[value] = 0
+    for s in range(first, last):
+        counts[keys[s] & mask] += 1
+    base = keys[first] - (keys[first] & mask)
+    at, found = first, first
+    for value in range(mask + 1):
+        count = counts[value]
+        if count > 0:
+            rows[found] = base + value
+            row_starts[found] = at
+            found += 1
+            counts[value] = at
+            at += count
+    for s in range(first, last):
+        value = keys[s] & mask
+        to_sources[counts[value]] = sources[s]
+        counts[value] += 1
+    return found - first
 
 
 @kernel
-def mark_rows_range(bounds: Any, keys: Any, firsts: Any, touched: Any, starts: Any, lo: int, hi: int) -> None:
-    """Write each bucket's distinct rows, and where the pairs of each begin, from the bucket's first place on."""
+def join_buckets_range(
+    bounds: Any, firsts: Any, distinct: Any, rows: Any, row_starts: Any, touched: Any, starts: Any, lo: int, hi: int
+) -> None:
+    """Move each bucket's distinct rows, and where their pairs begin, to their place among all."""
     for bucket in range(lo, hi):
-        q = firsts[bucket]
-        for s in range(bounds[bucket], bounds[bucket + 1]):
-            if s == bounds[bucket] or keys[s] != keys[s - 1]:
-                touched[q] = keys[s]
-                starts[q] = s
-                q += 1
+        for q in range(distinct[bucket]):
+            touched[firsts[bucket] + q] = rows[bounds[bucket] + q]
+            starts[firsts[bucket] + q] = row_starts[bounds[bucket] + q]
 
 
 @helper

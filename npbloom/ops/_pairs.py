@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ from npbloom import _parallel
 from npbloom._kernels import scatter as kernels
 from npbloom.types import IntArray
 
-BUCKET = 1024  # pairs a bucket should hold: keys, sources and counters of one bucket fit the first cache
-MOST_BUCKETS = 4096
+FEW = 64  # pairs that one insertion sort orders faster than anything with buckets
+MOST_BUCKETS = 12  # bits: more counters than this leave the first cache while the batch is split
 GRAIN = 8192  # pairs below which a second thread does not pay
 
 
@@ -46,14 +46,15 @@ def sort_pairs(
     entries, width = rows.shape
     pairs = entries * width
     high = max(num_rows * slices - 1, 1).bit_length()
-    buckets_wanted = min(max(1, pairs // BUCKET), MOST_BUCKETS, 1 << high)
-    low = high - (buckets_wanted.bit_length() - 1)  # bits left to sort inside a bucket
+    low = high if pairs <= FEW else max(min(high, kernels.DIGIT), high - MOST_BUCKETS)  # bits left to sort in a bucket
     buckets = ((num_rows * slices - 1) >> low) + 1
 
     bounds = _parallel.even_bounds(entries, max(1, GRAIN // width))
     counts = np.zeros((len(bounds) - 1, buckets), dtype=np.int64)
-    parts = [(counts[part], lo, hi) for part, (lo, hi) in enumerate(pairwise(bounds))]
-    _run(kernels.histogram_range, [((rows, slices, reserved, low, c), lo, hi) for c, lo, hi in parts])
+    parts = list(enumerate(pairwise(bounds)))
+    _parallel.run_tasks(
+        [partial(kernels.histogram_range, rows, slices, reserved, low, counts[part], lo, hi) for part, (lo, hi) in parts]
+    )
 
     # The cursor of a bucket in a part stands behind all earlier buckets, and behind the same bucket of earlier parts.
     flat = counts.T.ravel()
@@ -63,43 +64,34 @@ def sort_pairs(
     bucket_starts = np.append(cursors[0], kept)
     key_type, source_type = _whole(num_rows * slices), _whole(max(entries, 1))
     keys, sources = np.empty(kept, dtype=key_type), np.empty(kept, dtype=source_type)
-    _run(
-        kernels.partition_range,
-        [
-            ((rows, slices, reserved, low, owner, cursors[part], keys, sources), lo, hi)
-            for part, (lo, hi) in enumerate(pairwise(bounds))
-        ],
+    arrays = (rows, slices, reserved, low, owner)
+    _parallel.run_tasks(
+        [partial(kernels.partition_range, *arrays, cursors[part], keys, sources, lo, hi) for part, (lo, hi) in parts]
     )
     return _finish(bucket_starts, low, keys, sources)
 
 
-def _run(kernel: Callable[..., Any], calls: list[tuple[tuple[Any, ...], int, int]]) -> None:
-    """Call the kernel once for every part of the batch, each part with arrays of its own."""
-
-    def task(arrays: tuple[Any, ...], lo: int, hi: int) -> Callable[[], Any]:
-        return lambda: kernel(*arrays, lo, hi)
-
-    _parallel.run_tasks([task(*call) for call in calls])
-
-
 def _finish(bucket_starts: IntArray, low: int, keys: npt.NDArray[Any], sources: npt.NDArray[Any]) -> SortedPairs:
-    """Sort inside each bucket, then write down where each row's pairs begin."""
-    passes = -(-low // kernels.DIGIT)
+    """Sort inside each bucket, then write the distinct rows of all buckets one after the other."""
     spare_keys, spare_sources = np.empty_like(keys), np.empty_like(sources)
+    rows, row_starts = np.empty_like(keys), np.empty(len(keys), dtype=np.int64)
     distinct = np.empty(len(bucket_starts) - 1, dtype=np.int64)
     bounds = _parallel.balanced_bounds(bucket_starts, GRAIN)
-
-    def sort(lo: int, hi: int) -> Callable[[], None]:
-        digits = np.empty(1 << kernels.DIGIT, dtype=np.int64)
-        arrays = (bucket_starts, passes, keys, sources, spare_keys, spare_sources, distinct, digits)
-        return lambda: kernels.sort_buckets_range(*arrays, lo, hi)
-
-    _parallel.run_tasks([sort(lo, hi) for lo, hi in pairwise(bounds)])
-    if passes % 2:
-        keys, sources = spare_keys, spare_sources
+    counters = min(1 << low, 1 << kernels.DIGIT)
+    _parallel.run_tasks(
+        [
+            partial(
+                kernels.sort_buckets_range,
+                *(bucket_starts, low, keys, sources, spare_keys, spare_sources, rows, row_starts, distinct),
+                *(np.empty(counters, dtype=np.int64), lo, hi),
+            )
+            for lo, hi in pairwise(bounds)
+        ]
+    )
     ends = np.cumsum(distinct)
     total = int(ends[-1])
     touched, starts = np.empty(total, dtype=np.int64), np.empty(total + 1, dtype=np.int64)
     starts[total] = len(keys)
-    _parallel.run_chunks(kernels.mark_rows_range, bounds, bucket_starts, keys, ends - distinct, touched, starts)
-    return SortedPairs(touched, starts, sources)
+    arrays = (bucket_starts, ends - distinct, distinct, rows, row_starts, touched, starts)
+    _parallel.run_chunks(kernels.join_buckets_range, bounds, *arrays)
+    return SortedPairs(touched, starts, spare_sources)

@@ -16,8 +16,9 @@ from npbloom.ops._pairs import sort_pairs
 
 @pytest.fixture
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Buckets and parts so small that little batches have many."""
-    monkeypatch.setattr(_pairs, "BUCKET", 4)
+    """Buckets and parts so small that little batches have many, and more than one pass inside a bucket."""
+    monkeypatch.setattr(_pairs, "FEW", 2)
+    monkeypatch.setattr(_pairs, "MOST_BUCKETS", 3)
     monkeypatch.setattr(_pairs, "GRAIN", 8)
     return
 

@@ -24,11 +24,18 @@ class Unsupported(Exception):
 
 
 class Crashed(Exception):
-    """A program that an adapter talks to died, hung or wrote nonsense: never taken for refusing a case."""
+    """A program that an adapter talks to died, or wrote nonsense: never taken for refusing a case."""
 
-    def __init__(self, sentence: str, *, hung: bool = False) -> None:
+
+class Hung(BaseException):
+    """A program that an adapter talks to did not answer in time: ends its check at once.
+
+    Hypothesis lets it pass: smaller cases are not tried, each of which would cost the whole limit again.
+    """
+
+    def __init__(self, case: Case, sentence: str) -> None:
         super().__init__(sentence)
-        self.hung = hung  # not to be tried again with smaller cases: each would cost the whole limit
+        self.case = case
 
 
 @dataclass(frozen=True, eq=False)

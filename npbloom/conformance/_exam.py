@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException, Unsatisfiable
 
-from npbloom.conformance._case import POLICIES, Backend, Case, Outputs, Unsupported, copied
+from npbloom.conformance._case import POLICIES, Backend, Case, Crashed, Outputs, Unsupported, copied
 from npbloom.conformance._expected import Want
 from npbloom.conformance._values import STORED
 
@@ -82,6 +82,8 @@ class Exam:
         except Unsupported as reason:
             self.decline(reason)
             return given_case, {}
+        except Crashed as error:
+            raise Failure(case, str(error)) from None
         except (Exception, SystemExit) as error:
             raise Failure(case, f"raised {type(error).__name__}: {_first_line(error)}") from None
         self.examples += counted
@@ -107,6 +109,8 @@ class Exam:
         except Unsupported as reason:
             self.decline(reason)
             return
+        except Crashed as error:  # what is dead has not refused
+            raise Failure(case, f"must raise for {why}; {error}") from None
         except (Exception, SystemExit):  # any class counts as refusing
             self.judged += 1
             _check_untouched(case, given_case, "before it raised")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance import checks as _all_checks
-from npbloom.conformance._case import POLICIES, Backend, Case, Unsupported
+from npbloom.conformance._case import POLICIES, Backend, Case, Hung, Unsupported
 from npbloom.conformance._exam import Budget, Exam, Failure
 from npbloom.conformance._expected import ROUNDOFF
 from npbloom.conformance._registry import Check, selected
@@ -163,6 +163,8 @@ def run_check(
     except Failure as failure:
         status, message = "failed", failure.message
         snippet = snippet_of(backend, failure.case, failure.steps)
+    except Hung as hung:
+        status, message, snippet = "failed", str(hung), snippet_of(backend, hung.case)
     except Exception as error:  # a fault of the kit itself: said, not hidden
         status, message = "failed", f"the check itself broke: {type(error).__name__}: {error}"
     if status == "passed":
@@ -196,10 +198,10 @@ def snippet_of(backend: Backend, case: Case | None, steps: tuple[Case, ...] = ()
         lines.append(f"from {kind.__module__} import {kind.__qualname__}")
     lines.append(f"case = {case!r}")
     if steps:
-        lines.append(f"session = {kind.__qualname__}().session(case)")
+        lines.append(f"session = {backend!r}.session(case)")
         lines += [f"print(session.step({step!r}))" for step in steps]
     else:
-        lines.append(f"print({kind.__qualname__}().run(case))")
+        lines.append(f"print({backend!r}.run(case))")
     return "\n".join(lines) + "\n"
 
 

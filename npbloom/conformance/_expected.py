@@ -150,7 +150,7 @@ def roughly(case: Case, profile: dict[str, str]) -> dict[str, Want]:
             count = value.shape[-1] if key == "grad_per_sample_weights" else terms
             size = absolute[key] if not (key == "out" and case.max_norm is not None) else np.abs(value)
             bound = gamma(count, profile[direction]) * size + 2 * ROUNDOFF[case.dtype] * np.abs(value)
-            bound = bound + 4 * SMALLEST[case.dtype] * (terms + 1)
+            bound = np.where(size == 0, 0.0, bound + 4 * SMALLEST[case.dtype] * (terms + 1))  # nothing is added up to exactly 0
         wants[key] = Want(value, bound, bound > 0.5 * np.maximum(np.abs(value), SMALLEST[case.dtype]) if terms else None)
     return wants
 

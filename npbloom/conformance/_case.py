@@ -263,5 +263,6 @@ class Session:
     def step(self, case: Case) -> Outputs:
         """One step; what it returns is where the next one starts."""
         outputs = self._backend.run(case.replace(weight=copied(self._weight), state=copied(self._state)))
-        self._weight, self._state = outputs["weight"], outputs["state"]
+        if isinstance(outputs, dict):  # what does not come back is missed by the check, not here
+            self._weight, self._state = outputs.get("weight", self._weight), outputs.get("state", self._state)
         return outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +12,14 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException, Unsatisfiable
 
-from npbloom.conformance._case import POLICIES, Backend, Case, Crashed, Outputs, Unsupported, copied
+from npbloom.conformance._case import POLICIES, Backend, Case, Crashed, Outputs, Session, Unsupported, copied
 from npbloom.conformance._expected import Want
 from npbloom.conformance._values import STORED
 
 Array = np.ndarray[Any, Any]
+
+
+DECLINED = object()  # where an answer would be
 
 
 class Failure(AssertionError):
@@ -48,8 +52,8 @@ class Exam:
     declined: int = 0  # cases, and the first reason
     reason: str = ""
     judged: int = 0
-    elements: int = 0  # that were compared, and how many of them said nothing
-    blind: int = 0
+    elements: Counter[str] = field(default_factory=Counter)  # of each output, that were compared
+    blind: Counter[str] = field(default_factory=Counter)  # and those of them that said nothing
     returned: set[str] = field(default_factory=set)  # outputs that came back at all
     lanes: list[str] = field(default_factory=list)
     watch: Callable[[Case], None] = lambda case: None  # told of every case before the backend gets it
@@ -76,21 +80,44 @@ class Exam:
     def ask_own(self, case: Case, *, counted: bool = True) -> tuple[Case, Outputs]:
         """The copy of the case that the backend was given, and its outputs; a Failure, too, where it wrote to that copy."""
         given_case = case.copy()
-        self.watch(case)
-        try:
-            outputs = self.backend.run(given_case)
-        except Unsupported as reason:
-            self.decline(reason)
+        outputs = self._answer(case, self.backend.run, given_case)
+        if outputs is DECLINED:
             return given_case, {}
-        except Crashed as error:
-            raise Failure(case, str(error)) from None
-        except (Exception, SystemExit) as error:
-            raise Failure(case, f"raised {type(error).__name__}: {_first_line(error)}") from None
         self.examples += counted
         _check_untouched(case, given_case)
         found = _as_outputs(case, outputs)
         self.returned |= found.keys()
         return given_case, found
+
+    def open(self, case: Case) -> Session | None:
+        """A session that starts at the table and state of a case; None where the backend declines it."""
+        session = self._answer(case, self.backend.session, case.copy())
+        return None if session is DECLINED else session
+
+    def take(self, session: Session, now: Case, step: Case) -> Outputs:
+        """What a session returns for its next step, with arrays of its own; `now` is that step with table and state."""
+        given_step = step.copy()
+        outputs = self._answer(now, session.step, given_step)
+        if outputs is DECLINED:
+            return {}
+        self.examples += 1
+        _check_untouched(step, given_step)
+        found = replaced(_as_outputs(now, outputs))
+        self.returned |= found.keys()
+        return found
+
+    def _answer(self, case: Case, question: Callable[[Case], Any], given_case: Case) -> Any:
+        """What a call returns, `DECLINED` where the backend declines it; a Failure where it raises."""
+        self.watch(case)
+        try:
+            return question(given_case)
+        except Unsupported as reason:
+            self.decline(reason)
+            return DECLINED
+        except Crashed as error:
+            raise Failure(case, str(error)) from None
+        except (Exception, SystemExit) as error:
+            raise Failure(case, f"raised {type(error).__name__}: {_first_line(error)}") from None
 
     def decline(self, reason: Unsupported) -> None:
         """Count a case that the backend does not offer: the check goes on with the others."""
@@ -125,8 +152,8 @@ class Exam:
         for key in keys:
             if key in outputs and key in wants:
                 self.judged += 1
-                self.elements += np.size(wants[key].value)
-                self.blind += _compare(case, key, outputs[key], wants[key])
+                self.elements[key] += np.size(wants[key].value)
+                self.blind[key] += _compare(case, key, outputs[key], wants[key])
                 if key == "grad_weight" and "dense" in outputs:  # came back both ways: both must be right
                     _compare(case, "values", outputs["dense"], wants[key])
 
@@ -229,6 +256,8 @@ def _as_state(case: Case, state: Any) -> dict[str, Array]:
             raise Failure(case, f"`state[{key!r}]` must have shape {np.shape(before[key])}, not {array.shape}")
         if array.dtype.kind not in "fiu":
             raise Failure(case, f"`state[{key!r}]` must be numbers, not {array.dtype}")
+        if key in before and np.asarray(before[key]).dtype.kind == "f":
+            _check_float(case, f"state[{key!r}]", array, np.shape(before[key]))
     return arrays
 
 

@@ -34,6 +34,8 @@ class CheckResult:
         For a failure: a program that shows it when pasted.
     cases_declined : int
         Cases for which the backend raised `Unsupported`.
+    elements, elements_blind : int
+        Array elements that were compared, and those of them whose tolerance is too wide to tell right from wrong.
     """
 
     name: str
@@ -45,6 +47,8 @@ class CheckResult:
     message: str = ""
     snippet: str = ""
     cases_declined: int = 0
+    elements: int = 0
+    elements_blind: int = 0
 
 
 @dataclass
@@ -87,6 +91,8 @@ class Report:
             line = (
                 f"  {result.status:<13} {result.name:<{width}} {result.examples:>6} cases {result.seconds:>6.2f} s  {result.lane}"
             )
+            if result.elements_blind:
+                line += f" ({result.elements_blind} of {result.elements} elements blind)"
             lines.append(line.rstrip())
             if result.message:
                 lines.append(f"  {'':<13} {result.message}")

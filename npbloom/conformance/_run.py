@@ -171,7 +171,8 @@ def run_check(
         status, message = _verdict(exam, each)
     lane = exam.lanes[-1] if status == "failed" and exam.lanes else ", ".join(exam.lanes)
     seconds = time.perf_counter() - start
-    return CheckResult(each.name, status, exam.examples, exam.discarded, lane, seconds, message, snippet, exam.declined)
+    counts = (exam.declined, exam.elements.total(), exam.blind.total())
+    return CheckResult(each.name, status, exam.examples, exam.discarded, lane, seconds, message, snippet, *counts)
 
 
 def _verdict(exam: Exam, each: Check) -> tuple[str, str]:
@@ -181,8 +182,9 @@ def _verdict(exam: Exam, each: Check) -> tuple[str, str]:
     missing = [f"`{key}`" for key in each.keys if key not in exam.returned]
     if missing or not exam.judged:
         return "not-exercised", f"no case returned {' or '.join(missing) or 'anything'}"
-    if exam.elements and exam.blind == exam.elements:
-        return "blind", "no element could be told right from wrong within the tolerance"
+    blind = [f"`{key}`" for key, size in exam.elements.items() if size and exam.blind[key] == size]
+    if blind:
+        return "blind", f"no element of {' and '.join(blind)} could be told right from wrong within its tolerance"
     return "passed", f"{exam.declined} cases declined: {exam.reason}" if exam.declined else ""
 
 

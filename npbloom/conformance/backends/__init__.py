@@ -1,0 +1,1 @@
+"""Adapters that ship with the kit; each is a module that imports its peer, and is imported only when it is named."""

@@ -1,0 +1,366 @@
+"""Checks of optimizers: one step on a table and its state, and several on one object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npbloom.conformance._case import Case, Outputs
+from npbloom.conformance._exam import Exam, Failure, replaced
+from npbloom.conformance._expected import Want
+from npbloom.conformance._optim import OPTIMIZERS, exactly_after, roughly_after
+from npbloom.conformance._optim_cases import (
+    Batch,
+    Traits,
+    batches,
+    drawn_batches,
+    exact_step,
+    fresh,
+    full_range_step,
+)
+from npbloom.conformance._registry import register
+
+Keys = tuple[str, ...]
+BOTH = ("weight", "state")
+WIDTHS = (2, 1, 4, 3, 5, 8, 9, 16, 17)
+POWERS = (2, 1, 4)  # widths by which a mean of squares divides exactly
+PLAIN = Traits()
+
+
+# ---- judging ----------------------------------------------------------------------------------------------------------
+
+
+def judge(exam: Exam, case: Case, wants: dict[str, Want], keys: Keys) -> None:
+    """Ask for one step and compare."""
+    compare(exam, case, exam.ask(case), wants, keys)
+
+
+def compare(exam: Exam, case: Case, outputs: Outputs, wants: dict[str, Want], keys: Keys) -> None:
+    """Judge table and state array by array; a failure says what arrived at the row that is wrong."""
+    state = outputs.get("state", {})
+    found = {**outputs, **{f"state[{name!r}]": array for name, array in state.items()}}
+    names = [name for name in wants if name.partition("[")[0] in keys]
+    try:
+        exam.compare(case, found, wants, names)
+    except Failure as failure:
+        raise Failure(case, f"{failure.message}{in_words(case, found, wants, names)}") from None
+
+
+def in_words(case: Case, found: dict[str, Any], wants: dict[str, Want], names: list[str]) -> str:
+    """How often the row that is wrong was named, and with which gradients."""
+    for name in names:
+        if name not in found or wants[name].value.ndim == 0:
+            continue
+        off = ~(np.abs(found[name].astype(np.float64) - wants[name].value) <= wants[name].tolerance)
+        off &= ~(np.isnan(found[name]) & np.isnan(wants[name].value))
+        lines = np.flatnonzero(off.reshape(len(off), -1).any(axis=1))
+        if lines.size:
+            row = int(lines[0])
+            values = case.values[case.rows == row]
+            if not len(values):
+                return f"; row {row} was not named"
+            shown = ", ".join(str(value.tolist()) for value in values[:4])
+            return f"; row {row} was named {len(values)} times, with {shown}{' ...' if len(values) > 4 else ''}"
+    return ""
+
+
+def widths(op: str) -> tuple[int, ...]:
+    """Widths of tables in which an operation can be exact."""
+    return POWERS if op == "rowwise_adagrad" else WIDTHS
+
+
+def on_exact_steps(exam: Exam, op: str, traits: Traits, keys: Keys, repeated: bool = False) -> None:
+    """Every small batch in every dtype, widths and values in turn."""
+    exam.lane("exact")
+    rng, number = exam.rng(), 0
+    for _ in range(max(1, exam.budget.drawn // 12)):
+        for batch in batches(repeated):
+            case = exact_step(op, exam.dtypes[number % len(exam.dtypes)], batch, widths(op)[number % 3], rng, traits)
+            judge(exam, case, exactly_after(case), keys)
+            number += 1
+
+
+def on_wide_steps(exam: Exam, op: str, traits: Traits, keys: Keys) -> None:
+    """Every width up to two registers, in every dtype."""
+    for width in widths(op):
+        for dtype in exam.dtypes:
+            case = exact_step(op, dtype, Batch(3, np.array([2, 0], dtype=np.int64)), width, exam.rng(width), traits)
+            judge(exam, case, exactly_after(case), keys)
+
+
+def step_check(op: str, name: str, law: str, sentence: str, keys: Keys, *traits: Traits, repeated: bool = False) -> None:
+    """Register a check of one step on all small batches that have the traits."""
+
+    def run(exam: Exam) -> None:
+        for each in traits:
+            on_exact_steps(exam, op, each, keys, repeated)
+            on_wide_steps(exam, op, each, keys)
+
+    register(f"{op}.{name}", law, sentence, keys)(run)
+
+
+# ---- one step ---------------------------------------------------------------------------------------------------------
+
+step_check("sgd", "step", "L28", "w -= lr * g in the rows that are named.", ("weight",), PLAIN)
+step_check("sgd", "momentum", "L28", "w -= lr * (momentum * buf + g).", ("weight",), Traits(momentum=True))
+step_check("sgd", "momentum_buffer", "L28", "buf = momentum * buf + g, weight decay included.", ("state",), Traits(momentum=True))
+step_check(
+    "sgd",
+    "weight_decay",
+    "L28",
+    "g += weight_decay * w, before momentum, in the rows that are named.",
+    ("weight",),
+    Traits(decay=True),
+    Traits(decay=True, momentum=True),
+)
+step_check("adagrad", "step", "L29", "w -= lr * g / sqrt(sum) with the sum after this step.", ("weight",), PLAIN)
+step_check("adagrad", "sum", "L29", "sum += g * g.", ("state",), PLAIN)
+step_check("adagrad", "eps", "L29", "eps is added to the root, not under it.", ("weight",), Traits(eps=True))
+step_check(
+    "adagrad",
+    "lr_decay",
+    "L29",
+    "The rate is lr / (1 + steps before this one * lr_decay).",
+    ("weight",),
+    Traits(lr_decay=True),
+)
+step_check("adagrad", "weight_decay", "L29", "g += weight_decay * w, before the square.", BOTH, Traits(decay=True, eps=True))
+step_check(
+    "adagrad",
+    "initial_accumulator_value",
+    "L29",
+    "The initial value is in the sum already: a step does not add it.",
+    BOTH,
+    Traits(initial=True),
+)
+step_check("rowwise_adagrad", "step", "L30", "w -= lr * g / sqrt(sum) with the row's sum after this step.", ("weight",), PLAIN)
+step_check("rowwise_adagrad", "sum", "L30", "The row's sum grows by the mean of g * g over its columns.", ("state",), PLAIN)
+step_check("rowwise_adagrad", "eps", "L30", "eps is added to the root, not under it.", ("weight",), Traits(eps=True))
+step_check(
+    "rowwise_adagrad", "weight_decay", "L30", "g += weight_decay * w, before the square.", BOTH, Traits(decay=True, eps=True)
+)
+step_check(
+    "adam",
+    "step",
+    "L31",
+    "w -= lr * m / sqrt(v) with the moments after this step, so late that corrections are 1.",
+    ("weight",),
+    PLAIN,
+)
+step_check("adam", "moments", "L31", "m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g * g.", ("state",), PLAIN)
+step_check("adam", "eps", "L31", "eps is added to the root, after bias correction.", ("weight",), Traits(eps=True, first=True))
+step_check("adam", "weight_decay", "L31", "g += weight_decay * w, before the moments.", BOTH, Traits(decay=True, eps=True))
+
+for _op, _traits in {
+    "sgd": (PLAIN, Traits(momentum=True, decay=True)),
+    "adagrad": (PLAIN,),
+    "rowwise_adagrad": (PLAIN,),
+    "adam": (PLAIN,),
+}.items():
+    step_check(
+        _op,
+        "duplicates",
+        "L26",
+        "Gradients of a row are added before anything else is done with them.",
+        ("weight",) if _op == "sgd" else BOTH,
+        *_traits,
+        repeated=True,
+    )
+for _op, _traits in {
+    "sgd": (Traits(zero=True, momentum=True), Traits(zero=True, decay=True)),
+    "adagrad": (Traits(zero=True, decay=True, eps=True),),
+    "rowwise_adagrad": (Traits(zero=True, decay=True, eps=True),),
+    "adam": (Traits(zero=True),),
+}.items():
+
+    def _zero(exam: Exam, op: str = _op, traits: tuple[Traits, ...] = _traits) -> None:
+        for each in traits:
+            for repeated in (False, True):
+                on_exact_steps(exam, op, each, BOTH, repeated)
+
+    register(
+        f"{_op}.zero_gradient",
+        "L27",
+        "A row that is named is updated, decay and moments included, also where its gradients are zero or cancel.",
+        BOTH,
+    )(_zero)
+
+
+@register("adam.bias_correction", "L31", "Moments are divided by 1 - beta**step, counting this step.", ("weight",))
+def bias_correction(exam: Exam) -> None:
+    """First steps exactly, and the second to the twentieth within their bounds."""
+    on_exact_steps(exam, "adam", Traits(first=True), ("weight",))
+    exam.lane("bounded")
+    for dtype in exam.dtypes:
+        for step in (1, 2, 3, 9, 19):
+            batch = Batch(3, np.array([2, 0], dtype=np.int64))
+            case = full_range_step("adam", dtype, batch, 4, exam.rng(step))
+            assert case.options is not None
+            assert case.state is not None
+            case = case.replace(
+                state={**case.state, "step": np.array(step)},
+                options={**case.options, "betas": (0.75, 0.9375), "weight_decay": 0.0},
+            )
+            judge(exam, case, roughly_after(case, exam.backend.profile[dtype]), ("weight",))
+
+
+for _op in ("adagrad", "adam"):
+
+    @register(f"{_op}.step_count", "L31", "`step` grows by one with every call, an empty batch included.", ("state",))
+    def step_count(exam: Exam, op: str = _op) -> None:
+        """Counts before, and batches with several rows, the same row twice, and none."""
+        exam.lane("exact")
+        for before in (0, 1, 2, 999):
+            for rows in ([1], [0, 1, 2], [1, 1], []):
+                batch = Batch(3, np.array(rows, dtype=np.int64))
+                case = full_range_step(op, exam.dtypes[0], batch, 2, exam.rng(before))
+                assert case.state is not None
+                case = case.replace(state={**case.state, "step": np.array(before)})
+                outputs = exam.ask(case)
+                if "state" in outputs:
+                    exam.compare(case, {"step": outputs["state"]["step"]}, {"step": Want(np.array(before + 1.0))}, ("step",))
+
+
+for _op in OPTIMIZERS:
+
+    @register(f"{_op}.untouched", "L27", "Rows that are not named keep the bits of table and state.", ("weight",))
+    def untouched(exam: Exam, op: str = _op) -> None:
+        """Floats that use every bit, in tables of which a few rows are named."""
+
+        def body(drawn: list[Batch], rng: np.random.Generator, dtype: str) -> None:
+            case = full_range_step(op, dtype, drawn[0], int(rng.choice(WIDTHS)), rng)
+            outputs = exam.ask(case)
+            unnamed = ~np.isin(np.arange(len(case.weight)), case.rows)
+            befores = {"weight": case.weight, **(case.state or {})}
+            afters = {**outputs.get("state", {}), **{key: outputs[key] for key in ("weight",) if key in outputs}}
+            for name in afters.keys() & befores.keys() - {"step"}:
+                exam.judged += 1
+                moved = (afters[name] != befores[name]).reshape(len(unnamed), -1).any(axis=1) & unnamed
+                if moved.any():
+                    where = "`weight`" if name == "weight" else f"`state[{name!r}]`"
+                    raise Failure(case, f"row {int(np.flatnonzero(moved)[0])} was not named, but its {where} has changed")
+
+        exam.draw("bounded", drawn_batches(1, 1), body)
+
+    @register(f"{_op}.empty", "L27", "An empty batch changes nothing but the count of steps.", ("weight",))
+    def empty(exam: Exam, op: str = _op) -> None:
+        """No rows, in tables of several widths."""
+        exam.lane("exact")
+        for number, width in enumerate(WIDTHS[:4]):
+            for dtype in exam.dtypes:
+                case = full_range_step(op, dtype, Batch(3, np.zeros(0, dtype=np.int64)), width, exam.rng(number))
+                judge(exam, case, exactly_after(case), BOTH)
+
+    @register(f"{_op}.nan", "L33", "A NaN in a gradient arrives where it belongs, and nowhere else.", ("weight",))
+    def nan(exam: Exam, op: str = _op) -> None:
+        """One NaN among finite gradients."""
+        exam.lane("exact")
+        for dtype in exam.dtypes:
+            for place in range(3):
+                batch = Batch(3, np.array([2, 0, 2], dtype=np.int64))
+                case = exact_step(op, dtype, batch, 2, exam.rng(place), PLAIN)
+                case.values[place, 1] = np.nan
+                judge(exam, case, exactly_after(case), BOTH)
+
+    @register(f"{_op}.precision", "L32", "Floats of any size: an update rounds eight times in the table's dtype.", ("weight",))
+    def precision(exam: Exam, op: str = _op) -> None:
+        """Hyperparameters as people use them, first steps, and thousands of gradients for one row."""
+
+        def body(drawn: list[Batch], rng: np.random.Generator, dtype: str) -> None:
+            case = full_range_step(op, dtype, drawn[0], int(rng.choice(WIDTHS)), rng)
+            case = fresh(case) if rng.random() < 0.3 else case
+            judge(exam, case, roughly_after(case, exam.backend.profile[dtype]), BOTH)
+
+        exam.draw("bounded", drawn_batches(1, 1), body)
+        exam.lane("thresholds")
+        for dtype in exam.dtypes:
+            for size in (*exam.budget.sizes, 3000):
+                rows = (np.arange(size, dtype=np.int64) * 7 + size) % 5
+                case = full_range_step(op, dtype, Batch(6, rows), 3, exam.rng(size))
+                judge(exam, case, roughly_after(case, exam.backend.profile[dtype]), BOTH)
+
+    @register(f"{_op}.determinism", "L6", "The same step gives the same bits again, and no answer changes later.", ("weight",))
+    def determinism(exam: Exam, op: str = _op) -> None:
+        """A step, another one of the same shape, and the first one again."""
+        exam.lane("metamorphic")
+        for number, batch in enumerate(batches(repeated=True)):
+            case = full_range_step(op, exam.dtypes[number % len(exam.dtypes)], batch, 3, exam.rng(number))
+            outputs = exam.ask(case)
+            if not outputs:
+                continue
+            kept = flat(replaced(outputs))
+            other = case.replace(weight=-3 * case.weight, values=-5 * case.values)
+            exam.ask(other)
+            later, again = flat(outputs), flat(exam.ask(case))
+            exam.judged += 1
+            for key, before in kept.items():
+                if later[key].tobytes() != before.tobytes():
+                    raise Failure(case, f"`{key}` of an earlier answer changed when the next step was run")
+                if key not in again or again[key].tobytes() != before.tobytes():
+                    raise Failure(case, f"`{key}` differs between two runs of the same step")
+
+
+def flat(outputs: Outputs) -> dict[str, Any]:
+    """The arrays of an answer, those of the state by name."""
+    state = outputs.get("state", {})
+    arrays = {key: value for key, value in outputs.items() if key != "state"}
+    return {**arrays, **{f"state[{name!r}]": array for name, array in state.items()}}
+
+
+# ---- several steps ----------------------------------------------------------------------------------------------------
+
+
+def several_steps(exam: Exam, op: str) -> None:
+    """Two sessions side by side: each step starts where the last one of its own session ended."""
+
+    def body(drawn: list[Batch], rng: np.random.Generator, dtype: str) -> None:
+        width = int(rng.choice(WIDTHS[:6]))
+        first = [full_range_step(op, dtype, drawn[0], width, rng) for _ in range(2)]
+        first[0] = fresh(first[0]) if rng.random() < 0.5 else first[0]
+        runs = [Run(exam, case) for case in first]
+        for number, batch in enumerate(drawn):
+            for run in runs[: 1 + (number % 2 == 0)]:
+                values = run.case.values if not number else full_range_step(op, dtype, batch, width, rng).values
+                run.advance(batch.rows, values)
+
+    exam.draw("stateful", drawn_batches(2, 5), body)
+
+
+class Run:
+    """One session, and where it stands."""
+
+    def __init__(self, exam: Exam, case: Case) -> None:
+        self.exam, self.case, self.now = exam, case, case
+        self.session = exam.open(case)
+        self.steps: tuple[Case, ...] = ()
+
+    def advance(self, rows: Any, values: Any) -> None:
+        """One more step, judged from what the session returned last."""
+        if self.session is None:
+            return
+        step = Case(self.case.op, self.case.dtype, rows=rows, values=values, options=self.case.options)
+        self.now = self.now.replace(rows=rows, values=values)
+        self.steps = (*self.steps, step)
+        try:
+            outputs = self.exam.take(self.session, self.now, step)
+        except Failure as failure:
+            raise Failure(self.case, f"step {len(self.steps)} {failure.message}", self.steps) from None
+        if "weight" not in outputs or (self.case.state and "state" not in outputs):
+            self.session = None  # where the next step starts is not known
+            return
+        wants = roughly_after(self.now, self.exam.backend.profile[self.case.dtype])
+        try:
+            compare(self.exam, self.now, outputs, wants, BOTH)
+        except Failure as failure:
+            raise Failure(self.case, f"step {len(self.steps)}: {failure.message}", self.steps) from None
+        self.now = self.now.replace(weight=outputs["weight"], state=outputs.get("state", {}))
+
+
+for _op in OPTIMIZERS:
+    register(
+        f"{_op}.several_steps",
+        "L27",
+        "Each step starts from the table and state that the last one left, for rows that come and go.",
+        ("weight",),
+    )(lambda exam, op=_op: several_steps(exam, op))

@@ -38,13 +38,21 @@ def _integer(least: int) -> Callable[[str], int]:
     return read
 
 
-def _positive(text: str) -> float:
-    """A finite number above 0."""
+def _number(text: str) -> float:
+    """A finite number of at least 0."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not 0 < number < math.inf:
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {text!r}")
+    return number
+
+
+def _positive(text: str) -> float:
+    """A finite number above 0."""
+    number = _number(text)
+    if number == 0:
         raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
     return number
 
@@ -55,6 +63,11 @@ def _hashes(text: str) -> int:
     if number > 24:
         raise argparse.ArgumentTypeError(f"must be at most 24, not {number}")
     return number
+
+
+def _sentence(words: str) -> str:
+    """Words of a list as a sentence of their own."""
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +82,7 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
     """`npbloom demo`."""
     about = "train one model with full tables and with Bloom tables of several sizes, on generated interactions"
-    parser = commands.add_parser("demo", help=about, description=f"{about.capitalize()}.", epilog=EPILOG)
+    parser = commands.add_parser("demo", help=about, description=_sentence(about), epilog=EPILOG)
     _report_options(parser)
     parser.set_defaults(run=_commands.demo)
 
@@ -77,7 +90,7 @@ def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
     """`npbloom fit`."""
     about = "train a model on a file of ratings, with full tables and with Bloom tables, and compare them"
-    parser = commands.add_parser("fit", help=about, description=f"{about.capitalize()}.", epilog=EPILOG)
+    parser = commands.add_parser("fit", help=about, description=_sentence(about), epilog=EPILOG)
     defaults = Settings()
     parser.add_argument(
         "ratings",
@@ -92,8 +105,8 @@ def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     parser.add_argument(
         "--tables",
-        choices=("both", "users", "items"),
-        default="both",
+        choices=("items", "users", "both"),
+        default="items",
         help="which tables become Bloom tables (default: %(default)s)",
     )
     parser.add_argument(
@@ -120,6 +133,7 @@ def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="LR",
         help="of the optimizer (default: %(default)s)",
     )
+    parser.add_argument("--l2", type=_number, default=defaults.l2, metavar="W", help="weight decay (default: %(default)s)")
     parser.add_argument(
         "--batch-size",
         type=_integer(1),
@@ -142,7 +156,7 @@ def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_recommend(commands: argparse._SubParsersAction[Parser]) -> None:
     """`npbloom recommend`."""
     about = "name the items a saved model ranks highest for a user, without those it was trained on"
-    parser = commands.add_parser("recommend", help=about, description=f"{about.capitalize()}.", epilog=EPILOG)
+    parser = commands.add_parser("recommend", help=about, description=_sentence(about), epilog=EPILOG)
     parser.add_argument("model", metavar="MODEL", help="a file that `npbloom fit --out` wrote")
     parser.add_argument("user", metavar="USER", help="the user, as in the ratings file")
     parser.add_argument("-n", "--number", type=_integer(1), default=10, metavar="N", help="how many items (default: %(default)s)")

@@ -6,14 +6,16 @@ import argparse
 import json
 import math
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import npbloom
 from npbloom.cli import _report
-from npbloom.cli._compare import EXPLICIT_LOSSES, Settings, Tables, compare
+from npbloom.cli._compare import EXPLICIT_LOSSES, Measured, Settings, Tables, compare
 from npbloom.cli._errors import Refused, check_plot, check_writable, refusing
 from npbloom.cli._generated import generate
 from npbloom.recommend import Interactions, load_model, read_ratings
@@ -29,8 +31,7 @@ def demo(arguments: argparse.Namespace) -> int:
     settings = Settings(**{**asdict(DEMO), "seed": arguments.seed})
     rows = [row for row, _ in compare(data, [Tables(), *map(Tables, DEMO_RATIOS)], settings)]
     facts = _facts(data, settings, "generated: latent factors, Zipf popularity")
-    if arguments.plot:
-        _report.plot(rows, arguments.plot, _sizes(data, "Generated interactions"))
+    _draw(rows, arguments.plot, _sizes(data, "Generated interactions"))
     if arguments.json:
         print(json.dumps({"command": "demo", **facts, "rows": _report.as_object(rows), "plot": arguments.plot}, allow_nan=False))
         return 0
@@ -49,11 +50,11 @@ def demo(arguments: argparse.Namespace) -> int:
 
 def fit(arguments: argparse.Namespace) -> int:
     """Full tables beside Bloom tables, on a file of ratings."""
-    check_plot(arguments.plot)
-    check_writable(arguments.out, "--out")
+    check_plot(arguments.plot, arguments.ratings)
+    check_writable(arguments.out, "--out", arguments.ratings)
     with refusing(arguments.ratings):
         data = read_ratings(arguments.ratings)
-    names = ("loss", "optimizer", "dim", "epochs", "batch_size", "learning_rate", "seed")
+    names = ("loss", "optimizer", "dim", "epochs", "batch_size", "learning_rate", "l2", "seed")
     settings = Settings(**{name: getattr(arguments, name) for name in names})
     compressed = ("users", "items") if arguments.tables == "both" else (arguments.tables,)
     bloom = Tables(arguments.compression, arguments.hashes, compressed)
@@ -62,14 +63,11 @@ def fit(arguments: argparse.Namespace) -> int:
     compared = compare(data, [Tables(), bloom], settings)
     rows = [row for row, _ in compared]
     if arguments.out:
-        model = next(model for row, model in compared if row.tables is bloom)
-        assert model is not None
-        model.save(arguments.out)
-    if arguments.plot:
-        _report.plot(rows, arguments.plot, _sizes(data, arguments.ratings))
+        _save(next(model for row, model in compared if row.tables is bloom), arguments.out)
+    _draw(rows, arguments.plot, _sizes(data, Path(arguments.ratings).name))
     if arguments.json:
         facts = _facts(data, settings, arguments.ratings)
-        more = {"tables": arguments.tables, "plot": arguments.plot, "out": arguments.out}
+        more = {"plot": arguments.plot, "out": arguments.out}
         print(json.dumps({"command": "fit", **facts, "rows": _report.as_object(rows), **more}, allow_nan=False))
         return 0
     print(_wrapped(_sizes(data, arguments.ratings), _about(settings, bloom)))
@@ -85,7 +83,7 @@ def recommend(arguments: argparse.Namespace) -> int:
     with refusing(arguments.model):
         model = load_model(arguments.model)
     known = model.fitted
-    with refusing():
+    with refusing(arguments.model):
         user = known.user_id(arguments.user)
         items = model.recommend(arguments.user, arguments.number, exclude=known)
     scores = model.predict(user, np.array([known.item_id(item) for item in items], dtype=np.int64)).tolist()
@@ -99,6 +97,19 @@ def recommend(arguments: argparse.Namespace) -> int:
     for rank, entry in enumerate(ranked, 1):
         print(f"{rank:>4}  {entry['item']!s:<{width}}  {entry['score']:8.3f}")
     return 0
+
+
+def _save(model: Any, path: str) -> None:
+    """What `npbloom recommend` reads."""
+    with refusing(path, status=1):
+        model.save(path, with_optimizer=False)
+
+
+def _draw(rows: Sequence[Measured], path: str | None, title: str) -> None:
+    """The picture, if one is wanted."""
+    if path is not None:
+        with refusing(path, status=1):
+            _report.plot(rows, path, title)
 
 
 # ---- checks before any training ---------------------------------------------------------------------------------------
@@ -138,7 +149,7 @@ def _check_heights(data: Interactions, bloom: Tables) -> None:
 
 def _sizes(data: Interactions, name: str) -> str:
     """How much data there is."""
-    return f"{name}: {data.num_users - 1:,} users, {data.num_items - 1:,} items, {len(data):,} interactions."
+    return f"{name}: {data.num_users - 1:,} users, {data.num_items - 1:,} items, {len(data):,} interactions"
 
 
 def _about(settings: Settings, bloom: Tables) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from npbloom.cli._errors import Refused, refusing
 from npbloom.layers import BloomEmbedding, ScaledEmbedding
 from npbloom.recommend import (
     ExplicitFactorizationModel,
@@ -40,6 +41,7 @@ class Settings:
     epochs: int = 10
     batch_size: int = 1024
     learning_rate: float = 0.01
+    l2: float = 0.0
     seed: int = 0
 
 
@@ -133,6 +135,7 @@ def build(data: Interactions, tables: Tables, settings: Settings) -> Model:
         loss=settings.loss,
         n_iter=settings.epochs,
         batch_size=settings.batch_size,
+        l2=settings.l2,
         learning_rate=settings.learning_rate,
         optimizer=settings.optimizer,
         user_embeddings=layers["users"],
@@ -164,6 +167,8 @@ def measure(model: Any, train: Interactions, test: Interactions, settings: Setti
 def compare(data: Interactions, variants: Sequence[Tables], settings: Settings) -> list[tuple[Measured, Model | None]]:
     """Train and measure one model after the other, then a baseline that needs no training. Bars on a terminal only."""
     train, test = split(data, settings)
+    if len(np.unique(train.user_ids)) < 2:
+        raise Refused(f"{len(data)} interactions are too few: after some are held out, one user is left to learn from")
     models = [build(train, tables, settings) for tables in variants]
     baseline = (MeanRating if settings.loss in EXPLICIT_LOSSES else Popularity)(train)
     rows: list[tuple[Measured, Model | None]] = []
@@ -174,7 +179,9 @@ def compare(data: Interactions, variants: Sequence[Tables], settings: Settings) 
         for tables, model in zip(variants, models, strict=True):
             bar.set_description(f"training {tables.title}")
             model.fit(train, verbose=True)
-            rows.append((_measured(tables, model, measure(model, train, test, settings)), model))
+            with refusing(tables.title, status=1):  # scores that are not finite
+                scores = measure(model, train, test, settings)
+            rows.append((_measured(tables, model, scores), model))
             bar.update()
     rows.append((Measured(baseline.title, measure(baseline, train, test, settings)), None))
     return rows

@@ -31,11 +31,13 @@ def refusing(subject: str = "", status: int = 2) -> Iterator[None]:
         raise Refused(sentence if subject in sentence else f"{subject}: {sentence}", status) from None
 
 
-def check_writable(path: str | None, option: str) -> None:
-    """Refuse a file that could not be written later: before the work, not after it."""
+def check_writable(path: str | None, option: str, source: str | None = None) -> None:
+    """Refuse a file that could not be written later, or is what will be read: before the work, not after it."""
     if path is None:
         return
     target = Path(path)
+    if source is not None and target.exists() and Path(source).exists() and target.samefile(source):
+        raise Refused(f"{option} {path}: would overwrite the ratings")
     if target.is_dir():
         raise Refused(f"{option} {path}: is a folder")
     if target.exists() and not os.access(target, os.W_OK):
@@ -47,7 +49,7 @@ def check_writable(path: str | None, option: str) -> None:
         raise Refused(f"{option} {path}: cannot write to the folder {target.parent}: {_reason(error)}") from None
 
 
-def check_plot(path: str | None) -> None:
+def check_plot(path: str | None, source: str | None = None) -> None:
     """Refuse a plot that could not be drawn later: matplotlib is missing, or the name ends in no format it has."""
     if path is None:
         return
@@ -55,7 +57,7 @@ def check_plot(path: str | None) -> None:
         raise Refused(f"--plot {path}: the name must end in .png, .pdf or .svg")
     if importlib.util.find_spec("matplotlib") is None:
         raise Refused('--plot needs matplotlib: python -m pip install "npbloom[plots]"')
-    check_writable(path, "--plot")
+    check_writable(path, "--plot", source)
 
 
 def _reason(error: OSError) -> str:

@@ -39,20 +39,24 @@ def text(rows: Sequence[Measured]) -> str:
 
 
 def as_object(rows: Sequence[Measured]) -> list[dict[str, Any]]:
-    """Rows as plain words and numbers, for JSON."""
-    return [
-        {
-            "layer": row.title,
-            "compression": row.tables.compression if row.tables else None,
-            "hashes": row.tables.hashes if row.tables and row.tables.compression is not None else None,
-            "parameters": row.parameters,
-            "bytes": row.nbytes,
-            "seconds_per_epoch": row.seconds_per_epoch,
-            **{name: _finite(score) for name, score in row.scores.items()},
-            "loss": [_finite(loss) for loss in row.losses],
-        }
-        for row in rows
-    ]
+    """Rows as plain words and numbers, for JSON; a baseline has no tables, and so no size and no time."""
+    return [{"layer": row.title, **_costs(row), **{name: _finite(score) for name, score in row.scores.items()}} for row in rows]
+
+
+def _costs(row: Measured) -> dict[str, Any]:
+    """What a row's tables are, and what they cost."""
+    if row.tables is None:
+        return dict.fromkeys(("compression", "hashes", "compressed", "parameters", "bytes", "seconds_per_epoch", "loss"))
+    bloom = row.tables.compression is not None
+    return {
+        "compression": row.tables.compression,
+        "hashes": row.tables.hashes if bloom else None,
+        "compressed": list(row.tables.compressed) if bloom else [],
+        "parameters": row.parameters,
+        "bytes": row.nbytes,
+        "seconds_per_epoch": row.seconds_per_epoch,
+        "loss": [_finite(loss) for loss in row.losses],
+    }
 
 
 def _finite(number: float) -> float | None:

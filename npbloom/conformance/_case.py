@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 
 Outputs = dict[str, Any]
+LONG = 500  # elements above which an array is shown packed
 
 POLICIES: dict[str, tuple[str, ...]] = {  # choices where backends may differ; the first is the default
     "out_of_bounds": ("raise", "undefined"),
@@ -140,6 +142,10 @@ def literal(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, np.ndarray):
+        if value.size > LONG:  # in decimals a table of thousands of rows fills screens
+            packed = zlib.compress(value.tobytes(), 9).hex()
+            source = f"__import__('zlib').decompress(bytes.fromhex({packed!r}))"
+            return f"np.frombuffer({source}, dtype={value.dtype.str!r}).reshape({value.shape}).copy()"
         if _has_payload(value):
             bits = f"np.frombuffer(bytes.fromhex({value.tobytes().hex()!r}), dtype={value.dtype.str!r})"
             return f"{bits}.reshape({value.shape}).copy()"

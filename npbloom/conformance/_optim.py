@@ -13,7 +13,7 @@ import numpy as np
 
 from npbloom import reference
 from npbloom.conformance._case import Case
-from npbloom.conformance._expected import ROUNDOFF, Want, wide
+from npbloom.conformance._expected import ROUNDOFF, SMALLEST, Want, wide
 from npbloom.types import RowGrad
 
 Array = np.ndarray[Any, Any]
@@ -148,7 +148,7 @@ def options_decay(case: Case) -> float:
 def _moved(case: Case, move: Interval, unit: float) -> Interval:
     """The table minus a move: one rounding, and one for a table that is kept in a wider type than it is shown in."""
     weight = wide(case.weight)
-    slack = 2 * unit * (np.abs(weight) + np.maximum(np.abs(move.lo), np.abs(move.hi)))
+    slack = 2 * unit * (np.abs(weight) + np.maximum(np.abs(move.lo), np.abs(move.hi))) + 4 * SMALLEST[case.dtype]
     return Interval(weight - move.hi - slack, weight - move.lo + slack)
 
 
@@ -158,7 +158,7 @@ def _sgd(case: Case, grad: Interval, size: Array, unit: float) -> dict[str, Inte
     if options["momentum"]:
         buffer = options["momentum"] * wide((case.state or {})["momentum_buffer"])
         size = size + np.abs(buffer)
-        slack = ROUNDINGS * unit * size
+        slack = ROUNDINGS * unit * size + 4 * SMALLEST[case.dtype]
         grad = Interval(grad.lo + buffer - slack, grad.hi + buffer + slack)
         bounds["state['momentum_buffer']"] = grad
     slack = ROUNDINGS * unit * (np.abs(wide(case.weight)) + options["lr"] * size)
@@ -208,8 +208,8 @@ def _adam(case: Case, grad: Interval, size: Array, unit: float) -> dict[str, Int
 
 def _moment(before: Array, new: Interval, size: Array, beta: float, dtype: str, unit: float) -> Interval:
     """``beta * before + (1 - beta) * new``."""
-    rest = 1 - beta
-    slack = ROUNDINGS * unit * (beta * np.abs(before) + rest * size) + _inexact(beta, dtype) * unit * size
+    rest = 1 - beta  # ``before + (1 - beta) * (new - before)`` is an association, too: the old moment may count in full
+    slack = ROUNDINGS * unit * (np.abs(before) + rest * size) + _inexact(beta, dtype) * unit * size + 4 * SMALLEST[dtype]
     return Interval(beta * before + rest * new.lo - slack, beta * before + rest * new.hi + slack)
 
 

@@ -95,7 +95,8 @@ def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "ratings",
         metavar="RATINGS",
-        help="a text file, a line an interaction: user, item and, if known, rating and time; with or without a header",
+        help="a text file, a line an interaction: user, item and, if known, rating and time, with or without a header; or "
+        "movielens:100k or movielens:1m, which are fetched unless the folder that NPBLOOM_DATA_DIR names has them",
     )
     parser.add_argument(
         "--compression", type=_positive, default=0.2, metavar="R", help="rows of a Bloom table for each id (default: %(default)s)"

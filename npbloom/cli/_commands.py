@@ -18,9 +18,10 @@ from npbloom.cli import _report
 from npbloom.cli._compare import EXPLICIT_LOSSES, Measured, Settings, Tables, compare
 from npbloom.cli._errors import Refused, check_plot, check_writable, refusing
 from npbloom.cli._generated import generate
-from npbloom.recommend import Interactions, load_model, read_ratings
+from npbloom.recommend import Interactions, fetch_movielens, load_model, read_ratings
 
 DEMO = Settings(loss="adaptive_hinge")
+MOVIELENS = "movielens:"
 DEMO_RATIOS = (0.5, 0.2, 0.1)
 
 
@@ -35,12 +36,10 @@ def demo(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"command": "demo", **facts, "rows": _report.as_object(rows), "plot": arguments.plot}, allow_nan=False))
         return 0
-    print(
-        _wrapped(f"npbloom {npbloom.__version__}, a first run on interactions generated here: latent factors, Zipf popularity.")
-    )
+    print(f"npbloom {npbloom.__version__}, on generated interactions: latent factors, Zipf popularity\n")
     print(_wrapped(_sizes(data, "Data"), _about(settings, Tables())))
     print(_report.text(rows))
-    print(_wrapped("", "What a smaller table costs depends on the data. To see it on ratings of your own:"))
+    print(_wrapped("", "What a smaller table costs depends on the data. On ratings of your own:"))
     print("  npbloom fit ratings.csv                 the same on a file of ratings")
     print("  npbloom fit ratings.csv --tables both   users in a Bloom table, too")
     print("  npbloom fit ratings.csv --out model     save the Bloom model, and then")
@@ -52,8 +51,7 @@ def fit(arguments: argparse.Namespace) -> int:
     """Full tables beside Bloom tables, on a file of ratings."""
     check_plot(arguments.plot, arguments.ratings)
     check_writable(arguments.out, "--out", arguments.ratings)
-    with refusing(arguments.ratings):
-        data = read_ratings(arguments.ratings)
+    data = _read(arguments.ratings)
     names = ("loss", "optimizer", "dim", "epochs", "batch_size", "learning_rate", "l2", "seed")
     settings = Settings(**{name: getattr(arguments, name) for name in names})
     compressed = ("users", "items") if arguments.tables == "both" else (arguments.tables,)
@@ -97,6 +95,18 @@ def recommend(arguments: argparse.Namespace) -> int:
     for rank, entry in enumerate(ranked, 1):
         print(f"{rank:>4}  {entry['item']!s:<{width}}  {entry['score']:8.3f}")
     return 0
+
+
+def _read(name: str) -> Interactions:
+    """A file of ratings, or a release of MovieLens by name."""
+    release = name.removeprefix(MOVIELENS)
+    with refusing(name):
+        if release == name or Path(name).exists():
+            return read_ratings(name)
+        try:
+            return fetch_movielens(release)
+        except ModuleNotFoundError as error:
+            raise Refused(str(error)) from None
 
 
 def _save(model: Any, path: str) -> None:

@@ -172,18 +172,21 @@ def compare(data: Interactions, variants: Sequence[Tables], settings: Settings) 
     models = [build(train, tables, settings) for tables in variants]
     baseline = (MeanRating if settings.loss in EXPLICIT_LOSSES else Popularity)(train)
     rows: list[tuple[Measured, Model | None]] = []
-    with tqdm(total=len(models) + 1, leave=False, disable=None, bar_format="{desc} [{n_fmt}/{total_fmt}, {elapsed}]") as bar:
-        bar.set_description("compiling what Numba has not cached yet")
+    layout = "{desc} [{n_fmt}/{total_fmt}, {elapsed}]"
+    words = "compiling what Numba has not cached yet"
+    with tqdm(total=len(models) + 1, desc=words, leave=False, disable=None, bar_format=layout) as bar:
         warm_up(train, settings, variants[:2])
         bar.update()
         for tables, model in zip(variants, models, strict=True):
-            bar.set_description(f"training {tables.title}")
+            bar.set_description_str(f"training {tables.title}")
             model.fit(train, verbose=True)
+            bar.set_description_str(f"measuring {tables.title}")
             with refusing(tables.title, status=1):  # scores that are not finite
                 scores = measure(model, train, test, settings)
             rows.append((_measured(tables, model, scores), model))
             bar.update()
-    rows.append((Measured(baseline.title, measure(baseline, train, test, settings)), None))
+        bar.set_description_str(f"measuring {baseline.title}")
+        rows.append((Measured(baseline.title, measure(baseline, train, test, settings)), None))
     return rows
 
 

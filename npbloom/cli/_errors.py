@@ -61,6 +61,6 @@ def check_plot(path: str | None, source: str | None = None) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """The system's words, as part of a sentence."""
+    """The system's words, as part of a sentence; a name in capitals stays one."""
     words = error.strerror or str(error)
-    return words[:1].lower() + words[1:]
+    return words[:1].lower() + words[1:] if words[1:2].islower() else words

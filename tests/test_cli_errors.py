@@ -1,0 +1,249 @@
+"""What the command line refuses: one line on stderr that says where, exit status 2, and never a traceback."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+
+import pytest
+
+from npbloom.cli import _commands, _compare, main
+
+GOOD = "user,item,rating\n" + "".join(f"{user},{item},{1 + (user + item) % 5}\n" for user in range(1, 7) for item in range(1, 9))
+
+
+def no_training(*_):
+    """Stands where training begins."""
+    pytest.fail("trained before everything was checked")
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Run a command that must be refused before any training, and return its one line."""
+    monkeypatch.setattr(_commands, "compare", no_training)
+
+    def run(*words: str) -> str:
+        try:
+            status = main(words)
+        except SystemExit as stopped:
+            status = stopped.code
+        printed = capsys.readouterr()
+        assert status == 2
+        assert printed.out == ""
+        assert printed.err.count("\n") == 1
+        assert printed.err.startswith("npbloom")
+        return printed.err
+
+    return run
+
+
+@pytest.fixture
+def ratings(tmp_path):
+    """A file that can be fitted."""
+    path = tmp_path / "good.csv"
+    path.write_text(GOOD, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["is empty"]),
+        ("\n\n", ["is empty"]),
+        ("user,item,rating\n", ["a header and no line after it"]),
+        ("user,rating\n1,5\n", ["line 1", "no column", "item"]),
+        ("item,rating\n1,5\n", ["line 1", "no column", "user"]),
+        ("user,item,rating\n1,2,3\n1,3,good\n", ["line 3", "column 3 (rating)", "'good' is not a number"]),
+        ("user,item,rating,time\n1,2,3,4\n1,3,5,noon\n", ["line 3", "column 4 (time)", "'noon' is not a number or a date"]),
+        ("user,item,rating\n1,2,3\n1,3\n", ["line 3", "2 fields where the first line has 3"]),
+        ("user,item,rating\n1,2,3\n1,,3\n", ["line 3", "column 2 (item)", "there is no item"]),
+        ("7,1\n7,2\n7,3\n", ["every line is of one user, 7"]),
+        ("user,item\na,1\na,2\n", ["every line is of one user, 'a'"]),
+        ("1,5\n2,5\n3,5\n", ["every line is of one item, 5"]),
+        ("1,5\n2,6\n3,7\n", ["every user has one line"]),
+    ],
+)
+def test_bad_files_are_named_with_line_and_column(refused, tmp_path, text, words):
+    path = tmp_path / "bad.csv"
+    path.write_text(text, encoding="utf-8")
+    line = refused("fit", str(path))
+    assert str(path) in line
+    assert all(word in line for word in words), line
+
+
+def test_text_that_is_no_text(refused, tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_bytes(b"user,item\n1,2\n1,\xff\n")
+    assert f"{path}, line 3: the text is not UTF-8" in refused("fit", str(path))
+
+
+def test_a_file_that_is_missing_or_a_folder(refused, tmp_path):
+    missing = tmp_path / "missing.csv"
+    assert refused("fit", str(missing)) == f"npbloom: error: {missing}: no such file or directory\n"
+    assert refused("fit", str(tmp_path)) == f"npbloom: error: {tmp_path}: is a directory\n"
+    assert refused("recommend", str(missing), "1") == f"npbloom: error: {missing}: no such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "tables", "words"),
+    [
+        ("0.1", "items", "--compression 0.1 leaves 0 rows for 8 items, one of them for padding; 0.223 would do"),
+        ("0.25", "users", "--compression 0.25 leaves 1 rows for 6 users, one of them for padding; 0.286 would do"),
+        ("0.25", "both", "--compression 0.25 leaves 1 rows for 6 users"),
+    ],
+)
+def test_a_ratio_that_leaves_no_row(refused, ratings, ratio, tables, words):
+    assert words in refused("fit", ratings, "--compression", ratio, "--tables", tables)
+
+
+@pytest.mark.parametrize(("tables", "size"), [("items", 8), ("users", 6)])
+def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
+    ratio = {"items": "0.223", "users": "0.286"}[tables]
+    assert main(["fit", ratings, "--compression", ratio, "--tables", tables, "--epochs", "1", "--dim", "4", "--json"]) == 0
+    full, bloom = json.loads(capsys.readouterr().out)["rows"][:2]
+    assert full["parameters"] - bloom["parameters"] == (size + 1 - 2) * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--compression", "0"], "argument --compression: must be a number above 0, not '0'"),
+        (["--compression", "-1"], "argument --compression: must be a number of at least 0, not '-1'"),
+        (["--compression", "nan"], "argument --compression: must be a number of at least 0, not 'nan'"),
+        (["--compression", "inf"], "argument --compression: must be a number of at least 0, not 'inf'"),
+        (["--compression", "half"], "argument --compression: must be a number of at least 0, not 'half'"),
+        (["--hashes", "0"], "argument --hashes: must be a whole number of at least 1, not '0'"),
+        (["--hashes", "25"], "argument --hashes: must be at most 24, not 25"),
+        (["--hashes", "2.5"], "argument --hashes: must be a whole number of at least 1, not '2.5'"),
+        (["--dim", "0"], "argument --dim: must be a whole number of at least 1"),
+        (["--epochs", "0"], "argument --epochs: must be a whole number of at least 1"),
+        (["--batch-size", "0"], "argument --batch-size: must be a whole number of at least 1"),
+        (["--learning-rate", "0"], "argument --learning-rate: must be a number above 0"),
+        (["--l2", "-0.1"], "argument --l2: must be a number of at least 0, not '-0.1'"),
+        (["--seed", "-1"], "argument --seed: must be a whole number of at least 0, not '-1'"),
+        (["--loss", "warp"], "argument --loss: invalid choice: 'warp'"),
+        (["--optimizer", "lion"], "argument --optimizer: invalid choice: 'lion'"),
+        (["--tables", "none"], "argument --tables: invalid choice: 'none'"),
+        (["--plot", "plot.gif"], "--plot plot.gif: the name must end in .png, .pdf or .svg"),
+        (["--faster"], "unrecognized arguments: --faster"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_values_that_will_not_do(refused, ratings, options, words):
+    assert words in refused("fit", ratings, *options)
+
+
+@pytest.mark.parametrize(
+    "words", [["fit"], ["recommend"], ["recommend", "model"], ["teach"], ["--faster"], ["recommend", "m", "1", "-n", "0"]]
+)
+def test_commands_that_do_not_make_sense(refused, words):
+    assert "error: " in refused(*words)
+
+
+@pytest.mark.parametrize("loss", ["regression", "poisson", "logistic"])
+def test_a_loss_of_ratings_wants_ratings(refused, tmp_path, loss):
+    path = tmp_path / "pairs.txt"
+    path.write_text("1 2\n1 3\n2 2\n2 3\n", encoding="utf-8")
+    assert f"{path}: there is no column of ratings, which --loss {loss} predicts" in refused("fit", str(path), "--loss", loss)
+
+
+def test_poisson_wants_no_negative_rating(refused, tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("1,2,3\n1,3,-2\n2,2,1\n2,3,4\n", encoding="utf-8")
+    assert "a rating below 0, -2" in refused("fit", str(path), "--loss", "poisson")
+
+
+def test_a_release_of_movielens_that_cannot_be_had(refused, monkeypatch):
+    monkeypatch.delenv("NPBLOOM_DATA_DIR", raising=False)
+    assert "movielens:10m: `release` must be one of '100k', '1m'" in refused("fit", "movielens:10m")
+    assert "NPBLOOM_DATA_DIR" in refused("fit", "movielens:latest-small")
+    monkeypatch.setitem(sys.modules, "pooch", None)  # as if it were not installed
+    assert 'python -m pip install "npbloom[data]"' in refused("fit", "movielens:1m")
+
+
+@pytest.mark.parametrize("option", ["--out", "--plot"])
+def test_a_file_that_cannot_be_written_is_found_before_training(refused, ratings, tmp_path, option):
+    nowhere = tmp_path / "nowhere" / "a.png"
+    assert refused("fit", ratings, option, str(nowhere)) == (
+        f"npbloom: error: {option} {nowhere}: cannot write to the folder {nowhere.parent}: no such file or directory\n"
+    )
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
+    assert f"{option} {folder}: is a folder" in refused("fit", ratings, option, str(folder))
+
+
+def test_the_ratings_are_never_overwritten(refused, tmp_path):
+    path = tmp_path / "ratings.png"
+    path.write_text(GOOD, encoding="utf-8")
+    for option in ("--out", "--plot"):
+        assert "would overwrite the ratings" in refused("fit", str(path), option, str(tmp_path / "." / "ratings.png"))
+    assert path.read_text(encoding="utf-8") == GOOD
+
+
+@pytest.mark.parametrize("command", [["fit"], ["demo"]])
+def test_a_plot_without_matplotlib_names_the_extra(refused, ratings, monkeypatch, command):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "matplotlib" else find(name, *rest))
+    words = [*command, ratings] if command == ["fit"] else command
+    assert 'python -m pip install "npbloom[plots]"' in refused(*words, "--plot", "plot.png")
+
+
+def test_few_interactions_leave_one_user(tmp_path, capsys):
+    path = tmp_path / "ratings.csv"
+    path.write_text("1,1,5\n2,2,4\n", encoding="utf-8")
+    assert main(["fit", str(path), "--loss", "regression", "--compression", "1"]) == 2
+    assert "2 interactions are too few" in capsys.readouterr().err
+
+
+def test_scores_that_are_not_numbers_are_no_success(ratings, monkeypatch, capsys):
+    build = _compare.build
+
+    def diverged(*arguments):
+        model = build(*arguments)
+        model.layers["user_embeddings"].weight[...] = float("inf")
+        return model
+
+    monkeypatch.setattr(_compare, "warm_up", lambda *_: None)
+    monkeypatch.setattr(_compare, "build", diverged)
+    monkeypatch.setattr(_compare.ImplicitFactorizationModel, "fit", fit_nothing)
+    assert main(["fit", ratings, "--compression", "1"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("npbloom: error: full: ")
+    assert "a lower learning rate may help" in printed.err
+
+
+def fit_nothing(model, interactions, verbose=False):
+    """A model as its tables were made."""
+    model._prepare(interactions)
+    model.history.append({"loss": 0.0, "seconds": 1.0})
+    return model
+
+
+def test_an_unknown_user_and_a_damaged_model(refused, ratings, tmp_path, capsys, monkeypatch):
+    model = tmp_path / "model"
+    monkeypatch.undo()
+    assert main(["fit", ratings, "--compression", "0.5", "--epochs", "1", "--out", str(model)]) == 0
+    capsys.readouterr()
+    line = refused("recommend", str(model), "99")
+    assert line.startswith(f"npbloom: error: {model}: ")
+    assert "'99' is unknown" in line
+    whole = model.read_bytes()
+    for name, content in (("cut", whole[: len(whole) // 2]), ("short", whole[:4]), ("empty", b""), ("other", GOOD.encode())):
+        damaged = tmp_path / name
+        damaged.write_bytes(content)
+        assert str(damaged) in refused("recommend", str(damaged), "1")
+
+
+@pytest.mark.parametrize(("error", "status", "words"), [(KeyboardInterrupt(), 130, ""), (MemoryError(), 1, "not enough memory")])
+def test_what_may_happen_in_between(ratings, monkeypatch, capsys, error, status, words):
+    def stop(*_):
+        raise error
+
+    monkeypatch.setattr(_commands, "compare", stop)
+    assert main(["fit", ratings, "--compression", "1"]) == status
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert words in printed.err
+    assert bool(printed.err) == bool(words)

@@ -55,6 +55,8 @@ class Exam:
     elements: Counter[str] = field(default_factory=Counter)  # of each output, that were compared
     blind: Counter[str] = field(default_factory=Counter)  # and those of them that said nothing
     returned: set[str] = field(default_factory=set)  # outputs that came back at all
+    draws: int = 0
+    name: str = ""  # of the check
     lanes: list[str] = field(default_factory=list)
     watch: Callable[[Case], None] = lambda case: None  # told of every case before the backend gets it
 
@@ -162,21 +164,12 @@ class Exam:
     def draw(self, lane: str, strategy: st.SearchStrategy[Any], body: Callable[[Any, np.random.Generator, str], None]) -> None:
         """Run `body` on drawn structures, values from a drawn seed, in every dtype the backend claims."""
         self.lane(lane)
+        self.draws += 1
+        drawn = st.tuples(strategy, st.integers(0, 2**16), st.sampled_from(self.dtypes))
         failures: list[Failure] = []
-        phases = [Phase.generate, Phase.shrink] if self.budget.shrink else [Phase.generate]
 
-        @seed(self.seed)
-        @settings(
-            max_examples=self.budget.drawn,
-            deadline=None,
-            database=None,
-            phases=phases,
-            print_blob=False,
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(strategy, st.integers(0, 2**16), st.sampled_from(self.dtypes))
-        def test(structure: Any, number: int, dtype: str) -> None:
+        def test(example: tuple[Any, int, str]) -> None:
+            structure, number, dtype = example
             declined = self.declined
             try:
                 body(structure, self.rng(number), dtype)
@@ -187,8 +180,12 @@ class Exam:
                 failures.append(failure)
                 raise
 
+        if not self.budget.shrink:
+            for example in _examples((self.name, self.draws, repr(drawn), self.seed, self.budget.drawn), drawn):
+                test(example)
+            return
         try:
-            test()
+            _search(test, drawn, self.seed, self.budget.drawn, [Phase.generate, Phase.shrink])
         except Unsatisfiable:
             self.discarded += self.budget.drawn
         except (HypothesisException, ExceptionGroup):  # a Failure that did not come again
@@ -201,6 +198,35 @@ class Exam:
         """Note that the check has come to this lane."""
         if name not in self.lanes:
             self.lanes.append(name)
+
+
+def _search(test: Callable[[Any], None], strategy: st.SearchStrategy[Any], start: int, count: int, phases: list[Phase]) -> None:
+    """Let Hypothesis run a test: the same seed gives the same examples."""
+    seed(start)(
+        settings(
+            max_examples=count,
+            deadline=None,
+            database=None,
+            phases=phases,
+            print_blob=False,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        )(given(strategy)(test))
+    )()
+
+
+_DRAWN: dict[Any, list[Any]] = {}  # the last few; a run without shrinking over many backends draws them once
+
+
+def _examples(key: Any, strategy: st.SearchStrategy[Any]) -> list[Any]:
+    """The examples that `_search` would try first, which do not depend on what is tested."""
+    if key not in _DRAWN:
+        examples: list[Any] = []
+        _search(examples.append, strategy, key[-2], key[-1], [Phase.generate])
+        while len(_DRAWN) >= 16:
+            del _DRAWN[next(iter(_DRAWN))]
+        _DRAWN[key] = examples
+    return _DRAWN[key]
 
 
 def _first_line(error: BaseException) -> str:
@@ -308,9 +334,8 @@ def _compare(case: Case, key: str, got: Array, want: Want) -> int:
         got, value = got.astype(np.float64), np.asarray(want.value, dtype=np.float64)
         with np.errstate(invalid="ignore"):
             near = np.abs(got - value) <= want.tolerance
-        wrong = ~(near | (got == value) | (np.isnan(got) & np.isnan(value)))
-        if want.blind is not None:
-            wrong &= ~want.blind | ~np.isfinite(got) & np.isfinite(value)
+        near |= np.isnan(want.tolerance)
+        wrong = ~(near | (got == value) | (np.isnan(got) & np.isnan(value))) | (~np.isfinite(got) & np.isfinite(value))
     if wrong.any():
         raise Failure(case, _describe(key, got, value, wrong, want))
     return 0 if want.blind is None else int(np.count_nonzero(want.blind))

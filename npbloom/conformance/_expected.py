@@ -13,8 +13,11 @@ from npbloom.conformance._case import Case
 from npbloom.types import HashSpec, RowGrad
 
 Array = np.ndarray[Any, Any]
+Keys = tuple[str, ...]
 
 ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
+FORWARD, GRADIENT = {"out", "weight"}, {"grad_weight", "rows"}
+EVERY = ("out", "weight", "grad_weight", "rows", "grad_per_sample_weights")
 SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 2.0**-1074}
 
 
@@ -45,22 +48,20 @@ def wide(array: Any) -> Any:
     return None if array is None else np.asarray(array, dtype=np.float64)
 
 
-def embedding(case: Case) -> dict[str, Array]:
+def embedding(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
     """Outputs of an `embedding` case."""
     weight, outputs = wide(case.weight), {}
-    if case.max_norm is None:
-        outputs["out"] = reference.embedding_forward(weight, case.ids)
-    else:
-        norm = 2.0 if case.norm_type is None else case.norm_type
-        outputs["out"], outputs["weight"] = reference.embedding_forward(weight, case.ids, max_norm=case.max_norm, norm_type=norm)
-    grad = reference.embedding_backward(
-        case.ids,
-        wide(case.grad_out),
-        len(weight),
-        padding_idx=case.padding_idx,
-        scale_grad_by_freq=bool(case.scale_grad_by_freq),
-    )
-    return {**outputs, **_gradient(grad)}
+    if FORWARD & set(keys):
+        if case.max_norm is None:
+            outputs["out"] = reference.embedding_forward(weight, case.ids)
+        else:
+            norm = {"max_norm": case.max_norm, "norm_type": 2.0 if case.norm_type is None else case.norm_type}
+            outputs["out"], outputs["weight"] = reference.embedding_forward(weight, case.ids, **norm)
+    if GRADIENT & set(keys):
+        frequency = bool(case.scale_grad_by_freq)
+        options: dict[str, Any] = {"padding_idx": case.padding_idx, "scale_grad_by_freq": frequency}
+        outputs |= _gradient(reference.embedding_backward(case.ids, wide(case.grad_out), len(weight), **options))
+    return outputs
 
 
 def _gradient(grad: RowGrad) -> dict[str, Array]:
@@ -68,51 +69,52 @@ def _gradient(grad: RowGrad) -> dict[str, Array]:
     return {"grad_weight": grad.to_dense(), "rows": grad.rows}
 
 
-def bag(case: Case) -> dict[str, Array]:
+def bag(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
     """Outputs of a `bag` case."""
     weight, grad_out, factors = wide(case.weight), wide(case.grad_out), wide(case.per_sample_weights)
-    bags: dict[str, Any] = {
-        "mode": case.mode,
-        "padding_idx": case.padding_idx,
-        "include_last_offset": bool(case.include_last_offset),
-    }
+    options: dict[str, Any] = {"padding_idx": case.padding_idx, "include_last_offset": bool(case.include_last_offset)}
+    bags = {**options, "mode": case.mode}
     outputs: dict[str, Array] = {}
-    if case.max_norm is None:
-        outputs["out"] = reference.embedding_bag_forward(weight, case.ids, case.offsets, factors, **bags)
-    else:
-        norm = 2.0 if case.norm_type is None else case.norm_type
-        outputs["out"], outputs["weight"] = reference.embedding_bag_forward(
-            weight, case.ids, case.offsets, factors, **bags, max_norm=case.max_norm, norm_type=norm
-        )
-    frequency = bool(case.scale_grad_by_freq)
+    if FORWARD & set(keys):
+        if case.max_norm is None:
+            outputs["out"] = reference.embedding_bag_forward(weight, case.ids, case.offsets, factors, **bags)
+        else:
+            bags_too = {**bags, "max_norm": case.max_norm, "norm_type": 2.0 if case.norm_type is None else case.norm_type}
+            pair = reference.embedding_bag_forward(weight, case.ids, case.offsets, factors, **bags_too)
+            outputs["out"], outputs["weight"] = pair
     arrays = (weight, case.ids, grad_out, case.offsets)
-    grad = reference.embedding_bag_backward(*arrays, factors, **bags, scale_grad_by_freq=frequency)
-    if factors is not None:
-        bags.pop("mode")
-        outputs["grad_per_sample_weights"] = reference.embedding_bag_backward_weights(*arrays, **bags)
-    return {**outputs, **_gradient(grad)}
+    if GRADIENT & set(keys):
+        frequency = bool(case.scale_grad_by_freq)
+        outputs |= _gradient(reference.embedding_bag_backward(*arrays, factors, **bags, scale_grad_by_freq=frequency))
+    if factors is not None and "grad_per_sample_weights" in keys:
+        outputs["grad_per_sample_weights"] = reference.embedding_bag_backward_weights(*arrays, **options)
+    return outputs
 
 
-def bloom(case: Case) -> dict[str, Array]:
+def bloom(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
     """Outputs of a `bloom` case."""
     spec = spec_of(case)
-    grad = reference.bloom_backward(case.ids, wide(case.grad_out), spec)
-    return {"out": reference.bloom_forward(wide(case.weight), case.ids, spec), **_gradient(grad)}
+    outputs: dict[str, Array] = {}
+    if FORWARD & set(keys):
+        outputs["out"] = reference.bloom_forward(wide(case.weight), case.ids, spec)
+    if GRADIENT & set(keys):
+        outputs |= _gradient(reference.bloom_backward(case.ids, wide(case.grad_out), spec))
+    return outputs
 
 
-def hash_rows(case: Case) -> dict[str, Array]:
+def hash_rows(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
     """Outputs of a `hash` case: signed floor-mod of one hash for each seed; the padding id reads row 0."""
     assert case.seeds is not None
     assert case.num_rows is not None
-    keys = np.asarray(case.ids).astype(np.int32)
-    hashes = [reference.murmurhash3_32(keys, seed).view(np.int32).astype(np.int64) for seed in case.seeds]
+    words = np.asarray(case.ids).astype(np.int32)
+    hashes = [reference.murmurhash3_32(words, seed).view(np.int32).astype(np.int64) for seed in case.seeds]
     rows = np.stack(hashes, axis=-1) % case.num_rows
     if case.padding_idx is not None:
         rows[np.asarray(case.ids) == case.padding_idx] = 0
     return {"rows": rows}
 
 
-LOOKUPS: dict[str, Callable[[Case], dict[str, Array]]] = {
+LOOKUPS: dict[str, Callable[..., dict[str, Array]]] = {
     "hash": hash_rows,
     "embedding": embedding,
     "bag": bag,
@@ -120,39 +122,46 @@ LOOKUPS: dict[str, Callable[[Case], dict[str, Array]]] = {
 }
 
 
-def exactly(case: Case) -> dict[str, Want]:
+def exactly(case: Case, keys: Keys = EVERY) -> dict[str, Want]:
     """Outputs of a lookup whose arithmetic does not round: no tolerance."""
-    return {key: Want(value) for key, value in LOOKUPS[case.op](case).items()}
+    return {key: Want(value) for key, value in LOOKUPS[case.op](case, keys).items()}
 
 
-def roughly(case: Case, profile: dict[str, str]) -> dict[str, Want]:
+def roughly(case: Case, profile: dict[str, str], keys: Keys = EVERY) -> dict[str, Want]:
     """
     Outputs of a lookup on full-range floats, each element with the error that its sum may have.
 
     A sum of n terms in an accumulator of unit roundoff a is within ``gamma * A``, ``gamma = (n + 4) a / (1 - (n + 4) a)``,
-    where A is the same sum of absolute values; storing the result adds the table's own roundoff. Where that exceeds half of
-    the smallest term, an element cannot tell a term too many: it is blind.
+    where A is the same sum of absolute values; storing the result adds the table's own roundoff. An element is blind where
+    that exceeds half of a term of average size: it cannot tell a term too many.
     """
-    values = LOOKUPS[case.op](case)
-    absolute = LOOKUPS[case.op](_absolute(case))
-    terms = np.asarray(case.ids).size * (case.num_hash_functions or 1)
-    wants: dict[str, Want] = {"rows": Want(values["rows"])}
+    values = LOOKUPS[case.op](case, keys)
+    absolute = LOOKUPS[case.op](_absolute(case, values), keys)
+    wants: dict[str, Want] = {}
     for key, value in values.items():
         if key == "rows":
-            continue
-        direction = "forward" if key in ("out", "weight") else "backward"
-        if key == "weight":
-            bound = 16 * ROUNDOFF[case.dtype] * np.abs(value) + SMALLEST[case.dtype]  # a norm, a quotient, a product
-        elif key == "out" and case.mode == "max":
-            scaled = case.max_norm is not None
-            bound = 16 * ROUNDOFF[case.dtype] * np.abs(value) if scaled else np.zeros(value.shape)
+            wants[key] = Want(value)
+        elif key == "weight":
+            wants[key] = Want(value, _renormalizing(case) * np.abs(value) + SMALLEST[case.dtype] * (value != 0))
+        elif key == "out" and (case.mode == "max" or case.op == "embedding"):  # selected, not summed
+            wants[key] = Want(value, _renormalizing(case) * np.abs(value) + SMALLEST[case.dtype] * (case.max_norm is not None))
         else:
-            count = value.shape[-1] if key == "grad_per_sample_weights" else terms
-            size = absolute[key] if not (key == "out" and case.max_norm is not None) else np.abs(value)
-            bound = gamma(count, profile[direction]) * size + 2 * ROUNDOFF[case.dtype] * np.abs(value)
-            bound = np.where(size == 0, 0.0, bound + 4 * SMALLEST[case.dtype] * (terms + 1))  # nothing is added up to exactly 0
-        wants[key] = Want(value, bound, bound > 0.5 * np.maximum(np.abs(value), SMALLEST[case.dtype]) if terms else None)
+            wants[key] = _sum_within(case, key, value, absolute[key], profile["forward" if key == "out" else "backward"])
     return wants
+
+
+def _renormalizing(case: Case) -> float:
+    """Relative error of a row that was scaled: a norm, a quotient and a product."""
+    return 0.0 if case.max_norm is None else 20 * ROUNDOFF[case.dtype]
+
+
+def _sum_within(case: Case, key: str, value: Array, size: Array, accumulator: str) -> Want:
+    """A sum with the bound of its error; where there is no term, it must be zero."""
+    terms = case.weight.shape[1] if key == "grad_per_sample_weights" else max(1, np.asarray(case.ids).size)
+    terms *= case.num_hash_functions or 1
+    bound = (gamma(terms, accumulator) + _renormalizing(case)) * size + 2 * ROUNDOFF[case.dtype] * np.abs(value)
+    bound = np.where(size > 0, bound + 4 * SMALLEST[case.dtype] * (terms + 1), 0.0)
+    return Want(value, bound, (size > 0) & (bound > 0.5 * size / terms))
 
 
 def gamma(terms: int, accumulator: str) -> float:
@@ -161,11 +170,11 @@ def gamma(terms: int, accumulator: str) -> float:
     return error / (1 - error) if error < 0.5 else np.inf
 
 
-def _absolute(case: Case) -> Case:
+def _absolute(case: Case, values: dict[str, Array]) -> Case:
     """The case with absolute values, for the bound of a sum; a maximum keeps its table, which decides who wins."""
-    changes: dict[str, Any] = {"grad_out": np.abs(case.grad_out)}
+    changes: dict[str, Any] = {"grad_out": np.abs(case.grad_out), "max_norm": None}
     if case.mode != "max":
-        changes["weight"] = np.abs(case.weight)
+        changes["weight"] = np.abs(values.get("weight", case.weight))
     if case.per_sample_weights is not None:
         changes["per_sample_weights"] = np.abs(case.per_sample_weights)
-    return case.replace(**changes, max_norm=None)
+    return case.replace(**changes)

@@ -149,7 +149,7 @@ def run_check(
     backend: Backend, each: Check, budget: Budget, seed: int, watch: Callable[[Case], None] | None = None
 ) -> CheckResult:
     """One check in this process."""
-    exam = Exam(backend, budget, seed)
+    exam = Exam(backend, budget, seed, name=each.name)
     if watch is not None:
         exam.watch = watch
     start = time.perf_counter()

@@ -159,23 +159,35 @@ def _drawn_bloom(draw: st.DrawFn, features: Features, most: int) -> Structure:
 
 
 def thresholds(op: str, features: Features, sizes: tuple[int, ...]) -> Iterator[Structure]:
-    """Sizes at which kernels change their path, with few distinct ids so that everything repeats."""
+    """Sizes at which kernels change their path: mostly few distinct ids so that everything repeats, and one of many."""
     for size in sizes:
-        rows = 5
-        ids = (np.arange(size, dtype=np.int64) * 7 + size) % rows
-        fields: dict[str, Any] = {
-            "ids": ids,
-            "padding_idx": 3 if features.padding else None,
-            "scale_grad_by_freq": features.frequency,
-            "norm_type": 2.0,
-        }
-        if op == "embedding":
-            yield Structure(op, rows, fields)
-        elif op == "bag":
-            offsets = np.array([0, 1, 1, size // 2, *([size] if features.last_offset else [])], dtype=np.int64)
-            for mode in features.modes:
-                bags = {"mode": mode, "offsets": offsets, "include_last_offset": features.last_offset}
-                yield Structure(op, rows, {**fields, **bags})
-        else:
-            share = not features.unshared
-            yield _bloom(rows, ids, 50, 4, 3 if features.padding else None, share)
+        ids = np.arange(size, dtype=np.int64) * 7 + size
+        yield from _sized(op, features, ids, 5, [0, 1, 1, size // 2])
+    many = np.arange(300, dtype=np.int64) * 89
+    yield from _sized(op, features, many, 281, np.cumsum([0, *([0, 1, 2, 3] * 49)]).tolist())
+
+
+def small(op: str, features: Features) -> Iterator[Structure]:
+    """Four ids, for tables of every width at which kernels change their path."""
+    yield from _sized(op, features, np.array([2, 4, 1, 2], dtype=np.int64), 5, [0, 1, 1, 3])
+
+
+def high_rows(op: str, features: Features) -> Iterator[Structure]:
+    """A table too high for rows of one byte, or of two, signed or not."""
+    ids = np.array([0, 70_000, 127, 128, 3, 255, 256, 32_767, 32_768, 65_535, 65_536, 70_000, 4464], dtype=np.int64)
+    yield from _sized(op, features, ids, 70_001, [0, 2, 7])
+
+
+def _sized(op: str, features: Features, ids: Any, rows: int, offsets: list[int]) -> Iterator[Structure]:
+    """The structures with these ids, one for each mode of a bag."""
+    padding = 3 if features.padding else None
+    if op == "bloom":
+        yield _bloom(rows, ids, 75_000, 4, padding, not features.unshared)
+        return
+    fields = {"ids": ids % rows, "padding_idx": padding, "scale_grad_by_freq": features.frequency, "norm_type": 2.0}
+    if op == "embedding":
+        yield Structure(op, rows, fields)
+        return
+    starts = np.array(offsets + [ids.size] * features.last_offset, dtype=np.int64)
+    for mode in features.modes:
+        yield Structure(op, rows, {**fields, "mode": mode, "offsets": starts, "include_last_offset": features.last_offset})

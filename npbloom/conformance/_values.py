@@ -57,12 +57,22 @@ def _bag_sizes(structure: Structure) -> Array:
     return np.asarray(ends[bounds[1:]] - ends[bounds[:-1]])
 
 
-def exact(structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator) -> Case | None:
+def divides_exactly(case: Case) -> bool:
+    """Whether all counts of a case are powers of two: multiplying by a reciprocal gives the bits of the quotient then."""
+    product = divisors(Structure(case.op, len(case.weight), case.given()))
+    return product & (product - 1) == 0
+
+
+def exact(
+    structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, claims: dict[str, str]
+) -> Case | None:
     """Small integers times every divisor: all sums, products and quotients are exact in any order; None if too large."""
     base = divisors(structure)
     terms = max(1, structure.fields["ids"].size) * structure.fields.get("num_hash_functions", 1)
-    largest = 3 * (structure.rows + 1) if features.weighted else structure.rows + 1
-    if base * largest * terms * 4 > INTEGERS[dtype]:
+    largest = terms * max(structure.rows, 3) * base
+    if features.weighted:  # weights up to 3 in steps of a half; their gradients add up over the columns
+        largest = max(6 * largest, width * 3 * structure.rows * base * base)
+    if largest > min(INTEGERS[name] for name in (dtype, *claims.values())):
         return None
     # Each column of the table is a shuffle: no two rows tie in a maximum, and none is a multiple of another by design.
     ranks = np.argsort(rng.random((structure.rows, width)), axis=0) + 1

@@ -20,7 +20,7 @@ def on_exact_cases(exam: Exam, op: str, features: Features, judge: Any) -> None:
     """Run `judge(case, outputs, rng)` on drawn cases whose arithmetic does not round."""
 
     def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
-        case = exact(structure, features, dtype, 3, rng)
+        case = exact(structure, features, dtype, 3, rng, exam.backend.profile[dtype])
         if case is None:
             exam.discarded += 1
             return
@@ -148,7 +148,7 @@ def aliasing(exam: Exam, op: str, features: Features) -> None:
     """No output shares memory with an input or with another output."""
 
     def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
-        case = exact(structure, features, dtype, 3, rng)
+        case = exact(structure, features, dtype, 3, rng, exam.backend.profile[dtype])
         if case is None:
             exam.discarded += 1
             return

@@ -43,6 +43,13 @@ def big_lookup():
     return Lookup(weight, ids, rng.standard_normal((IDS, DIM)).astype(np.float32), padding_idx=3)
 
 
+def high_lookup(bits):
+    """Ids of a very high table in a few clusters, so that some buckets hold many pairs and others a few or none."""
+    rng, lookup = np.random.default_rng(9), big_lookup()
+    clusters = rng.integers(0, 2**bits, 200) & -(2 ** (bits - 10))
+    return clusters[lookup.ids % 200] + lookup.ids * 2 ** (bits - 10) // ROWS // 3, lookup.grad_out
+
+
 def big_bags(mode, combine=None):
     """Bags of very different lengths, some of them empty."""
     lookup, rng = big_lookup(), np.random.default_rng(7)
@@ -82,6 +89,8 @@ BIG = {
     "bags, backward of weights": lambda module: _twins.embedding_bag_backward_weights(module, big_bags("sum")),
     "hashed bags, backward of weights": lambda module: _twins.bloom_bag_backward_weights(module, big_bags("sum", "sum")),
 }
+for bits in (20, 34, 45):  # one, two and three passes of the sort in a bucket
+    BIG[f"2**{bits} rows, backward"] = lambda module, bits=bits: module.embedding_backward(*high_lookup(bits), 2**bits)
 for mode in ("sum", "weighted", "mean", "max"):
     BIG[f"bags, {mode}"] = lambda module, mode=mode: _twins.embedding_bag_forward(module, big_bags(mode))
     BIG[f"bags, {mode}, backward"] = lambda module, mode=mode: _twins.embedding_bag_backward(module, big_bags(mode))

@@ -118,11 +118,11 @@ def test_the_first_id_out_of_range_is_named(threads: int, size: int, bad: list[t
     [
         (-1, IndexError, "`ids` must lie in [0, 10), not -1."),
         ([3, 10], IndexError, "`ids` must lie in [0, 10), not 10 at position 1."),
-        ([2**64], IndexError, "`ids` must fit int64, not 18446744073709551616 at position 0."),
+        ([2**64], IndexError, "`ids` must lie in [0, 10), not 18446744073709551616 at position 0."),
         (
             np.array([[1, 2**63]], dtype=np.uint64),
             IndexError,
-            "`ids` must fit int64, not 9223372036854775808 at position (0, 1).",
+            "`ids` must lie in [0, 10), not 9223372036854775808 at position (0, 1).",
         ),
         ([1.0], TypeError, "`ids` must be an integer array, not float64."),
         ([True], TypeError, "`ids` must be an integer array, not bool."),

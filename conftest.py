@@ -30,6 +30,7 @@ os.environ["NUMBA_CACHE_DIR"] = str(kernel_cache_dir(Path(__file__).parent / "np
 def _usual_names(doctest_namespace: dict[str, Any]) -> None:
     """Examples are written as numpydoc has it: `np` is there, and so is `nb`."""
     import numpy
+
     import npbloom
 
     doctest_namespace.update(np=numpy, nb=npbloom)

@@ -28,7 +28,7 @@ STEPS = (
     Step("format", ("-m", "ruff", "format", "--check", "."), {}),
     Step("lint", ("-m", "ruff", "check", "."), {}),
     Step("types", ("-m", "mypy"), {}),
-    Step("imports", ("-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"), {}),
+    Step("imports", ("-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_logo=True))"), {}),
     Step("kernels-unjitted", (*PYTEST, "tests/kernels"), {"NUMBA_DISABLE_JIT": "1"}),
     Step("kernels-bounds-checked", (*PYTEST, "tests/kernels"), {"NUMBA_BOUNDSCHECK": "1"}),
     Step("tests", PYTEST, {}),

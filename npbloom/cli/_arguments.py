@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import npbloom
 from npbloom.cli import _commands
@@ -91,67 +91,44 @@ def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
     """`npbloom fit`."""
     about = "train a model on a file of ratings, with full tables and with Bloom tables, and compare them"
     parser = commands.add_parser("fit", help=about, description=_sentence(about), epilog=EPILOG)
-    defaults = Settings()
     parser.add_argument(
         "ratings",
         metavar="RATINGS",
         help="a text file, a line an interaction: user, item and, if known, rating and time, with or without a header; or "
         "movielens:100k or movielens:1m, which are fetched unless the folder that NPBLOOM_DATA_DIR names has them",
     )
-    parser.add_argument(
-        "--compression", type=_positive, default=0.2, metavar="R", help="rows of a Bloom table for each id (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--hashes", type=_hashes, default=Tables().hashes, metavar="K", help="rows an id reads, 1 to 24 (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--tables",
-        choices=("items", "users", "both"),
-        default="items",
-        help="which tables become Bloom tables (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--dim", type=_integer(1), default=defaults.dim, metavar="D", help="length of a vector (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--loss",
-        choices=(*IMPLICIT_LOSSES, *EXPLICIT_LOSSES),
-        default=defaults.loss,
-        metavar="L",
-        help=f"to rank: {', '.join(IMPLICIT_LOSSES)}; to predict ratings: {', '.join(EXPLICIT_LOSSES)} (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--optimizer",
-        choices=OPTIMIZERS,
-        default=defaults.optimizer,
-        metavar="O",
-        help=f"{', '.join(OPTIMIZERS)} (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--learning-rate",
-        type=_positive,
-        default=defaults.learning_rate,
-        metavar="LR",
-        help="of the optimizer (default: %(default)s)",
-    )
-    parser.add_argument("--l2", type=_number, default=defaults.l2, metavar="W", help="weight decay (default: %(default)s)")
-    parser.add_argument(
-        "--batch-size",
-        type=_integer(1),
-        default=defaults.batch_size,
-        metavar="B",
-        help="interactions a step (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--epochs",
-        type=_integer(1),
-        default=defaults.epochs,
-        metavar="E",
-        help="times through the training data (default: %(default)s)",
-    )
+    _table_options(parser)
+    _training_options(parser, Settings())
     parser.add_argument("--out", metavar="MODEL", help="save the Bloom model here, for `npbloom recommend` (default: not saved)")
     _report_options(parser)
     parser.set_defaults(run=_commands.fit)
+
+
+def _table_options(parser: argparse.ArgumentParser) -> None:
+    """What the Bloom tables are like."""
+    ratio = "rows of a Bloom table for each id (default: %(default)s)"
+    parser.add_argument("--compression", type=_positive, default=0.2, metavar="R", help=ratio)
+    hashes = "rows an id reads, 1 to 24 (default: %(default)s)"
+    parser.add_argument("--hashes", type=_hashes, default=Tables().hashes, metavar="K", help=hashes)
+    tables = "which tables become Bloom tables (default: %(default)s)"
+    parser.add_argument("--tables", choices=("items", "users", "both"), default="items", help=tables)
+
+
+def _training_options(parser: argparse.ArgumentParser, defaults: Settings) -> None:
+    """What all compared models have in common."""
+
+    def add(option: str, metavar: str, about: str, **how: Any) -> None:
+        default = getattr(defaults, option.replace("-", "_"))
+        parser.add_argument(f"--{option}", metavar=metavar, default=default, help=f"{about} (default: %(default)s)", **how)
+
+    losses = f"to rank: {', '.join(IMPLICIT_LOSSES)}; to predict ratings: {', '.join(EXPLICIT_LOSSES)}"
+    add("dim", "D", "length of a vector", type=_integer(1))
+    add("loss", "L", losses, choices=(*IMPLICIT_LOSSES, *EXPLICIT_LOSSES))
+    add("optimizer", "O", ", ".join(OPTIMIZERS), choices=OPTIMIZERS)
+    add("learning-rate", "LR", "of the optimizer", type=_positive)
+    add("batch-size", "B", "interactions a step", type=_integer(1))
+    add("l2", "W", "weight decay", type=_number)
+    add("epochs", "E", "times through the training data", type=_integer(1))
 
 
 def _add_recommend(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -222,7 +222,7 @@ def _examples(key: Any, strategy: st.SearchStrategy[Any]) -> list[Any]:
     """The examples that `_search` would try first, which do not depend on what is tested."""
     if key not in _DRAWN:
         examples: list[Any] = []
-        _search(examples.append, strategy, key[-2], key[-1], [Phase.generate])
+        _search(lambda example: examples.append(example), strategy, key[-2], key[-1], [Phase.generate])  # no built-in: it is read
         while len(_DRAWN) >= 16:
             del _DRAWN[next(iter(_DRAWN))]
         _DRAWN[key] = examples

@@ -207,7 +207,7 @@ def bias_correction(exam: Exam) -> None:
             assert case.state is not None
             case = case.replace(
                 state={**case.state, "step": np.array(step)},
-                options={**case.options, "betas": (0.75, 0.9375), "weight_decay": 0.0},
+                options={**case.options, "betas": (0.75, 0.9375), "eps": 0.0, "weight_decay": 0.0},
             )
             judge(exam, case, roughly_after(case, exam.backend.profile[dtype]), ("weight",))
 

@@ -1,0 +1,49 @@
+"""npbloom's own kernels pass every check of the oracle, in float32 and in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npbloom.conformance import Case, Unsupported, check
+from npbloom.conformance._registry import CHECKS
+from npbloom.conformance.backends.npbloom import NpBloom
+
+OPERATIONS = sorted({each.op for each in CHECKS.values()})
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_npbloom_passes_every_check(op: str) -> None:
+    report = check(NpBloom(), only=f"{op}.*")
+    assert {result.name for result in report.results} == {name for name, each in CHECKS.items() if each.op == op}
+    assert [(result.name, result.message) for result in report.results if result.status != "passed"] == []
+    assert report.ok
+    assert sum(result.cases_declined for result in report.results) == 0
+
+
+def test_npbloom_claims_both_dtypes_and_omits_nothing() -> None:
+    backend = NpBloom()
+    assert set(backend.profile) == {"float32", "float64"}
+    assert not backend.omits
+    assert backend.policy["out_of_bounds"] == backend.policy["invalid_offsets"] == "raise"
+
+
+@pytest.mark.parametrize("case", [Case("bloom64"), Case("embedding", "float16"), Case("no such thing")])
+def test_npbloom_declines_what_it_does_not_offer(case: Case) -> None:
+    with pytest.raises(Unsupported):
+        NpBloom().run(case)
+    with pytest.raises(Unsupported):
+        NpBloom().session(case.replace(weight=np.zeros((1, 1)), options={}, state={}))
+
+
+def test_sessions_of_npbloom_use_both_ways_to_take_a_step() -> None:
+    """`update` and `step` in turn, on one layer; what comes back is a copy."""
+    options = {"lr": 0.5, "momentum": 0.5, "weight_decay": 0.0}
+    state = {"momentum_buffer": np.zeros((2, 1))}
+    session = NpBloom().session(Case("sgd", "float64", weight=np.zeros((2, 1)), state=state, options=options))
+    step = Case("sgd", "float64", rows=np.array([1, 1]), values=np.array([[1.0], [3.0]]), options=options)
+    first = session.step(step)
+    second = session.step(step)
+    assert first["weight"].ravel().tolist() == [0.0, -2.0]  # buf = 4
+    assert second["weight"].ravel().tolist() == [0.0, -5.0]  # buf = 0.5 * 4 + 4
+    assert second["state"]["momentum_buffer"].ravel().tolist() == [0.0, 6.0]

@@ -1,0 +1,332 @@
+"""Checks of optimizers: what they expect is right, they pass right variants, and each finds the faults that are meant for it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from npbloom.conformance import Case, CheckResult, Unsupported, check
+from npbloom.conformance._exam import Budget
+from npbloom.conformance._optim import OPTIMIZERS, after, exactly_after, roughly_after
+from npbloom.conformance._optim_cases import Batch, Traits, batches, exact_step, full_range_step
+from npbloom.conformance._registry import CHECKS
+from npbloom.conformance._run import run_check
+from npbloom.conformance._values import stored
+from tests.conformance import _faults as faults
+from tests.conformance._steps import ONLY, Plain
+from tests.conformance._variants import VARIANTS
+
+STEPS = [name for name, each in CHECKS.items() if each.op in OPTIMIZERS]
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+FEATURES = {
+    "sgd": ("momentum", "decay"),
+    "adagrad": ("decay", "eps", "lr_decay", "initial"),
+    "rowwise_adagrad": ("decay", "eps"),
+    "adam": ("decay", "eps", "first"),
+}
+
+
+def examine(backend: Any, name: str) -> CheckResult:
+    """One check with a small budget; a check that breaks has not found anything."""
+    result = run_check(backend, CHECKS[name], Budget(drawn=8, sizes=(769,), shrink=False), 0)
+    assert "the check itself broke" not in result.message
+    return result
+
+
+# ---- expectations by hand ---------------------------------------------------------------------------------------------
+
+
+def by_hand(op: str, weight: Any, rows: Any, values: Any, state: dict[str, Any], **options: Any) -> dict[str, list[Any]]:
+    """What is expected after a step, as lists."""
+    arrays = {name: np.array(array) for name, array in state.items()}
+    case = Case(
+        op, "float64", weight=np.array(weight), rows=np.array(rows), values=np.array(values), state=arrays, options=options
+    )
+    return {key: value.tolist() for key, value in after(case).items()}
+
+
+def test_sgd_adds_gradients_then_decays_then_remembers() -> None:
+    # g = 2 + 1 + 0.5 * 4 = 5; buf = 0.5 * 6 + 5 = 8; w = 4 - 0.25 * 8; row 1 is not named
+    got = by_hand(
+        *("sgd", [[4.0], [9.0]], [0, 0], [[2.0], [1.0]], {"momentum_buffer": [[6.0], [7.0]]}),
+        **{"lr": 0.25, "momentum": 0.5, "weight_decay": 0.5},
+    )
+    assert got == {"weight": [[2.0], [9.0]], "state['momentum_buffer']": [[8.0], [7.0]]}
+
+
+def test_adagrad_squares_the_sum_and_counts_steps_before() -> None:
+    # g = 1 + 3 = 4; sum = 9 + 16; rate = 8 / (1 + 3 * 1) = 2; w = 5 - 2 * 4 / (5 + 3)
+    got = by_hand(
+        *("adagrad", [[5.0]], [0, 0], [[1.0], [3.0]], {"sum": [[9.0]], "step": 3}),
+        **{"lr": 8.0, "lr_decay": 1.0, "weight_decay": 0.0, "initial_accumulator_value": 4.0, "eps": 3.0},
+    )
+    assert got == {"weight": [[4.0]], "state['sum']": [[25.0]], "state['step']": 4.0}
+
+
+def test_rowwise_adagrad_takes_the_mean_of_squares() -> None:
+    # mean(1, 49) = 25; sum = 144 + 25 = 13 ** 2; w = 1 - 8 * (1, 7) / (13 + 3)
+    got = by_hand("rowwise_adagrad", [[1.0, 1.0]], [0], [[1.0, 7.0]], {"sum": [144.0]}, lr=8.0, weight_decay=0.0, eps=3.0)
+    assert got == {"weight": [[0.5, -2.5]], "state['sum']": [169.0]}
+
+
+def test_adam_corrects_both_moments() -> None:
+    # m = 0.5 * 1 + 0.5 * 1 = 1, corrected 2; v = 0.75 * 16 + 0.25 * 1 = 12.25, corrected 49; w = 1 - 2 * 2 / (7 + 1)
+    state = {"exp_avg": [[1.0]], "exp_avg_sq": [[16.0]], "step": 0}
+    got = by_hand("adam", [[1.0]], [0], [[1.0]], state, lr=2.0, betas=(0.5, 0.75), eps=1.0, weight_decay=0.0)
+    assert got == {"weight": [[0.5]], "state['exp_avg']": [[1.0]], "state['exp_avg_sq']": [[12.25]], "state['step']": 1.0}
+
+
+# ---- cases ------------------------------------------------------------------------------------------------------------
+
+
+def traits_of(op: str) -> list[Traits]:
+    """No trait, each one, and zero gradients."""
+    zero = {"decay": True} if op != "adam" else {}
+    return [Traits(), *(Traits(**{name: True}) for name in FEATURES[op]), Traits(zero=True, eps=op != "sgd", **zero)]
+
+
+@pytest.mark.parametrize("op", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_exact_steps_end_on_numbers_that_the_dtype_holds(op: str, dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    for number, batch in enumerate([*batches(False), *batches(True)]):
+        for traits in traits_of(op):
+            case = exact_step(op, dtype, batch, (1, 2, 4)[number % 3], rng, traits)
+            for name, array in case.arrays().items():
+                assert np.isfinite(array).all(), name
+            for key, value in after(case).items():
+                assert key == "state['step']" or (stored(value, dtype) == value).all(), (key, case)
+
+
+@pytest.mark.parametrize("op", OPTIMIZERS)
+def test_exact_steps_have_the_traits_they_are_asked_for(op: str) -> None:
+    rng = np.random.default_rng(2)
+    batch = Batch(4, np.array([3, 1, 3], dtype=np.int64))
+    for name in FEATURES[op]:
+        case = exact_step(op, "float32", batch, 2, rng, Traits(**{name: True}))
+        option = {"decay": "weight_decay", "initial": "initial_accumulator_value"}.get(name, name)
+        assert case.options is not None
+        assert case.options[option] > 0 if option in case.options else int(case.state["step"]) == 0, name
+        for key, array in case.state.items():
+            assert key == "step" or (array[[0, 2]] != 0).all(), "rows that are not named have a state to keep"
+    cancelled = exact_step(op, "float32", batch, 2, rng, Traits(zero=True, decay=op != "adam", eps=op != "sgd"))
+    assert (cancelled.values[0] + cancelled.values[2] == 0).all()
+    assert (cancelled.values[1] == 0).all()
+    assert not np.array_equal(after(cancelled)["weight"][3], cancelled.weight[3])
+
+
+@pytest.mark.parametrize("op", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bounds_are_a_few_roundings_wide_and_leave_no_element_blind(op: str, dtype: str) -> None:
+    unit = {"float32": 2.0**-24, "float64": 2.0**-53}[dtype]
+    batch = Batch(5, np.array([4, 0, 2], dtype=np.int64))
+    for seed in range(20):
+        case = full_range_step(op, dtype, batch, 4, np.random.default_rng(seed))
+        inexact = op == "adam" and case.options["betas"][0] == 0.9  # `1 - beta2` in the table's dtype costs up to 1000 roundings
+        for key, want in roughly_after(case, {"forward": "float64", "backward": "float64"}).items():
+            if key == "state['step']":
+                continue
+            before = case.weight if key == "weight" else case.state[key[7:-2]]
+            size = np.maximum(np.abs(want.value), np.abs(before)) + (case.options["lr"] if key == "weight" else 0)
+            assert (want.tolerance[[1, 3]] == 0).all(), "rows that are not named are exact"
+            assert not want.blind.any()
+            assert (want.tolerance[[0, 2, 4]] > 0).all()
+            # 16 roundings of float64, in which the expected value is rounded, too
+            assert (want.tolerance <= (3000 if inexact else 80) * unit * 32 * size).all(), (key, want.tolerance / size / unit)
+
+
+def test_an_update_below_the_roundoff_of_its_table_is_blind() -> None:
+    options = {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}
+    values = np.array([[1.0, 1e-9]], dtype=np.float32)
+    case = Case("sgd", weight=np.ones((1, 2), np.float32), rows=np.array([0]), values=values, state={}, options=options)
+    want = roughly_after(case, {"forward": "float32", "backward": "float32"})["weight"]
+    assert want.blind.tolist() == [[False, True]]
+
+
+# ---- right variants and faults ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", VARIANTS, ids=lambda kind: kind.name)
+def test_right_variants_pass(kind: type[Plain]) -> None:
+    results = [examine(kind(), name) for name in STEPS]
+    assert [(each.name, each.status, each.message) for each in results if each.status != "passed"] == []
+    blind, elements = sum(each.elements_blind for each in results), sum(each.elements for each in results)
+    assert blind <= 0.03 * elements
+    assert all(each.examples for each in results)
+
+
+@pytest.mark.parametrize(("name", "kind"), faults.FAULTS, ids=[f"{name}-{kind.__name__}" for name, kind in faults.FAULTS])
+def test_a_check_finds_its_fault(name: str, kind: type[Plain]) -> None:
+    assert examine(kind(), name).status == "failed"
+
+
+def test_every_check_of_an_optimizer_has_a_fault_to_find() -> None:
+    assert len(STEPS) > 50
+    assert set(STEPS) == {name for name, _ in faults.FAULTS}
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (faults.RateDecaysEarly, {"adagrad.lr_decay"}),
+        (faults.EpsInside, {"adagrad.eps", "rowwise_adagrad.eps", "adam.eps"}),
+        (faults.AddsInitialValue, {"adagrad.initial_accumulator_value"}),
+        (faults.Uncorrected, {"adam.bias_correction", "adam.eps"}),  # the exact steps of `adam.eps` are first ones
+        (faults.Nesterov, {"sgd.momentum"}),
+        (faults.SumOfSquares, {f"rowwise_adagrad.{name}" for name in ("sum", "step", "eps", "nan")}),  # whatever uses the sum
+        (faults.Sanitised, {f"{op}.nan" for op in OPTIMIZERS}),
+        (faults.EmptyIsNoStep, {f"{op}.{name}" for op in ("adagrad", "adam") for name in ("empty", "step_count")}),
+    ],
+)
+def test_a_fault_is_named_precisely(kind: type[Plain], names: set[str]) -> None:
+    """Of the checks that are about one thing, those fail that are about the fault."""
+    whole = ("precision", "several_steps", "determinism", "weight_decay", "zero_gradient", "duplicates")
+    about = {name.partition(".")[0] for name in names}
+    asked = [name for name in STEPS if name.partition(".")[2] not in whole and name.partition(".")[0] in about]
+    assert {name for name in asked if examine(kind(), name).status == "failed"} == names
+
+
+def test_a_failure_says_which_row_is_wrong_and_what_arrived_there() -> None:
+    result = examine(faults.LastWins(), "sgd.duplicates")
+    assert "`weight[0, 0]` is" in result.message
+    assert "row 0 was named 2 times, with [" in result.message
+    assert result.lane == "exact"
+
+
+# ---- what does not come back, and what cannot be told -----------------------------------------------------------------
+
+
+class TableOnly(Plain):
+    """No state comes back."""
+
+    def run(self, case: Case) -> dict[str, Any]:
+        """The table."""
+        return {"weight": super().run(case)["weight"]}
+
+
+def test_state_that_does_not_come_back_is_not_exercised() -> None:
+    statuses = {name: examine(TableOnly(), name).status for name in STEPS}
+    assert statuses["adagrad.step"] == statuses["adam.duplicates"] == statuses["sgd.several_steps"] == "passed"
+    silent = {name for name, status in statuses.items() if status == "not-exercised"}
+    counted = {"adagrad.step_count", "adam.step_count"}
+    state = {"sgd.momentum_buffer", "adagrad.sum", "rowwise_adagrad.sum", "adam.moments", *counted}
+    assert state <= silent
+    assert silent - state <= {f"{op}.several_steps" for op in OPTIMIZERS}
+    assert set(statuses.values()) == {"passed", "not-exercised"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda outputs: {}, ""),
+        (lambda outputs: None, "must return a dict"),
+        (lambda outputs: {**outputs, "weight": outputs["weight"][:, :0]}, "`weight` must have shape"),
+        (lambda outputs: {**outputs, "weight": outputs["weight"].tolist()}, "`weight` must be a NumPy array"),
+        (lambda outputs: {**outputs, "weight": outputs["weight"].astype(int)}, "`weight` must be"),
+        (lambda outputs: {**outputs, "weight": outputs["weight"] * np.nan}, "`weight[0, 0]` is nan"),
+        (lambda outputs: {**outputs, "state": {}}, "`state` lacks"),
+        (lambda outputs: {**outputs, "state": {"sum": np.zeros(1)}}, "`state` lacks"),
+        (lambda outputs: {**outputs, "state": 3}, "`state` must be a dict"),
+        (
+            lambda outputs: {**outputs, "state": {**outputs["state"], "exp_avg": outputs["state"]["exp_avg"][0]}},
+            "`state['exp_avg']` must have shape",
+        ),
+        (
+            lambda outputs: {**outputs, "state": {**outputs["state"], "exp_avg": outputs["state"]["exp_avg"].astype(np.float16)}},
+            "`state['exp_avg']` must be",
+        ),
+    ],
+)
+def test_an_answer_that_is_none_is_a_sentence(damage: Any, words: str) -> None:
+    class Damaged(Plain):
+        def run(self, case: Case) -> Any:
+            return damage(super().run(case))
+
+    for name in ("adam.weight_decay", "adam.several_steps"):
+        result = examine(Damaged(), name)
+        assert result.status == ("failed" if words else "not-exercised")
+        assert words in result.message
+
+
+class Writes(Plain):
+    """The step is taken in place."""
+
+    def run(self, case: Case) -> dict[str, Any]:
+        """On the caller's arrays."""
+        outputs = super().run(case)
+        case.weight[...] = outputs["weight"]
+        return outputs
+
+
+def test_a_step_on_the_callers_arrays_fails() -> None:
+    assert "wrote to its input `weight`" in examine(Writes(), "sgd.step").message
+
+
+class Declines(Plain):
+    """No Adam, and no sessions of SGD with momentum."""
+
+    def run(self, case: Case) -> dict[str, Any]:
+        """All but Adam."""
+        if case.op == "adam":
+            raise Unsupported("no Adam")
+        return super().run(case)
+
+
+def test_an_optimizer_that_is_not_offered_is_declined() -> None:
+    report = check(Declines(), only="adam.*", shrink=False)
+    assert {result.status for result in report.results} == {"declined"}
+    assert {result.message for result in report.results} == {"no Adam"}
+    assert not report.ok
+
+
+class Coarse(Plain):
+    """Sums in float16, declared: thousands of large gradients may go wrong by anything."""
+
+    profile: ClassVar[dict[str, dict[str, str]]] = {"float32": {"forward": "float16", "backward": "float16"}}
+
+
+def test_blind_elements_are_counted() -> None:
+    result = examine(Coarse(), "sgd.precision")
+    assert result.status == "passed"
+    assert 0 < result.elements_blind < result.elements
+    assert examine(Plain(), "sgd.precision").elements_blind == 0
+
+
+# ---- several steps ----------------------------------------------------------------------------------------------------
+
+
+def test_a_failure_of_a_session_is_a_program_of_its_steps() -> None:
+    result = check(faults.Accumulates(), only="rowwise_adagrad.several_steps").results[0]
+    assert result.status == "failed"
+    assert result.message.startswith("step 2: ")
+    assert result.snippet.count("session.step(") == 2, "shrunk to two steps"
+    scope: dict[str, Any] = {"print": lambda *words: scope.setdefault("printed", []).append(words)}
+    exec(result.snippet, scope)
+    assert len(scope["printed"]) == 2
+
+
+def test_sessions_are_judged_from_what_they_returned_last() -> None:
+    """A step that is right but for its table's rounding to float16 fails as a step, and is not held against the next one."""
+
+    class Coarser(Plain):
+        def run(self, case: Case) -> dict[str, Any]:
+            outputs = super().run(case)
+            return {**outputs, "weight": outputs["weight"].astype(np.float16).astype(case.weight.dtype)}
+
+    assert examine(Coarser(), "sgd.several_steps").message.startswith("step 1: ")
+
+
+def test_expectations_and_cases_name_every_constructor_argument() -> None:
+    from npbloom.conformance.backends.npbloom import KINDS
+
+    for op, kind in KINDS.items():
+        case = full_range_step(op, "float32", Batch(2, np.array([1], dtype=np.int64)), 1, np.random.default_rng(0))
+        assert case.options is not None
+        assert set(case.options) == set(kind._names)
+        assert {"weight", *(f"state[{name!r}]" for name in case.state)} == set(exactly_after(case))
+
+
+def test_only_names_the_optimizers() -> None:
+    assert {result.name for result in check(Plain(), only=ONLY, shrink=False, stop_on_failure=True).results} == set(STEPS)

@@ -46,7 +46,7 @@ def equal(case: Case, left: Any, right: Any, sentence: str) -> None:
     differ = ~((left == right) | (np.isnan(left) & np.isnan(right)))
     if differ.any():
         where = tuple(int(at) for at in np.argwhere(differ)[0])
-        raise Failure(case, f"{sentence}: {left[where]!r} against {right[where]!r} at {list(where)}")
+        raise Failure(case, f"{sentence}: {left[where].item()!r} against {right[where].item()!r} at {list(where)}")
 
 
 def adjoint(exam: Exam, op: str, features: Features) -> None:

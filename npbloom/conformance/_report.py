@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
+WRONG = ("failed", "xpassed", "not-exercised", "blind")  # one of them, and a report is not ok
+MIN_WIDTH = 60
+LONGEST = 4000  # characters of a snippet that a terminal shows
 STATUSES = ("passed", "failed", "xfailed", "xpassed", "declined", "not-exercised", "blind")
 
 
@@ -36,6 +41,8 @@ class CheckResult:
         Cases for which the backend raised `Unsupported`.
     elements, elements_blind : int
         Array elements that were compared, and those of them whose tolerance is too wide to tell right from wrong.
+    law, sentence : str
+        What the check asserts, and the law of npbloom's semantics that it stands for.
     """
 
     name: str
@@ -49,6 +56,8 @@ class CheckResult:
     cases_declined: int = 0
     elements: int = 0
     elements_blind: int = 0
+    law: str = ""
+    sentence: str = ""
 
 
 @dataclass
@@ -76,32 +85,56 @@ class Report:
     def ok(self) -> bool:
         """Nothing failed, nothing was silently unexercised, and something was exercised at all."""
         statuses = {result.status for result in self.results}
-        return "passed" in statuses and not statuses & {"failed", "xpassed", "not-exercised", "blind"}
+        return "passed" in statuses and not statuses & set(WRONG)
 
     def to_json(self) -> str:
         """The report as a JSON object."""
         return json.dumps({**asdict(self), "ok": self.ok}, indent=2)
 
     def __str__(self) -> str:
-        """A table, and under it each failure with its snippet."""
-        width = max([len(result.name) for result in self.results], default=5)
+        """A table as wide as the terminal, and under it each failure with its snippet."""
+        width = max(MIN_WIDTH, shutil.get_terminal_size().columns)
+        name = max([len(result.name) for result in self.results], default=5)
         title = f"{self.backend} {self.version}".strip()
         lines = [f"{title}: {self.profile} profile, seed {self.seed}", ""]
         for result in self.results:
-            line = (
-                f"  {result.status:<13} {result.name:<{width}} {result.examples:>6} cases {result.seconds:>6.2f} s  {result.lane}"
-            )
-            if result.elements_blind:
-                line += f" ({result.elements_blind} of {result.elements} elements blind)"
-            lines.append(line.rstrip())
-            if result.message:
-                lines.append(f"  {'':<13} {result.message}")
+            lines += _row(result, name, width)
         for result in self.results:
-            if result.snippet and result.status == "failed":
-                lines += ["", f"--- {result.name} ".ljust(80, "-"), result.snippet.rstrip()]
+            if result.status in WRONG:
+                lines += ["", *_failure(result, width)]
         counts = Counter(result.status for result in self.results)
         summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "no checks"
         cases = sum(result.examples for result in self.results)
         seconds = sum(result.seconds for result in self.results)
-        lines += ["", f"{'ok' if self.ok else 'NOT OK'}: {summary}; {cases} cases in {seconds:.1f} s"]
+        verdict = "ok" if self.ok else "NOT OK" if "passed" in counts else "NOT OK, nothing passed"
+        lines += ["", f"{verdict}: {summary}; {cases} cases in {seconds:.1f} s"]
         return "\n".join(lines)
+
+
+def _row(result: CheckResult, name: int, width: int) -> list[str]:
+    """A line of the table; what was declined or known, in words, under it."""
+    line = f"  {result.status:<13} {result.name:<{name}} {result.examples:>6} cases {result.seconds:>6.2f} s"
+    blind = f"{result.elements_blind} of {result.elements} elements blind" if result.elements_blind else ""
+    rest = [each for each in (result.lane, blind) if each]
+    if len(f"{line}  {'; '.join(rest)}") > width and result.lane:
+        rest[0] = f"{result.lane.count(',') + 1} lanes" if "," in result.lane else result.lane
+    lines = [f"{line}  {'; '.join(rest)}".rstrip()]
+    if result.message and result.status not in WRONG:
+        lines += textwrap.wrap(result.message, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return lines
+
+
+def _failure(result: CheckResult, width: int) -> list[str]:
+    """What a check asserts, what is wrong, and the program that shows it."""
+    head = f"--- {result.name}: {result.status} "
+    lines = [head.ljust(width, "-")]
+    if result.sentence:
+        lines += textwrap.wrap(f"{result.sentence} ({result.law})", width)
+    lines += textwrap.wrap(result.message, width, break_on_hyphens=False)
+    program, equals, rest = result.snippet.partition("case = ")
+    snippet = (program + equals + rest.partition("\n# ")[0]).rstrip()  # the comment at its end is the message above
+    if snippet and len(snippet) <= LONGEST:
+        lines += ["", snippet]
+    elif snippet:
+        lines += ["", f"(The program that shows it has {len(snippet):,} characters: it is in the JSON report.)"]
+    return lines

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import pickle
-import selectors
-import signal
-import struct
 import time
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,8 +15,10 @@ from npbloom.conformance import checks as _all_checks
 from npbloom.conformance._case import POLICIES, Backend, Case, Hung, Unsupported
 from npbloom.conformance._exam import Budget, Exam, Failure
 from npbloom.conformance._expected import ROUNDOFF
+from npbloom.conformance._isolation import Job, isolated
 from npbloom.conformance._registry import Check, selected
 from npbloom.conformance._report import CheckResult, Report
+from npbloom.conformance._snippet import snippet_of
 
 __all__ = ["PROFILES", "check", "run_check"]
 assert _all_checks  # imported for its effect: it fills the registry
@@ -100,14 +99,21 @@ def check(
         if name not in known:
             raise ValueError(f"There is no check named {name!r}; `npbloom verify --list` names them.")
     report = Report(backend.name, str(backend.version), profile, seed)
-    for each in chosen:
-        budget = Budget(**{**PROFILES[profile].__dict__, "shrink": shrink and each.name not in expected})
-        result = _examine(backend, each, budget, seed, expected, limit)
-        report.results.append(result)
-        if on_result is not None:
-            on_result(result)
-        if stop_on_failure and result.status == "failed":
-            break
+    jobs = [
+        (each, replace(PROFILES[profile], shrink=shrink and each.name not in expected))
+        for each in chosen
+        if each.name not in backend.omits
+    ]
+    with closing(_results(backend, jobs, seed, limit)) as results:
+        for each in chosen:
+            omitted = backend.omits.get(each.name)
+            result = next(results) if omitted is None else CheckResult(each.name, "declined", message=omitted)
+            result.law, result.sentence = each.law, each.sentence
+            report.results.append(_known(result, expected))
+            if on_result is not None:
+                on_result(result)
+            if stop_on_failure and result.status == "failed":
+                break
     return report
 
 
@@ -128,20 +134,26 @@ def _check_claims(backend: Backend) -> None:
             raise ValueError(f"`policy[{name!r}]` must be one of {', '.join(map(repr, POLICIES[name]))}, not {value!r}.")
 
 
-def _examine(backend: Backend, each: Check, budget: Budget, seed: int, expected: dict[str, str], limit: float) -> CheckResult:
-    """One check, with what the backend and the caller said about it before."""
-    if each.name in backend.omits:
-        return CheckResult(each.name, "declined", message=backend.omits[each.name])
+def _results(backend: Backend, jobs: list[Job], seed: int, limit: float) -> Generator[CheckResult, None, None]:
+    """The result of each check, from a child process unless the backend trusts itself."""
+
+    def run(each: Check, budget: Budget, watch: Callable[[Case], None] | None = None) -> CheckResult:
+        return run_check(backend, each, budget, seed, watch)
+
     if backend.in_process or not hasattr(os, "fork"):
-        result = run_check(backend, each, budget, seed)
+        for each, budget in jobs:
+            yield run(each, budget)
     else:
-        result = _in_child(backend, each, budget, seed, limit)
-    if each.name in expected and result.status in ("failed", "passed"):
-        known = f"expected: {expected[each.name]}"
-        if result.status == "failed":
-            result.status, result.message = "xfailed", f"{known}; {result.message}"
-        else:
-            result.status, result.message = "xpassed", f"{known}, but it passed"
+        yield from isolated(backend, jobs, run, limit)
+
+
+def _known(result: CheckResult, expected: dict[str, str]) -> CheckResult:
+    """The result, in the light of what was expected of it."""
+    reason = expected.get(result.name)
+    if reason is not None and result.status == "failed":
+        result.status, result.message = "xfailed", f"expected: {reason}; {result.message}"
+    elif reason is not None and result.status == "passed":
+        result.status, result.message = "xpassed", f"expected: {reason}, but it passed"
     return result
 
 
@@ -162,9 +174,9 @@ def run_check(
         exam.decline(reason)
     except Failure as failure:
         status, message = "failed", failure.message
-        snippet = snippet_of(backend, failure.case, failure.steps)
+        snippet = snippet_of(backend, failure.case, failure.steps, failure.message)
     except Hung as hung:
-        status, message, snippet = "failed", str(hung), snippet_of(backend, hung.case)
+        status, message, snippet = "failed", str(hung), snippet_of(backend, hung.case, message=str(hung))
     except Exception as error:  # a fault of the kit itself: said, not hidden
         status, message = "failed", f"the check itself broke: {type(error).__name__}: {error}"
     if status == "passed":
@@ -186,99 +198,3 @@ def _verdict(exam: Exam, each: Check) -> tuple[str, str]:
     if blind:
         return "blind", f"no element of {' and '.join(blind)} could be told right from wrong within its tolerance"
     return "passed", f"{exam.declined} cases declined: {exam.reason}" if exam.declined else ""
-
-
-def snippet_of(backend: Backend, case: Case | None, steps: tuple[Case, ...] = ()) -> str:
-    """A program that shows a failure when pasted."""
-    if case is None:
-        return ""
-    kind = type(backend)
-    lines = ["import numpy as np", "from npbloom.conformance import Case"]
-    if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
-        lines.append(f"# {kind.__qualname__} is your backend")
-    else:
-        lines.append(f"from {kind.__module__} import {kind.__qualname__}")
-    lines.append(f"case = {case!r}")
-    if steps:
-        lines.append(f"session = {backend!r}.session(case)")
-        lines += [f"print(session.step({step!r}))" for step in steps]
-    else:
-        lines.append(f"print({backend!r}.run(case))")
-    return "\n".join(lines) + "\n"
-
-
-# ---- in a child process: a backend that dies or hangs is a failed check -------------------------------------------------
-
-
-def _in_child(backend: Backend, each: Check, budget: Budget, seed: int, limit: float) -> CheckResult:
-    """Fork, run the check there, and read its result; or the case it died on."""
-    reader, writer = os.pipe()
-    start = time.perf_counter()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _child(writer, backend, each, budget, seed)
-    os.close(writer)
-    last: Case | None = None
-    cases = 0
-    try:
-        for message in _messages(reader, limit):
-            if isinstance(message, CheckResult):
-                return message
-            last, cases = message, cases + 1
-        hung = False
-    except TimeoutError:
-        hung = True
-        os.kill(child, signal.SIGKILL)
-    finally:
-        os.close(reader)
-        _, ended = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(ended)
-    if hung:
-        words = f"did not answer within {limit:g} s"
-    else:
-        words = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended the process with status {code}"
-    seconds = time.perf_counter() - start
-    return CheckResult(each.name, "failed", cases, 0, "", seconds, f"the backend {words}", snippet_of(backend, last))
-
-
-def _child(writer: int, backend: Backend, each: Check, budget: Budget, seed: int) -> None:
-    """Run the check and send what happens; never returns."""
-    status = 1
-    try:
-        result = run_check(backend, each, budget, seed, watch=lambda case: _send(writer, case))
-        _send(writer, result)
-        status = 0
-    except BaseException as error:  # a fault of the kit itself: said, not hidden
-        _send(writer, CheckResult(each.name, "failed", message=f"the check itself broke: {type(error).__name__}: {error}"))
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def _send(writer: int, message: Any) -> None:
-    """One message: its length, then its pickle."""
-    data = pickle.dumps(message)
-    data = struct.pack("<Q", len(data)) + data
-    while data:
-        data = data[os.write(writer, data) :]
-
-
-def _messages(reader: int, limit: float) -> Any:
-    """Messages until the other side closes; a TimeoutError where none comes for too long."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(reader, selectors.EVENT_READ)
-        pending = bytearray()
-        while True:
-            if not selector.select(limit):
-                raise TimeoutError
-            data = os.read(reader, 1 << 20)
-            if not data:
-                return
-            pending += data
-            while len(pending) >= 8:
-                size = struct.unpack("<Q", pending[:8])[0]
-                if len(pending) < 8 + size:
-                    break
-                yield pickle.loads(bytes(pending[8 : 8 + size]))
-                del pending[: 8 + size]

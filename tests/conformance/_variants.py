@@ -42,6 +42,21 @@ class Reversed(Plain):
         return rows, total
 
 
+class DenseGradient(Plain):
+    """All rows are updated where that changes nothing: without momentum, decay and moments (L27)."""
+
+    name = "dense-gradient"
+
+    def coalesced(self, case: Case) -> tuple[Array, Array]:
+        """A gradient of zeros for rows that are not named."""
+        rows, total = super().coalesced(case)
+        if case.op == "adam" or case.options["weight_decay"] or case.options.get("momentum"):
+            return rows, total
+        dense = np.zeros_like(case.weight)
+        dense[rows] = total
+        return np.arange(len(dense)), dense
+
+
 class Torch(Plain):
     """Torch's associations: rates divided first, roots divided by roots, interpolated means."""
 
@@ -181,4 +196,4 @@ class AllBrain(Plain):
         return to_bfloat16(super().mean(np.asarray(g, dtype=np.float32))).view(Brain)
 
 
-VARIANTS = (Plain, Wide, WideState, Reversed, Torch, Narrow, Half, AllHalf, AllBrain)
+VARIANTS = (Plain, Wide, WideState, Reversed, DenseGradient, Torch, Narrow, Half, AllHalf, AllBrain)

@@ -124,7 +124,8 @@ def test_bounds_are_a_few_roundings_wide_and_leave_no_element_blind(op: str, dty
     batch = Batch(5, np.array([4, 0, 2], dtype=np.int64))
     for seed in range(20):
         case = full_range_step(op, dtype, batch, 4, np.random.default_rng(seed))
-        inexact = op == "adam" and case.options["betas"][0] == 0.9  # `1 - beta2` in the table's dtype costs up to 1000 roundings
+        # `1 - beta2` in the table's dtype costs up to 1000 roundings; SGD's terms are larger than what they leave of each other
+        limit = 1200 if op == "adam" and case.options["betas"][0] == 0.9 else {"sgd": 700}.get(op, 100)
         for key, want in roughly_after(case, {"forward": "float64", "backward": "float64"}).items():
             if key == "state['step']":
                 continue
@@ -133,8 +134,7 @@ def test_bounds_are_a_few_roundings_wide_and_leave_no_element_blind(op: str, dty
             assert (want.tolerance[[1, 3]] == 0).all(), "rows that are not named are exact"
             assert not want.blind.any()
             assert (want.tolerance[[0, 2, 4]] > 0).all()
-            # 16 roundings of float64, in which the expected value is rounded, too
-            assert (want.tolerance <= (3000 if inexact else 80) * unit * 32 * size).all(), (key, want.tolerance / size / unit)
+            assert (want.tolerance <= limit * unit * size).all(), (key, want.tolerance / size / unit)
 
 
 def test_an_update_below_the_roundoff_of_its_table_is_blind() -> None:

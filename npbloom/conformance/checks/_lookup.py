@@ -130,6 +130,9 @@ def judge_identity(exam: Exam, structure: Structure, dtype: str, keys: Keys) -> 
         judge(exam, forward, answers(exam, forward, ("out",)), ("out",))
     gradients = tuple(key for key in keys if key != "out")
     if gradients:
+        if backward.mode == "max" and exam.policy("max_tie") != "first":  # among zeros, rows would tie
+            ranks = np.arange(structure.rows)[:, None] + np.zeros(backward.weight.shape)
+            backward = backward.replace(weight=stored(ranks, dtype))
         judge(exam, backward, answers(exam, backward, gradients), gradients)
 
 

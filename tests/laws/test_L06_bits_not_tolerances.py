@@ -22,7 +22,7 @@ NORM = {"max_norm": 2.9, "norm_type": 2}
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
-@settings(max_examples=25)  # for each of some fifty operations
+@settings(max_examples=15)  # for each of some fifty operations
 @given(data=st.data())
 def test_kernels_equal_the_reference_on_any_number_of_threads(twin, data):
     case = data.draw(twin.cases())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmh3
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
@@ -50,6 +50,7 @@ def test_golden_rows(num_rows):
 
 @pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("n", [1, 9, 2**31 - 1, 2**31, 2**31 + 1, 2**40, 2**63])
+@settings(max_examples=25)  # for each of fourteen layers
 @given(data=st.data())
 def test_rows_of_every_layer(n, share, data):
     padding_idx = data.draw(st.none() | st.sampled_from([0, n - 1, n // 2]))

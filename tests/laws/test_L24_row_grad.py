@@ -25,6 +25,7 @@ def assert_form(grad, layer, looked_up, slices=1):
     assert grad.num_rows == m * slices
 
 
+@settings(max_examples=60)
 @given(strategies.lookups(), st.booleans())
 def test_exactly_the_looked_up_rows_without_padding_occur(case, zero):
     layer = _layers.embedding(case)
@@ -32,6 +33,7 @@ def test_exactly_the_looked_up_rows_without_padding_occur(case, zero):
     assert_form(layer.backward(case.ids, grad_out, sparse=True), layer, set(case.ids.ravel().tolist()) - {case.padding})
 
 
+@settings(max_examples=60)
 @given(strategies.bags(), st.booleans())
 def test_in_bags_also_where_another_won_or_a_weight_is_zero(case, zero):
     layer = _layers.bag(case)
@@ -49,6 +51,7 @@ def probed(case, ids):
     return (rows * k + np.arange(k) if case.combine == "concat" else rows)[kept].tolist()
 
 
+@settings(max_examples=60)
 @given(strategies.blooms())
 def test_the_probed_rows_or_slices_of_hashed_ids(case):
     slices = case.hashing.num_hash_functions if case.combine == "concat" else 1
@@ -56,6 +59,7 @@ def test_the_probed_rows_or_slices_of_hashed_ids(case):
     assert_form(layer.backward(case.ids, case.grad_out), layer, probed(case, case.ids), slices)
 
 
+@settings(max_examples=60)
 @given(strategies.bloom_bags())
 def test_the_probed_rows_or_slices_of_bags(case):
     slices = case.hashing.num_hash_functions if case.combine == "concat" else 1

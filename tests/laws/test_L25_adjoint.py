@@ -33,6 +33,7 @@ def assert_adjoint(out, grad_out, weight, dense, exact):
 exact_or_not = st.sampled_from(["small", "full"])
 
 
+@settings(max_examples=60)
 @given(st.data())
 def test_lookups(data):
     lane = data.draw(exact_or_not)
@@ -44,6 +45,7 @@ def test_lookups(data):
     assert_adjoint(layer.forward(case.ids), case.grad_out, case.weight, dense, lane == "small")
 
 
+@settings(max_examples=60)
 @given(st.data())
 def test_bloom_lookups(data):
     lane = data.draw(exact_or_not)
@@ -72,6 +74,7 @@ def test_bags_of_every_mode(cases, data):
     assert_adjoint(layer.forward(case.indices, **arguments), case.grad_out, case.weight, dense, exact)
 
 
+@settings(max_examples=60)
 @given(strategies.bags(lane="small", mode="sum"))
 def test_weights_have_a_transpose_too(case):
     if case.per_sample_weights is None:

@@ -33,7 +33,7 @@ threads = st.sampled_from([1, 2, 3, 7])
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@settings(max_examples=20)
+@settings(max_examples=12)  # for each of seven rules
 @given(strategies.lookups(), st.booleans(), st.booleans(), threads)
 def test_lookups(rule, case, sparse, frequency, threads):
     def make():
@@ -43,7 +43,7 @@ def test_lookups(rule, case, sparse, frequency, threads):
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@settings(max_examples=20)
+@settings(max_examples=12)  # for each of seven rules
 @given(strategies.bags(), st.booleans(), threads)
 def test_bags(rule, case, frequency, threads):
     event(case.mode)
@@ -56,7 +56,7 @@ def test_bags(rule, case, frequency, threads):
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@settings(max_examples=20)
+@settings(max_examples=12)  # for each of seven rules
 @given(strategies.blooms(), threads)
 def test_hashed_ids(rule, case, threads):
     event(case.combine)
@@ -64,7 +64,7 @@ def test_hashed_ids(rule, case, threads):
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@settings(max_examples=20)
+@settings(max_examples=12)  # for each of seven rules
 @given(strategies.bloom_bags(), threads)
 def test_bags_of_hashed_ids(rule, case, threads):
     event(f"{case.mode} of {case.combine}")

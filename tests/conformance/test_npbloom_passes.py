@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import mmh3
 import numpy as np
 import pytest
 
+from npbloom import reference
 from npbloom.conformance import Case, Unsupported, check
 from npbloom.conformance._registry import CHECKS
 from npbloom.conformance.backends.npbloom import NpBloom
+from npbloom.types import HashSpec
 
 OPERATIONS = sorted({each.op for each in CHECKS.values()})
 
@@ -28,12 +31,27 @@ def test_npbloom_claims_both_dtypes_and_omits_nothing() -> None:
     assert backend.policy["out_of_bounds"] == backend.policy["invalid_offsets"] == "raise"
 
 
-@pytest.mark.parametrize("case", [Case("bloom64"), Case("embedding", "float16"), Case("no such thing")])
+@pytest.mark.parametrize("case", [Case("embedding", "float16"), Case("no such thing")])
 def test_npbloom_declines_what_it_does_not_offer(case: Case) -> None:
     with pytest.raises(Unsupported):
         NpBloom().run(case)
     with pytest.raises(Unsupported):
         NpBloom().session(case.replace(weight=np.zeros((1, 1)), options={}, state={}))
+
+
+def test_npbloom_hashes_bytes_and_wide_ids() -> None:
+    """mmh3 and the specification say the same; four bytes and eight are two operations."""
+    keys = np.frombuffer(b"abcdefghij", dtype=np.uint8).reshape(2, 5)
+    hashes = NpBloom().run(Case("hash_bytes", keys=keys, seed=7))["hash"]
+    assert hashes.tolist() == [mmh3.hash(b"abcde", 7, signed=False), mmh3.hash(b"fghij", 7, signed=False)]
+    weight = np.arange(10.0).reshape(5, 2)
+    case = Case("bloom64", "float64", weight=weight, ids=np.array([2**40, 3]), grad_out=np.ones((2, 2)))
+    case = case.replace(num_embeddings=2**41, num_hash_functions=3, share_padding_row=True)
+    outputs = NpBloom().run(case)
+    assert outputs["out"].tolist() == reference.bloom_forward(weight, case.ids, HashSpec(2**41, 5, 3)).tolist()
+    for wrong in (case.replace(num_embeddings=2**41, op="bloom"), case.replace(num_embeddings=10, ids=np.array([2, 3]))):
+        with pytest.raises(Unsupported, match="bytes"):
+            NpBloom().run(wrong)
 
 
 def test_sessions_of_npbloom_use_both_ways_to_take_a_step() -> None:

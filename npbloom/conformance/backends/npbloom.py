@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from npbloom import ops
 from npbloom.conformance._case import Backend, Case, Outputs, Session, Unsupported
 from npbloom.hashing import murmurhash3_32
 from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
-from npbloom.types import HashSpec, RowGrad
+from npbloom.types import WIDE_IDS, HashSpec, RowGrad
 
 KINDS: dict[str, type[Optimizer]] = {"sgd": SGD, "adagrad": Adagrad, "rowwise_adagrad": RowWiseAdagrad, "adam": Adam}
 
@@ -49,7 +50,7 @@ class NpBloom(Backend):
         Parameters
         ----------
         case : Case
-            Any operation but ``bloom64``, in float32 or float64.
+            Any operation, in float32 or float64; ``bloom64`` with more than 2^31 ids, whose hash is the wide one here (L20).
 
         Returns
         -------
@@ -63,7 +64,7 @@ class NpBloom(Backend):
         """
         if case.dtype not in self.profile:
             raise Unsupported(f"tables are float32 or float64, not {case.dtype}")
-        answer = {"hash": _hash, "embedding": _embedding, "bag": _bag, "bloom": _bloom}.get(case.op)
+        answer = ANSWERS.get(case.op)
         if answer is None and case.op not in KINDS:
             raise Unsupported(f"no operation {case.op!r}")
         return _step(case) if answer is None else answer(case)
@@ -118,6 +119,12 @@ def _hash(case: Case) -> Outputs:
     return {"rows": rows}
 
 
+def _hash_bytes(case: Case) -> Outputs:
+    """Hashes of keys of any length."""
+    assert case.seed is not None
+    return {"hash": murmurhash3_32([key.tobytes() for key in case.keys], case.seed)}
+
+
 def _gradient(grad: RowGrad) -> Outputs:
     """A RowGrad as outputs."""
     return {"rows": grad.rows, "values": grad.values}
@@ -162,6 +169,8 @@ def _bloom(case: Case) -> Outputs:
     """Hashed lookups."""
     assert case.num_embeddings is not None
     assert case.num_hash_functions is not None
+    if (case.op == "bloom64") != (case.num_embeddings > WIDE_IDS):
+        raise Unsupported(f"{case.num_embeddings} ids are hashed as {'four' if case.op == 'bloom64' else 'eight'} bytes")
     share = bool(case.share_padding_row)
     spec = HashSpec(case.num_embeddings, len(case.weight), case.num_hash_functions, case.padding_idx, share)
     out = ops.bloom_forward(case.weight, case.ids, spec)
@@ -188,3 +197,13 @@ def _step(case: Case) -> Outputs:
     if "step" in state:
         state["step"] += 1
     return {"weight": weight, "state": state}
+
+
+ANSWERS: dict[str, Callable[[Case], Outputs]] = {
+    "hash": _hash,
+    "hash_bytes": _hash_bytes,
+    "embedding": _embedding,
+    "bag": _bag,
+    "bloom": _bloom,
+    "bloom64": _bloom,
+}

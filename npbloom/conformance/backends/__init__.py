@@ -1,1 +1,38 @@
-"""Adapters that ship with the kit; each is a module that imports its peer, and is imported only when it is named."""
+"""Adapters that ship with the kit: each is imported when it is named, and only then needs its package."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from npbloom.conformance.backends.fbgemm_cpu import FbgemmCPU
+    from npbloom.conformance.backends.jax_cpu import Jax
+    from npbloom.conformance.backends.keras_embedding import Keras
+    from npbloom.conformance.backends.npbloom import NpBloom
+    from npbloom.conformance.backends.thinc_hash_embed import ThincHashEmbed
+    from npbloom.conformance.backends.torch_cpu import TorchCPU, TorchSparseAdam
+
+__all__ = ["FbgemmCPU", "Jax", "Keras", "NpBloom", "ThincHashEmbed", "TorchCPU", "TorchSparseAdam"]
+
+_MODULES = {
+    "FbgemmCPU": "fbgemm_cpu",
+    "Jax": "jax_cpu",
+    "Keras": "keras_embedding",
+    "NpBloom": "npbloom",
+    "ThincHashEmbed": "thinc_hash_embed",
+    "TorchCPU": "torch_cpu",
+    "TorchSparseAdam": "torch_cpu",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The adapter of that name; an ImportError that says what to install where its package is missing."""
+    if name not in _MODULES:
+        raise AttributeError(f"There is no adapter {name!r}; there are {', '.join(__all__)}.")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The adapters."""
+    return __all__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -107,7 +107,7 @@ class Case:
 
     def given(self) -> dict[str, Any]:
         """The fields that are not None."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) is not None}
+        return {name: value for name, value in self.__dict__.items() if value is not None}
 
     def copy(self) -> Case:
         """A case with arrays of its own: what a backend gets, so that writes to its inputs can be seen."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -165,6 +166,8 @@ class Exam:
         """Run `body` on drawn structures, values from a drawn seed, in every dtype the backend claims."""
         self.lane(lane)
         self.draws += 1
+        count = self.budget.drawn
+        start = crc32(f"{self.name} {self.draws} {self.seed}".encode())  # no two lanes draw the same
         drawn = st.tuples(strategy, st.integers(0, 2**16), st.sampled_from(self.dtypes))
         failures: list[Failure] = []
 
@@ -181,13 +184,13 @@ class Exam:
                 raise
 
         if not self.budget.shrink:
-            for example in _examples((self.name, self.draws, repr(drawn), self.seed, self.budget.drawn), drawn):
+            for example in _examples((self.name, self.draws, repr(drawn), start, count), drawn):
                 test(example)
             return
         try:
-            _search(test, drawn, self.seed, self.budget.drawn, [Phase.generate, Phase.shrink])
+            _search(test, drawn, start, count, [Phase.generate, Phase.shrink])
         except Unsatisfiable:
-            self.discarded += self.budget.drawn
+            self.discarded += count
         except (HypothesisException, ExceptionGroup):  # a Failure that did not come again
             if not failures:
                 raise

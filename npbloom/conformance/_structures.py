@@ -1,4 +1,4 @@
-"""Inputs, structure first: which ids meet which rows in which bags. All of the smallest ones, and drawn ones.
+"""Inputs, structure first: which ids meet which rows in which bags. All of the smallest ones, and big ones.
 
 Few rows, duplicates, padding, empty bags at every place and ids at both ends find nearly all faults; big uniform random
 inputs find four in five. Values are filled in later (`_values`).
@@ -12,7 +12,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
 from npbloom.conformance._case import Case
 
@@ -65,11 +64,24 @@ def exhaustive(op: str, features: Features) -> Iterator[Structure]:
                 flat = np.array(ids, dtype=np.int64)
                 for fields in _all_options(op, rows, flat, features):
                     yield Structure(op, rows, fields)
+    if op == "bag":
+        yield from in_two_dimensions(features)
+
+
+def in_two_dimensions(features: Features) -> Iterator[Structure]:
+    """One bag a row, as tall as wide and not, and with nothing in it."""
+    for shape in ((2, 3), (3, 2), (2, 2), (1, 3), (3, 1), (2, 0), (0, 2)):
+        ids = np.array([2, 0, 1, 1, 2, 0], dtype=np.int64)[: shape[0] * shape[1]].reshape(shape)
+        common = {"ids": ids, "padding_idx": 1 if features.padding else None, "scale_grad_by_freq": features.frequency}
+        for mode in features.modes:
+            more = {"norm_type": 2.0, "mode": mode, "include_last_offset": features.last_offset}
+            yield Structure("bag", 3, {**common, **more})
 
 
 def _all_options(op: str, rows: int, flat: np.ndarray[Any, Any], features: Features) -> Iterator[dict[str, Any]]:
     """Every padding, and for bags every mode and partition."""
-    paddings: list[int | None] = [*range(rows), -1] if features.padding else [None]
+    negative = rows == 2 and not features.frequency and not features.weighted  # one check of the other end is enough
+    paddings: list[int | None] = [*range(rows), *([-1] if negative else [])] if features.padding else [None]
     for padding in paddings:
         common = {"ids": flat, "padding_idx": padding, "scale_grad_by_freq": features.frequency, "norm_type": 2.0}
         if op == "embedding":
@@ -97,10 +109,10 @@ def _all_blooms(features: Features) -> Iterator[Structure]:
         for size in range(3):
             for ids in product(range(count), repeat=size):
                 for padding in (0, 2) if features.padding else (None,):
-                    yield _bloom(rows, np.array(ids, dtype=np.int64), count, hashes, padding, not features.unshared)
+                    yield bloom_structure(rows, np.array(ids, dtype=np.int64), count, hashes, padding, not features.unshared)
 
 
-def _bloom(rows: int, ids: Any, count: int, hashes: int, padding: int | None, share: bool) -> Structure:
+def bloom_structure(rows: int, ids: Any, count: int, hashes: int, padding: int | None, share: bool) -> Structure:
     """A Bloom structure."""
     fields = {
         "ids": ids,
@@ -112,57 +124,11 @@ def _bloom(rows: int, ids: Any, count: int, hashes: int, padding: int | None, sh
     return Structure("bloom", rows, fields)
 
 
-@st.composite
-def drawn(draw: st.DrawFn, op: str, features: Features, most: int = 12) -> Structure:
-    """A structure with up to `most` ids: few rows most of the time, hot ids, both ends, padding, empty bags anywhere."""
-    if op == "bloom":
-        return draw(_drawn_bloom(features, most))
-    rows = draw(st.sampled_from([1, 2, 3, 4, 7, 16]))
-    size = draw(st.integers(0, most))
-    padding = draw(st.integers(-rows, rows - 1)) if features.padding else None
-    favourites = [0, rows - 1] if padding is None else [padding % rows, 0, rows - 1]
-    one = st.sampled_from(favourites) | st.integers(0, rows - 1)
-    ids = np.array(draw(st.lists(one, min_size=size, max_size=size)), dtype=np.int64)
-    fields: dict[str, Any] = {
-        "padding_idx": padding,
-        "scale_grad_by_freq": features.frequency,
-        "norm_type": draw(st.sampled_from([2.0, 1.0, np.inf, 3.0])) if features.max_norm else 2.0,
-    }
-    if op == "embedding":
-        shape = (size // 2, 2) if size and size % 2 == 0 and draw(st.booleans()) else (size,)
-        return Structure(op, rows, {**fields, "ids": ids.reshape(shape)})
-    fields["mode"] = draw(st.sampled_from(features.modes))
-    fields["include_last_offset"] = features.last_offset
-    if size and size % 3 == 0 and draw(st.integers(0, 3)) == 0:
-        return Structure(op, rows, {**fields, "ids": ids.reshape(3, size // 3)})
-    cuts = draw(st.lists(st.integers(0, size), max_size=4))
-    offsets = [0, *sorted(cuts)] if size or cuts or features.last_offset or draw(st.booleans()) else []
-    if features.last_offset:
-        offsets.append(size)
-    return Structure(op, rows, {**fields, "ids": ids, "offsets": np.array(offsets, dtype=np.int64)})
-
-
-@st.composite
-def _drawn_bloom(draw: st.DrawFn, features: Features, most: int) -> Structure:
-    """A Bloom structure whose tables are no powers of two most of the time: there all remainders would agree."""
-    rows = draw(st.sampled_from([2, 3, 5, 7, 12, 100, 1000, 1021]))
-    count = draw(st.sampled_from([1, 5, 40, 1000, 2**20, 2**31]))
-    padding = None
-    if features.padding:
-        padding = draw(st.sampled_from([0, count - 1]) | st.integers(0, count - 1))
-    favourites = [0, count - 1] if padding is None else [padding, 0, count - 1]
-    one = st.sampled_from(favourites) | st.integers(0, min(count - 1, 8)) | st.integers(0, count - 1)
-    ids = np.array(draw(st.lists(one, max_size=most)), dtype=np.int64)
-    shape = (ids.size // 2, 2) if ids.size and ids.size % 2 == 0 and draw(st.booleans()) else ids.shape
-    hashes = draw(st.sampled_from([1, 2, 3, 4, 5, 8, 24]))
-    return _bloom(rows, ids.reshape(shape), count, hashes, padding, not features.unshared)
-
-
 def thresholds(op: str, features: Features, sizes: tuple[int, ...]) -> Iterator[Structure]:
     """Sizes at which kernels change their path: mostly few distinct ids so that everything repeats, and one of many."""
     for size in sizes:
         ids = np.arange(size, dtype=np.int64) * 7 + size
-        yield from _sized(op, features, ids, 5, [0, 1, 1, size // 2])
+        yield from _sized(op, features, ids, 5, [0, 1, 1, max(1, size // 2)])
     many = np.arange(300, dtype=np.int64) * 89
     yield from _sized(op, features, many, 281, np.cumsum([0, *([0, 1, 2, 3] * 49)]).tolist())
 
@@ -170,6 +136,21 @@ def thresholds(op: str, features: Features, sizes: tuple[int, ...]) -> Iterator[
 def small(op: str, features: Features) -> Iterator[Structure]:
     """Four ids, for tables of every width at which kernels change their path."""
     yield from _sized(op, features, np.array([2, 4, 1, 2], dtype=np.int64), 5, [0, 1, 1, 3])
+
+
+def three(op: str, features: Features) -> Iterator[Structure]:
+    """Three ids that are different, and for bags two bags, of which the last holds one."""
+    yield from _sized(op, features, np.array([0, 2, 1], dtype=np.int64), 3, [0, 2])
+
+
+def verbatim(op: str, features: Features) -> Iterator[Structure]:
+    """Lookups whose answers are rows of the table, or of the output's gradient, as they lie there."""
+    if op == "bloom":
+        for padding in (0, None) if features.padding else (None,):
+            yield bloom_structure(5, np.array([3], dtype=np.int64), 5, 1, padding, not features.unshared)
+        return
+    for ids in (np.arange(4), np.array([2]), np.array([1, 2])):
+        yield from _sized(op, features, ids.astype(np.int64), 4, list(range(len(ids))))
 
 
 def high_rows(op: str, features: Features) -> Iterator[Structure]:
@@ -182,7 +163,8 @@ def _sized(op: str, features: Features, ids: Any, rows: int, offsets: list[int])
     """The structures with these ids, one for each mode of a bag."""
     padding = 3 if features.padding else None
     if op == "bloom":
-        yield _bloom(rows, ids, 75_000, 4, padding, not features.unshared)
+        for hashes in (4, 1):
+            yield bloom_structure(rows, ids, 75_000, hashes, padding, not features.unshared)
         return
     fields = {"ids": ids % rows, "padding_idx": padding, "scale_grad_by_freq": features.frequency, "norm_type": 2.0}
     if op == "embedding":

@@ -129,15 +129,17 @@ def bounded(structure: Structure, features: Features, dtype: str, width: int, rn
     return structure.case(dtype, **values)
 
 
-def normed(structure: Structure, dtype: str, width: int, rng: np.random.Generator) -> Case:
+def normed(structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator) -> Case:
     """Rows well below and well above the limit of max_norm, so that no rounding decides which are scaled."""
     limit = float(rng.choice([0.5, 1.0, 3.0]))
+    above = (6.0, 8.0) if dtype == "float16" else (8.0, 20.0)  # the cube of a norm is a float16, too
     weight = rng.standard_normal((structure.rows, width)) + 0.1
     norms = np.linalg.norm(weight, axis=1, keepdims=True)
-    factor = rng.choice([0.1 / width, 0.3 / width, 8.0, 20.0], (structure.rows, 1))
+    factor = rng.choice([0.1 / width, 0.3 / width, *above], (structure.rows, 1))
     return structure.case(
         dtype,
         weight=stored(weight / norms * limit * factor, dtype),
         grad_out=stored(np.zeros((*structure.outputs, width)), dtype),
         max_norm=limit,
+        **_weights(structure, features, dtype, rng, choices=np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])),
     )

@@ -1,5 +1,5 @@
 """All checks; importing this package fills the registry."""
 
-from npbloom.conformance.checks import bag, bloom, embedding, hashing, metamorphic, optim
+from npbloom.conformance.checks import bag, bloom, combined, embedding, hashing, metamorphic, optim
 
-__all__ = ["bag", "bloom", "embedding", "hashing", "metamorphic", "optim"]
+__all__ = ["bag", "bloom", "combined", "embedding", "hashing", "metamorphic", "optim"]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance._case import Case
+from npbloom.conformance._draws import drawn
 from npbloom.conformance._exam import Exam, Failure
 from npbloom.conformance._expected import Want, exactly, roughly
 from npbloom.conformance._registry import register
-from npbloom.conformance._structures import Features, Structure, drawn, exhaustive, high_rows, small, thresholds
+from npbloom.conformance._structures import Features, Structure, exhaustive, high_rows, small, thresholds
 from npbloom.conformance._values import bounded, divides_exactly, exact, fingerprint, stored
 
 Keys = tuple[str, ...]

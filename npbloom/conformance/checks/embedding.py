@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from npbloom.conformance._case import Case, Unsupported
+from npbloom.conformance._draws import drawn
 from npbloom.conformance._exam import Exam, Failure
 from npbloom.conformance._expected import exactly, roughly
 from npbloom.conformance._registry import register
-from npbloom.conformance._structures import Features, Structure, drawn, exhaustive
+from npbloom.conformance._structures import Features, Structure, exhaustive, small, three
 from npbloom.conformance._values import exact, normed, stored
 from npbloom.conformance.checks._lookup import answers, judge, lookup_check
 
@@ -98,8 +102,8 @@ def shapes(exam: Exam) -> None:
         judge(exam, case, answers(exam, case, ("out", "grad_weight")), ("out", "grad_weight"))
 
 
-def max_norm_check(op: str, features: Features) -> None:
-    """Register `max_norm` for an operation."""
+def max_norm_check(op: str, features: Features, padded: Features) -> None:
+    """Register `max_norm` for an operation; the padding row is scaled like any other."""
 
     @register(
         f"{op}.max_norm",
@@ -109,18 +113,25 @@ def max_norm_check(op: str, features: Features) -> None:
     )
     def run(exam: Exam) -> None:
         def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
-            case = normed(structure, dtype, int(rng.choice([1, 2, 4])), rng)
-            wants = roughly(case, exam.backend.profile[dtype], ("out", "weight"))
-            outputs = exam.ask(case)
-            exam.compare(case, outputs, wants, ("out", "weight"))
-            if "weight" in outputs:
-                touched = np.isin(np.arange(len(case.weight)), case.ids)
-                _untouched(case, outputs["weight"], touched)
+            judge_normed(exam, normed(structure, features, dtype, int(rng.choice([1, 2, 4])), rng))
 
         exam.lane("exhaustive")
         for structure in exhaustive(op, features):
             body(structure, exam.rng(2), exam.dtypes[0])
-        exam.draw("bounded", drawn(op, Features(**{**features.__dict__, "max_norm": True})), body)
+        for structure, norm, width in product(small(op, padded), (1.0, 2.0, 3.0, np.inf), (1, 2, 4, 8)):
+            for dtype in exam.dtypes:
+                typed = Structure(op, structure.rows, {**structure.fields, "norm_type": norm})
+                judge_normed(exam, normed(typed, padded, dtype, width, exam.rng(width)))
+        for each in (features, padded):
+            exam.draw("bounded", drawn(op, replace(each, max_norm=True)), body)
+
+
+def judge_normed(exam: Exam, case: Case) -> None:
+    """Output and table within the rounding of a norm, a quotient and a product; rows that were not looked up to the bit."""
+    outputs = exam.ask(case)
+    exam.compare(case, outputs, roughly(case, exam.backend.profile[case.dtype], ("out", "weight")), ("out", "weight"))
+    if "weight" in outputs:
+        _untouched(case, outputs["weight"], np.isin(np.arange(len(case.weight)), case.ids))
 
 
 def _untouched(case: Case, weight: Any, touched: Any) -> None:
@@ -130,7 +141,7 @@ def _untouched(case: Case, weight: Any, touched: Any) -> None:
         raise Failure(case, f"row {int(np.flatnonzero(moved)[0])} of the table was not looked up, but has changed")
 
 
-max_norm_check("embedding", PLAIN)
+max_norm_check("embedding", PLAIN, PADDED)
 
 
 def touched_check(op: str, features: Features) -> None:
@@ -174,31 +185,37 @@ def out_of_bounds_check(op: str, features: Features) -> None:
         if exam.policy("out_of_bounds") != "raise":
             raise Unsupported("what happens out of bounds is undefined, says its policy")
         exam.lane("exact")
-        for place in (0, 2):
-            for structure in list(exhaustive(op, features))[-3:]:
-                largest = structure.fields.get("num_embeddings", structure.rows)
-                for bad in (-1, largest, largest + 7, 2**31 - 1, -(2**31)):
-                    case = exact(structure, features, exam.dtypes[0], 2, exam.rng(3), exam.backend.profile[exam.dtypes[0]])
-                    assert case is not None
-                    ids = case.ids.copy()
-                    if place >= ids.size:
-                        continue
-                    ids[place] = bad
-                    limits = {"max_norm": 1e-3} if op != "bloom" and place else {}
-                    exam.must_raise(case.replace(ids=ids, **limits), f"id {bad} of {largest}", case.replace(**limits))
+        for structure, place in product(three(op, features), range(3)):
+            case = exact(structure, features, exam.dtypes[0], 2, exam.rng(3), exam.backend.profile[exam.dtypes[0]])
+            assert case is not None
+            if op != "bloom" and place:  # rows that were scaled before the bad id was seen
+                case = case.replace(max_norm=1e-3)
+            largest = structure.fields.get("num_embeddings", structure.rows)
+            for bad in (-1, largest, largest + 7, 2**31 - 1, -(2**31), 2**32, 2**32 + 1, -(2**32), 2**63 - 1, -(2**63)):
+                ids = case.ids.copy()
+                ids[place] = bad
+                exam.must_raise(case.replace(ids=ids), f"id {bad} of {largest}", case)
+            if op != "bloom":  # counted from the end: a name of the padding row, not an id
+                ids = case.ids.copy()
+                ids[place] = -1
+                case = case.replace(padding_idx=-1)
+                exam.must_raise(case.replace(ids=ids), "id -1 where padding_idx is -1", case)
 
 
 out_of_bounds_check("embedding", PLAIN)
 
 
-def measured_accumulator(exam: Exam, dtype: str, ask: Any) -> str:
-    """The widest format whose extra bits a sum kept: big, 64 ones, minus big."""
-    kept = "none"
-    for name, big in (("bfloat16", 2.0**7), ("float16", 2.0**10), ("float32", 2.0**23), ("float64", 2.0**50)):
-        terms = np.array([big, *([1.0] * 64), -big])
-        if (stored(terms, dtype) == terms).all() and ask(stored(terms, dtype)) == 64.0:
-            kept = name
-    return kept
+def cancelling(dtype: str) -> Iterator[Any]:
+    """
+    A large number, 64 ones, and the large number taken away: 64 in an accumulator that holds the large number plus 1.
+
+    The result is small, so that storing it in a narrow dtype hides nothing. The first is beyond accumulators of 16 bits, the
+    second beyond float32.
+    """
+    for big in (2.0**12, 2.0**30):
+        terms = stored([big, *([1.0] * 64), -big], dtype)
+        if terms[0] == big:
+            yield terms
 
 
 @register(
@@ -208,10 +225,13 @@ def measured_accumulator(exam: Exam, dtype: str, ask: Any) -> str:
     ("grad_weight",),
 )
 def precision(exam: Exam) -> None:
-    """Counts at which narrower accumulators stop: 256 in bfloat16, 2,048 in float16."""
+    """Counts at which narrower accumulators stop: 256 in bfloat16, 2,048 in float16; and ones that a large number drowns."""
     exam.lane("precision")
     for dtype in exam.dtypes:
-        for count in (300, 3000):
+        for terms in cancelling(dtype):
+            case = plain_case(dtype, np.zeros((3, 1)), np.ones(terms.size, dtype=np.int64), terms[:, None])
+            judge(exam, case, roughly(case, exam.backend.profile[dtype], ("grad_weight",)), ("grad_weight",))
+        for count in (3, 300, 3000):
             ids = np.ones(count, dtype=np.int64)
             case = plain_case(dtype, np.zeros((3, 2)), ids, np.ones((count, 2)))
             judge(exam, case, roughly(case, exam.backend.profile[dtype], ("grad_weight",)), ("grad_weight",))

@@ -17,6 +17,31 @@ EXTREMES = np.array([0, 1, 2, 255, 256, 65535, 65536, 2**24, 2**31 - 1, -1, -2, 
 ROWS = (1, 2, 3, 5, 7, 1000, 1021, 65537, 200_000, 2**31 - 1)  # at powers of two all remainders would agree
 
 
+EXTREME_HASHES = (0, 1, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 1)
+
+
+def id_with_hash(wanted: int, seed: int) -> int:
+    """The id, as int32, whose hash with this seed is `wanted`: for keys of four bytes the hash is a bijection."""
+    mask = 0xFFFFFFFF
+
+    def divided(value: int, by: int) -> int:
+        return value * pow(by, -1, 2**32) & mask
+
+    h = wanted ^ wanted >> 16
+    h = divided(h, 0xC2B2AE35)
+    h ^= h >> 13 ^ h >> 26
+    h = divided(h, 0x85EBCA6B)
+    h ^= h >> 16 ^ 4
+    h = divided(h - 0xE6546B64, 5)
+    h = (h >> 13 | h << 19) & mask ^ seed
+    h = divided(h, 0x1B873593)
+    key = divided((h >> 15 | h << 17) & mask, 0xCC9E2D51)
+    return key - 2**32 if key >= 2**31 else key
+
+
+EXTREMES_BY_HASH = np.array([id_with_hash(h, seed) for h in EXTREME_HASHES for seed in SPOTLIGHT_SEEDS[:8]], dtype=np.int64)
+
+
 def ask(exam: Exam, ids: Any, num_rows: int, seeds: tuple[int, ...], padding_idx: int | None = None) -> None:
     """Ask for rows, and name the first id whose rows are wrong."""
     case = Case("hash", exam.dtypes[0], ids=ids, num_rows=num_rows, seeds=seeds, padding_idx=padding_idx)
@@ -39,11 +64,12 @@ def ask(exam: Exam, ids: Any, num_rows: int, seeds: tuple[int, ...], padding_idx
 
 @register("hash.rows", "L20", "Probe j is floor-mod of the signed murmurhash3_x86_32 of four little-endian bytes.", ("rows",))
 def rows(exam: Exam) -> None:
-    """Ids at both ends of int32, heights that are no powers of two, all of Spotlight's seeds."""
+    """Ids and hashes at both ends of int32, heights that are no powers of two, all of Spotlight's seeds."""
     exam.lane("exact")
     for num_rows in ROWS:
         ask(exam, EXTREMES[EXTREMES >= 0], num_rows, SPOTLIGHT_SEEDS[:4])
     ask(exam, np.arange(300, dtype=np.int64), 1000, SPOTLIGHT_SEEDS)
+    ask(exam, EXTREMES_BY_HASH[EXTREMES_BY_HASH >= 0], 1021, SPOTLIGHT_SEEDS[:8])
     ask(exam, np.zeros(0, dtype=np.int64), 1000, SPOTLIGHT_SEEDS[:4])
 
     def body(ids: list[int], rng: np.random.Generator, dtype: str) -> None:
@@ -59,6 +85,7 @@ def negative_ids(exam: Exam) -> None:
     exam.lane("exact")
     for num_rows in ROWS:
         ask(exam, EXTREMES, num_rows, SPOTLIGHT_SEEDS[:3])
+    ask(exam, EXTREMES_BY_HASH, 1021, SPOTLIGHT_SEEDS[:8])
 
 
 @register("hash.seeds", "L20", "A seed is any unsigned 32-bit number.", ("rows",))

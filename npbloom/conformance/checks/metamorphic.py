@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance._case import Case, Outputs, Unsupported
+from npbloom.conformance._draws import drawn
 from npbloom.conformance._exam import Exam, Failure, replaced
 from npbloom.conformance._registry import register
-from npbloom.conformance._structures import Features, Structure, drawn
+from npbloom.conformance._structures import Features, Structure, verbatim
 from npbloom.conformance._values import divides_exactly, exact
+from npbloom.conformance.checks._lookup import answers
 
 LOOKUPS = {"embedding": Features(), "bag": Features(modes=("sum",)), "bloom": Features()}
 EVERY_MODE = {**LOOKUPS, "bag": Features(modes=("sum", "mean", "max"))}
@@ -132,8 +134,8 @@ def determinism(exam: Exam, op: str, features: Features) -> None:
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         kept = replaced(outputs)
-        other = case.replace(weight=-3 * case.weight, grad_out=-5 * case.grad_out)
-        exam.ask(other)
+        other = case.replace(weight=-2 * case.weight, grad_out=-4 * case.grad_out)
+        exam.compare(other, exam.ask(other), answers(exam, other, ("out", "grad_weight")), ("out", "grad_weight"))
         for key, before in kept.items():
             if outputs[key].tobytes() != before.tobytes():
                 raise Failure(case, f"`{key}` of an earlier answer changed when the next case was run")
@@ -154,6 +156,9 @@ def aliasing(exam: Exam, op: str, features: Features) -> None:
         if case is None:
             exam.discarded += 1
             return
+        judge(case)
+
+    def judge(case: Case) -> None:
         own, outputs = exam.ask_own(case)
         exam.judged += bool(outputs)
         arrays = {key: value for key, value in outputs.items() if isinstance(value, np.ndarray) and key != "dense"}
@@ -164,6 +169,9 @@ def aliasing(exam: Exam, op: str, features: Features) -> None:
                 if np.shares_memory(array, other):
                     raise Failure(case, f"`{key}` shares its memory with the {name}")
 
+    for structure in verbatim(op, features):
+        for dtype in exam.dtypes:
+            body(structure, exam.rng(), dtype)
     exam.draw("metamorphic", drawn(op, features), body)
 
 

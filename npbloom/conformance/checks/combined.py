@@ -1,0 +1,62 @@
+"""Checks of options together: a fault may need two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+
+from npbloom.conformance._draws import LENGTH, Choices, read_from_bytes, structure
+from npbloom.conformance._exam import Exam
+from npbloom.conformance._registry import register
+from npbloom.conformance._structures import Features, Structure
+from npbloom.conformance._values import normed
+from npbloom.conformance.checks._lookup import WIDTHS, judge_exact, judge_rough
+from npbloom.conformance.checks.embedding import judge_normed
+
+KEYS = ("out", "grad_weight", "grad_per_sample_weights")
+
+
+def options(op: str) -> Iterator[Features]:
+    """All options that go together: weights only in a sum, and what only bags have only there."""
+    both = (False, True)
+    bag = op == "bag"
+    for mode, padding, frequency, last, weighted, norm in product(
+        ("sum", "mean", "max") if bag else ("sum",), both, both, both if bag else (False,), both if bag else (False,), both
+    ):
+        if mode == "sum" or not weighted:
+            yield Features((mode,), padding, frequency, weighted, last, norm)
+
+
+def combined(exam: Exam, op: str) -> None:
+    """Every combination a few times, then any of them."""
+    every = list(options(op))
+
+    def judge(features: Features, case: Structure, rng: np.random.Generator, dtype: str) -> None:
+        if features.max_norm:
+            judge_normed(exam, normed(case, features, dtype, int(rng.choice([1, 2, 4])), rng))
+        elif rng.random() < 0.75:
+            judge_exact(exam, case, features, dtype, int(rng.choice(WIDTHS)), rng, KEYS)
+        else:
+            judge_rough(exam, case, features, dtype, int(rng.choice(WIDTHS)), rng, KEYS)
+
+    def read(choices: Choices) -> tuple[Features, Structure]:
+        features = choices.one_of(every)
+        return features, structure(choices, op, features)
+
+    exam.lane("options")
+    for number, features in enumerate(every):
+        rng = exam.rng(number)
+        for _ in range(3):
+            judge(features, structure(Choices(rng.bytes(LENGTH)), op, features), rng, exam.dtypes[number % len(exam.dtypes)])
+    exam.draw("drawn", read_from_bytes(read), lambda drawn, rng, dtype: judge(drawn[0], drawn[1], rng, dtype))
+
+
+for _op, _law in (("embedding", "L9 to L11"), ("bag", "L10 to L18")):
+    register(
+        f"{_op}.combined",
+        _law,
+        "Options do together what they do alone: padding, frequencies, weights, last offsets, norms.",
+        ("out", "grad_weight"),
+    )(lambda exam, op=_op: combined(exam, op))

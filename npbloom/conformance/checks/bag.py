@@ -8,7 +8,7 @@ import numpy as np
 
 from npbloom.conformance._case import Case, Unsupported
 from npbloom.conformance._exam import Exam, Failure
-from npbloom.conformance._expected import ROUNDOFF, Want, roughly
+from npbloom.conformance._expected import ROUNDOFF, Want, exactly, roughly
 from npbloom.conformance._registry import register
 from npbloom.conformance._structures import Features
 from npbloom.conformance._values import stored
@@ -110,6 +110,21 @@ def max_tie(exam: Exam) -> None:
                 slack = 4 * ROUNDOFF[dtype]
             if not (np.abs(got - want) <= slack * np.abs(want)).all():
                 raise Failure(case, f"rows {tied} tie in a bag {order}: the gradient went as {got.tolist()}, not {want.tolist()}")
+
+
+@register(
+    "bag.no_columns",
+    "L14",
+    "Ids in two dimensions without columns are empty bags: zero, without gradient.",
+    ("out", "grad_weight"),
+)
+def no_columns(exam: Exam) -> None:
+    """A check of its own, so that who refuses them is asked everything else."""
+    exam.lane("exact")
+    for dtype in exam.dtypes:
+        for mode in EVERY:
+            case = bag_case(dtype, np.eye(3), np.zeros((2, 0)), [], np.ones((2, 3)), mode).replace(offsets=None)
+            judge(exam, case, exactly(case, ("out", "grad_weight")), ("out", "grad_weight"))
 
 
 @register("bag.max_nan", "L17", "A NaN in a bag makes its maximum NaN, whatever its position.")

@@ -196,6 +196,8 @@ class Backend:
         Choices where backends may differ; see `POLICIES`. The first value of each is the default.
     omits : dict of str to str
         Checks that are declined by name, each with the reason.
+    known_faults : dict of str to str
+        Checks that fail, each with the reason: what a caller may give to `check` as its expected failures.
     in_process : bool
         Whether checks may run in the calling process. By default each runs in a forked child, so that a backend that dies
         or hangs is a failed check.
@@ -215,6 +217,7 @@ class Backend:
     profile: ClassVar[dict[str, dict[str, str]]] = {"float32": {"forward": "float32", "backward": "float32"}}
     policy: ClassVar[dict[str, str]] = {}
     omits: ClassVar[dict[str, str]] = {}
+    known_faults: ClassVar[dict[str, str]] = {}
     in_process: bool = False
 
     def __repr__(self) -> str:

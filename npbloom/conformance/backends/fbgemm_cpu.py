@@ -37,7 +37,7 @@ class FbgemmCPU(Backend):
     Parameters
     ----------
     weight_decay_everywhere : bool, default False
-        Pass a weight decay to SGD and Adagrad, too, which accept and ignore it.
+        Pass a weight decay to EXACT_SGD and EXACT_ADAGRAD, too, which accept and ignore it, to see them fail.
 
     Notes
     -----
@@ -52,8 +52,6 @@ class FbgemmCPU(Backend):
 
     def __init__(self, *, weight_decay_everywhere: bool = False) -> None:
         self.weight_decay_everywhere = weight_decay_everywhere
-        ignored = "EXACT_SGD and EXACT_ADAGRAD accept a weight decay and ignore it; documented as not supported, not refused"
-        self.known_faults = dict.fromkeys(IGNORING, ignored) if weight_decay_everywhere else {}
 
     def __repr__(self) -> str:
         """The call that makes this adapter."""
@@ -116,9 +114,6 @@ class FbgemmCPU(Backend):
         if case.op == "rowwise_adagrad" and case.weight.shape[1] % 4:
             raise Unsupported("widths are multiples of 4")
         return Training(self, case)
-
-
-IGNORING: tuple[str, ...] = ()
 
 
 def module(rows: int, width: int, pooling: Any, optimizer: Any = EmbOptimType.EXACT_SGD, **options: Any) -> Any:

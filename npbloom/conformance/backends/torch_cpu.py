@@ -33,6 +33,7 @@ ACCUMULATORS: dict[str, dict[str, str]] = {
 
 COUNTS = "pytorch#190063: embedding_bag divides a gradient by how often another id occurs, on a CPU"
 EARLY = "max_norm scales rows before it looks at the next id: a lookup that raises has written to the table"
+NOTHING = 5e-324  # SparseAdam refuses an eps of 0; this one is lost in every sum but that with 0
 LATE_EPS = "SparseAdam adds eps before bias correction"
 
 
@@ -288,7 +289,7 @@ class TorchSparseAdam(Backend):
     def __init__(self, *, convert_eps: bool = True) -> None:
         self.convert_eps = convert_eps
         if not convert_eps:
-            late = ("eps", "bias_correction", "precision", "determinism", "several_steps")
+            late = ("eps", "precision", "determinism", "several_steps")
             self.__dict__.update(known_faults={f"adam.{name}": LATE_EPS for name in late})
         warm_up()
 
@@ -335,9 +336,8 @@ class TorchSparseAdam(Backend):
             raise Unsupported("an optimizer only, and only Adam")
         if case.dtype not in self.profile:
             raise Unsupported(f"tables are {', '.join(self.profile)}, not {case.dtype}")
-        options = case.options or {}
-        if options["weight_decay"] or not options["eps"]:
-            raise Unsupported("SparseAdam has no weight decay, and refuses an eps of 0")
+        if (case.options or {})["weight_decay"]:
+            raise Unsupported("SparseAdam has no weight decay")
         return LazyTraining(self, case, self.convert_eps)
 
 
@@ -352,7 +352,7 @@ class LazyTraining(Training):
         """It takes sparse gradients only."""
         self._dense = False
         self._eps, self._beta = options["eps"], options["betas"][1]
-        return torch.optim.SparseAdam([self._weight], lr=options["lr"], betas=options["betas"], eps=options["eps"])
+        return torch.optim.SparseAdam([self._weight], lr=options["lr"], betas=options["betas"], eps=self._eps or NOTHING)
 
     def _count(self, steps: int) -> Any:
         """Powers of the betas are computed from a Python integer."""
@@ -362,5 +362,5 @@ class LazyTraining(Training):
         """One step, with the eps that gives it Adam's formula where that is wanted."""
         if self._convert:
             count = self._optimizer.state[self._weight]["step"] + 1
-            self._optimizer.param_groups[0]["eps"] = self._eps * math.sqrt(1 - self._beta**count)
+            self._optimizer.param_groups[0]["eps"] = self._eps * math.sqrt(1 - self._beta**count) or NOTHING
         return super().step(case)

@@ -1,0 +1,218 @@
+"""PyTorch under the oracle: what is wrong there is found and nothing else, and the faults are those that the documents name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from npbloom.conformance import Case, CheckResult, Report, Unsupported, check
+from npbloom.conformance._exam import Budget
+from npbloom.conformance._registry import CHECKS
+from npbloom.conformance._run import run_check
+from npbloom.conformance.backends import TorchCPU, TorchSparseAdam
+from npbloom.conformance.backends.torch_cpu import ACCUMULATORS
+
+LOOKUPS = "embedding.*,bag.*"
+
+
+def statuses(report: Report, *wanted: str) -> set[str]:
+    """The names of the checks that ended so."""
+    return {result.name for result in report.results if result.status in wanted}
+
+
+def case_of(result: CheckResult) -> Any:
+    """The smallest case of a failure, made by the snippet of the report."""
+    namespace: dict[str, Any] = {}
+    exec(result.snippet, namespace)
+    return namespace["case"]
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    """The fast profile."""
+    return check(TorchCPU(), expected_failures=TorchCPU.known_faults)
+
+
+def test_exactly_the_known_faults_fail(report: Report) -> None:
+    assert statuses(report, "xfailed") == set(TorchCPU.known_faults)
+    assert statuses(report, "failed", "xpassed", "not-exercised", "blind") == set()
+    assert report.ok
+
+
+def test_all_that_torch_offers_is_asked(report: Report) -> None:
+    declined = statuses(report, "declined")
+    ours = {name for name, each in CHECKS.items() if each.op not in ("embedding", "bag", "sgd", "adagrad", "adam")}
+    assert ours <= declined
+    assert declined - ours == {
+        "adam.empty",  # Adam is dense: a step that does not name every row is another step
+        "adam.nan",
+        "bag.invalid_offsets",
+        "bag.max_nan",
+        "bag.scale_max_by_freq",
+        "bag.touched",
+        "embedding.touched",
+    }
+
+
+def test_the_wrong_count_is_found_and_shrunk_to_three_ids() -> None:
+    result = check(TorchCPU(), only="bag.scale_grad_by_freq").results[0]
+    assert (result.status, result.lane) == ("failed", "exhaustive")
+    assert case_of(result).ids.size <= 3
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_wrong_count_is_shrunk_to_three_ids_where_it_is_drawn(seed: int) -> None:
+    budget = Budget(drawn=100, exhaustive=False, sizes=())
+    result = run_check(TorchCPU(), CHECKS["bag.scale_grad_by_freq"], budget, seed)
+    assert (result.status, result.lane) == ("failed", "exact")
+    assert case_of(result).ids.size <= 3
+
+
+def test_a_wrong_count_is_said_in_words() -> None:
+    result = check(TorchCPU(), only="bag.scale_grad_by_freq").results[0]
+    assert "row 1 got the gradients of outputs {0:0.5}, expected {0:1}" in result.message
+
+
+def test_sparse_gradients_pass() -> None:
+    backend = TorchCPU(sparse=True)
+    report = check(backend, only=LOOKUPS, expected_failures=backend.known_faults)
+    assert report.ok
+    assert {"embedding.touched", "bag.touched", "bag.sum_backward", "embedding.padding"} <= statuses(report, "passed")
+    assert {"embedding.scale_grad_by_freq", "bag.scale_grad_by_freq", "bag.max"} <= statuses(report, "declined")
+
+
+def test_narrow_tables_pass_with_the_accumulators_that_they_have() -> None:
+    narrow = TorchCPU(profile={dtype: ACCUMULATORS[dtype] for dtype in ("bfloat16", "float16")})
+    names = "*.precision,*_bits,embedding.backward,bag.sum,bag.sum_backward,embedding.padding"
+    assert check(narrow, only=names).ok
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_gradient_summed_in_sixteen_bits_is_no_sum_in_float32(dtype: str) -> None:
+    boast = TorchCPU(profile={dtype: {"forward": "float32", "backward": "float32"}})
+    report = check(boast, only="embedding.precision,bag.precision", shrink=False)
+    assert statuses(report, "failed") == {"embedding.precision"}
+    assert statuses(report, "passed") == {"bag.precision"}
+
+
+def test_other_claims_are_held_against_torch() -> None:
+    strict = TorchCPU(policy={"invalid_offsets": "raise", "max_nan": "propagate", "max_tie": "last"})
+    report = check(strict, only="bag.invalid_offsets,bag.max_nan,bag.max_tie", shrink=False)
+    assert {result.name: result.status for result in report.results} == dict.fromkeys(
+        ("bag.max_tie", "bag.max_nan", "bag.invalid_offsets"), "failed"
+    )
+
+
+def test_sparse_adam_is_adam_with_another_eps() -> None:
+    assert check(TorchSparseAdam(), only="adam.*").ok
+    plain = TorchSparseAdam(convert_eps=False)
+    report = check(plain, only="adam.*", expected_failures=plain.known_faults)
+    assert report.ok
+    assert statuses(report, "xfailed") == set(plain.known_faults)
+
+
+def test_a_session_keeps_its_optimizer() -> None:
+    state = {"exp_avg": np.zeros((2, 1)), "exp_avg_sq": np.zeros((2, 1)), "step": np.array(0)}
+    options = {"lr": 0.5, "betas": (0.5, 0.75), "eps": 1.0, "weight_decay": 0.0}
+    rows, values = np.array([0, 1]), np.ones((2, 1))
+    first = Case("adam", "float64", weight=np.zeros((2, 1)), rows=rows, values=values, state=state, options=options)
+    session = TorchCPU().session(first)
+    step = Case("adam", "float64", rows=rows, values=values, options=options)
+    counts = [int(session.step(step)["state"]["step"]) for _ in range(3)]
+    assert counts == [1, 2, 3]
+    assert int(TorchCPU().run(first)["state"]["step"]) == 1
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("hash"),
+        Case("embedding", "float16"),
+        Case("embedding", scale_grad_by_freq=True),
+        Case("bag", mode="max"),
+        Case("rowwise_adagrad"),
+    ],
+)
+def test_what_torch_does_not_offer_is_declined(case: Case) -> None:
+    backend = TorchCPU(sparse=True)
+    with pytest.raises(Unsupported):
+        backend.run(case)
+
+
+def test_the_call_that_makes_an_adapter_is_its_repr() -> None:
+    calls = ["TorchCPU()", "TorchCPU(sparse=True)", "TorchCPU(policy={'max_nan': 'propagate'}, num_threads=2)"]
+    calls += ["TorchSparseAdam()", "TorchSparseAdam(convert_eps=False)"]
+    for call in calls:
+        assert repr(eval(call)) == call
+
+
+def test_more_threads_are_given_back() -> None:
+    before = torch.get_num_threads()
+    case = Case("embedding", weight=np.eye(2, dtype=np.float32), ids=np.array([1]), grad_out=np.ones((1, 2), dtype=np.float32))
+    outputs = TorchCPU(num_threads=before + 1).run(case)
+    assert outputs["out"].tolist() == [[0.0, 1.0]]
+    assert torch.get_num_threads() == before
+
+
+# ---- the faults themselves, in torch's own words: where one of these tests fails, docs/findings.md is out of date -------
+
+
+def test_torch_divides_by_the_count_of_another_id() -> None:
+    weight = torch.ones(4, 1, requires_grad=True)
+    functional.embedding_bag(
+        torch.tensor([1, 1, 3]), weight, torch.tensor([0]), mode="sum", scale_grad_by_freq=True
+    ).sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.ravel().tolist() == [0.0, 1.0, 0.0, 0.5]  # 3 occurs once
+
+
+def test_torch_writes_to_the_table_before_it_raises() -> None:
+    weight = torch.full((3, 1), 8.0)
+    with pytest.raises((IndexError, RuntimeError)):
+        functional.embedding(torch.tensor([0, 3]), weight, max_norm=1.0)
+    assert weight.ravel().tolist() == pytest.approx([1.0, 8.0, 8.0])
+
+
+def test_torch_refuses_ids_without_columns() -> None:
+    with pytest.raises(RuntimeError, match="step must be nonzero"):
+        functional.embedding_bag(torch.zeros((2, 0), dtype=torch.long), torch.ones(3, 1), mode="sum")
+
+
+def test_torch_finds_a_nan_only_where_it_comes_first() -> None:
+    weight = torch.tensor([[1.0], [float("nan")]])
+    first, last = (functional.embedding_bag(torch.tensor([ids]), weight, mode="max").item() for ids in ([1, 0], [0, 1]))
+    assert np.isnan(first)
+    assert last == 1.0
+
+
+def test_torch_partitions_by_mode_where_offsets_end_early() -> None:
+    weight, ids, offsets = torch.tensor([[1.0], [5.0], [9.0]]), torch.tensor([0, 1, 2]), torch.tensor([0, 2])
+    bags = {
+        mode: functional.embedding_bag(ids, weight, offsets, mode=mode, include_last_offset=True).item()
+        for mode in ("sum", "mean", "max")
+    }
+    assert bags == {"sum": 6.0, "mean": 2.0, "max": 9.0}  # 9 left out, left out but counted, taken in
+
+
+def test_torch_adds_up_in_the_tables_own_sixteen_bits() -> None:
+    for dtype, stops in ((torch.bfloat16, 256.0), (torch.float16, 2048.0)):
+        weight = torch.zeros((2, 1), dtype=dtype, requires_grad=True)
+        functional.embedding(torch.ones(3000, dtype=torch.long), weight).sum().backward()
+        assert weight.grad is not None
+        assert weight.grad[1].item() == stops
+
+
+def test_torch_dies_of_ids_without_offsets() -> None:
+    program = """
+import torch
+from torch.nn import functional
+functional.embedding_bag(torch.tensor([0, 1]), torch.ones(3, 1), torch.tensor([], dtype=torch.long), mode="max")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert ended.returncode < 0

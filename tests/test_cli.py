@@ -196,7 +196,13 @@ def test_generated_interactions_are_what_they_are_said_to_be():
     assert not np.array_equal(data.item_ids[:1000], _generated.generate(1).item_ids[:1000])
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["fit"], ["recommend"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *([], ["demo"], ["fit"], ["recommend"], ["verify"]),
+        *(["vectors"], ["vectors", "export"], ["vectors", "check"], ["vectors", "judge"]),
+    ],
+)
 def test_help_stands_everywhere_with_defaults(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--help"])
@@ -209,4 +215,6 @@ def test_help_stands_everywhere_with_defaults(command, capsys):
 
 
 def test_the_grammar_names_every_command():
-    assert set(_arguments.parser()._subparsers._group_actions[0].choices) == {"demo", "fit", "recommend"}
+    assert set(_arguments.parser()._subparsers._group_actions[0].choices) == {
+        *("demo", "fit", "recommend", "verify", "vectors"),
+    }

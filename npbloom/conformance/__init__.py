@@ -6,7 +6,19 @@ which table is wrong and why. Needs the extra `conformance`.
 """
 
 from npbloom.conformance._case import Backend, Case, Session, Unsupported
+from npbloom.conformance._command import CommandBackend
+from npbloom.conformance._parametrize import parametrize
 from npbloom.conformance._report import CheckResult, Report
 from npbloom.conformance._run import check
 
-__all__ = ["Backend", "Case", "CheckResult", "Report", "Session", "Unsupported", "check"]
+__all__ = [
+    "Backend",
+    "Case",
+    "CheckResult",
+    "CommandBackend",
+    "Report",
+    "Session",
+    "Unsupported",
+    "check",
+    "parametrize",
+]

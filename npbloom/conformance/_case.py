@@ -22,7 +22,16 @@ POLICIES: dict[str, tuple[str, ...]] = {  # choices where backends may differ; t
 
 
 class Unsupported(Exception):
-    """Raised by an adapter for an operation, option or dtype that its backend does not offer."""
+    """
+    Raised by an adapter for an operation, option or dtype that its backend does not offer.
+
+    Examples
+    --------
+    >>> raise Unsupported("no bags of float16")
+    Traceback (most recent call last):
+        ...
+    npbloom.conformance._case.Unsupported: no bags of float16
+    """
 
 
 class Crashed(Exception):
@@ -60,13 +69,25 @@ class Case:
         Gradient of the output; always set for lookups, zeros where only forward is asked.
     padding_idx : int, optional
         May be negative for ``embedding`` and ``bag`` only.
-    max_norm, norm_type, scale_grad_by_freq, offsets, mode, include_last_offset, per_sample_weights
+    max_norm, norm_type : float, optional
+        As in torch.
+    scale_grad_by_freq : bool
+        As in torch.
+    offsets : int array, optional
+        As in torch.
+    mode : {"sum", "mean", "max"}
+        Of a bag.
+    include_last_offset : bool
+        As in torch.
+    per_sample_weights : array, optional
         As in torch.
     num_rows, seeds : int, tuple of int
         For ``hash``: table rows and one seed for each probe.
     keys, seed : uint8 array (n, length), int
         For ``hash_bytes``: n keys of equally many bytes.
-    num_embeddings, num_hash_functions, share_padding_row
+    num_embeddings, num_hash_functions : int
+        For ``bloom``: see `npbloom.HashSpec`.
+    share_padding_row : bool
         For ``bloom``: see `npbloom.HashSpec`.
     rows, values : int array (n,), array (n, d)
         For optimizers: a gradient that is not coalesced; rows may repeat.
@@ -74,6 +95,11 @@ class Case:
         For optimizers: complete before the first step.
     options : dict of str to number
         For optimizers: every constructor argument, defaults included.
+
+    Examples
+    --------
+    >>> Case("hash", ids=np.array([3, 7]), num_rows=5, seeds=(0, 1))
+    Case(op='hash', dtype='float32', ids=np.array([3, 7], dtype='int64'), num_rows=5, seeds=(0, 1))
     """
 
     op: str
@@ -102,7 +128,19 @@ class Case:
     options: dict[str, Any] | None = None
 
     def replace(self, **changes: Any) -> Case:
-        """The same case with some fields changed."""
+        """
+        The same case with some fields changed.
+
+        Parameters
+        ----------
+        **changes : Any
+            New values by field.
+
+        Returns
+        -------
+        Case
+            A new case that shares the other arrays.
+        """
         return Case(**{**self.given(), **changes})
 
     def given(self) -> dict[str, Any]:
@@ -263,14 +301,45 @@ class Backend:
 
 
 class Session:
-    """Several steps on one table: the default of `Backend.session`."""
+    """
+    Several steps on one table: the default of `Backend.session`.
+
+    Parameters
+    ----------
+    backend : Backend
+        Who takes the steps.
+    case : Case
+        The first step: table, state and options before it.
+
+    Examples
+    --------
+    >>> class Halves(Backend):
+    ...     def run(self, case):
+    ...         return {"weight": case.weight / 2, "state": {}}
+    >>> step = Case("sgd", rows=np.array([0]), values=np.ones((1, 1)))
+    >>> session = Session(Halves(), step.replace(weight=np.array([[8.0]]), state={}))
+    >>> [session.step(step)["weight"].item() for _ in range(3)]
+    [4.0, 2.0, 1.0]
+    """
 
     def __init__(self, backend: Backend, case: Case) -> None:
         self._backend = backend
         self._weight, self._state = case.weight, case.state
 
     def step(self, case: Case) -> Outputs:
-        """One step; what it returns is where the next one starts."""
+        """
+        One step; what it returns is where the next one starts.
+
+        Parameters
+        ----------
+        case : Case
+            New rows and values.
+
+        Returns
+        -------
+        dict of str to array
+            Table and state after the step.
+        """
         outputs = self._backend.run(case.replace(weight=copied(self._weight), state=copied(self._state)))
         if isinstance(outputs, dict):  # what does not come back is missed by the check, not here
             self._weight, self._state = outputs.get("weight", self._weight), outputs.get("state", self._state)

@@ -19,7 +19,7 @@ class CheckResult:
     """
     What one check found.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Name of the check, ``bag.scale_grad_by_freq``.
@@ -43,6 +43,11 @@ class CheckResult:
         Array elements that were compared, and those of them whose tolerance is too wide to tell right from wrong.
     law, sentence : str
         What the check asserts, and the law of npbloom's semantics that it stands for.
+
+    Examples
+    --------
+    >>> CheckResult("bag.sum", "passed", examples=370).status
+    'passed'
     """
 
     name: str
@@ -65,7 +70,7 @@ class Report:
     """
     All results of a run.
 
-    Attributes
+    Parameters
     ----------
     backend, version, profile : str
         Who was checked, and how thoroughly.
@@ -73,6 +78,13 @@ class Report:
         Of the run: the same seed gives the same cases.
     results : list of CheckResult
         In the order of the catalogue.
+
+    Examples
+    --------
+    >>> Report("mine", "1.0", "fast", 0, [CheckResult("bag.sum", "passed"), CheckResult("bag.max", "declined")]).ok
+    True
+    >>> Report("mine", "1.0", "fast", 0, [CheckResult("bag.max", "declined")]).ok  # nothing was looked at
+    False
     """
 
     backend: str
@@ -107,20 +119,23 @@ class Report:
         cases = sum(result.examples for result in self.results)
         seconds = sum(result.seconds for result in self.results)
         verdict = "ok" if self.ok else "NOT OK" if "passed" in counts else "NOT OK, nothing passed"
-        lines += ["", f"{verdict}: {summary}; {cases} cases in {seconds:.1f} s"]
+        lines += ["", *textwrap.wrap(f"{verdict}: {summary}; {cases} cases in {seconds:.1f} s", width, break_on_hyphens=False)]
         return "\n".join(lines)
 
 
 def _row(result: CheckResult, name: int, width: int) -> list[str]:
     """A line of the table; what was declined or known, in words, under it."""
     line = f"  {result.status:<13} {result.name:<{name}} {result.examples:>6} cases {result.seconds:>6.2f} s"
-    blind = f"{result.elements_blind} of {result.elements} elements blind" if result.elements_blind else ""
-    rest = [each for each in (result.lane, blind) if each]
-    if len(f"{line}  {'; '.join(rest)}") > width and result.lane:
-        rest[0] = f"{result.lane.count(',') + 1} lanes" if "," in result.lane else result.lane
-    lines = [f"{line}  {'; '.join(rest)}".rstrip()]
+    lane, words = result.lane, []
+    if len(line) + 2 + len(lane) > width and "," in lane:
+        lane = f"{lane.count(',') + 1} lanes"
+    if result.elements_blind:
+        words.append(f"{result.elements_blind} of {result.elements} elements were blind: their tolerance hides what is wrong.")
+    lines = [f"{line}  {lane}".rstrip()]
     if result.message and result.status not in WRONG:
-        lines += textwrap.wrap(result.message, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        words.append(result.message)
+    for each in words:
+        lines += textwrap.wrap(each, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return lines
 
 

@@ -15,7 +15,7 @@ def snippet_of(backend: Backend, case: Case | None, steps: tuple[Case, ...] = ()
     """The program; nothing without a case."""
     if case is None:
         return ""
-    lines = ["import numpy as np", "from npbloom.conformance import Case", _import_of(backend)]
+    lines = ["import numpy as np", *_imports(backend)]
     lines.append(f"case = {_source(case)}")
     if steps:
         lines.append(f"session = {backend!r}.session(case)")
@@ -25,6 +25,13 @@ def snippet_of(backend: Backend, case: Case | None, steps: tuple[Case, ...] = ()
     if message:
         lines += textwrap.wrap(message, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
     return "\n".join(lines) + "\n"
+
+
+def _imports(backend: Backend) -> list[str]:
+    """How to import `Case` and the backend's class."""
+    case, its = "from npbloom.conformance import Case", _import_of(backend)
+    start = case.removesuffix("Case")
+    return [f"{case}, {its.removeprefix(start)}"] if its.startswith(start) else [case, its]
 
 
 def _import_of(backend: Backend) -> str:

@@ -46,8 +46,9 @@ def _no_constant(word: str) -> None:
 
 def _shortened(line: str | bytes) -> str:
     """The start of a line, for a sentence."""
-    text = line if isinstance(line, str) else line.decode("ascii", errors="backslashreplace")
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+    start = line[:61]
+    text = start if isinstance(start, str) else start.decode("ascii", errors="backslashreplace")
+    return f"'{text}'" if len(line) <= 60 else f"'{text[:57]}...'"
 
 
 # ---- arrays and numbers -----------------------------------------------------------------------------------------------

@@ -41,6 +41,11 @@ def segfault() -> None:
     ctypes.string_at(8)
 
 
+def abort() -> None:
+    faulthandler.disable()
+    os.abort()
+
+
 def hang() -> None:
     time.sleep(1000)
 
@@ -65,7 +70,7 @@ def raising(error):
     ("deed", "sentence"),
     [
         (segfault, "the backend died of SIGSEGV"),
-        (os.abort, "the backend died of SIGABRT"),
+        (abort, "the backend died of SIGABRT"),
         (exhaust, "the backend died of SIGKILL"),
         (lambda: os._exit(0), "the backend ended the process with status 0"),
         (lambda: os._exit(7), "the backend ended the process with status 7"),

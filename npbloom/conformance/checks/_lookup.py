@@ -212,8 +212,11 @@ def _differ(case: Case | None, got: Any, value: Any, verb: str) -> str:
     if not lines.size:
         return ""
     at = int(lines[0])
-    who = "row" if case is None else {"bag": "bag"}.get(case.op, "id")
-    return f"{who} {at} {verb} {_sparse(got[at])}, expected {_sparse(value[at])}"
+    if case is None or case.op == "bag":
+        who = f"{'row' if case is None else 'bag'} {at}"
+    else:
+        who = f"id {case.ids.flat[at]} at position {at}"
+    return f"{who} {verb} {_sparse(got[at])}, expected {_sparse(value[at])}"
 
 
 def _sparse(line: Any) -> str:

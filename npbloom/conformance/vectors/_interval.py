@@ -1,0 +1,104 @@
+"""Intervals of rational numbers: what a formula may come out as when each of its operations rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isqrt
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+ROUNDOFF = {"float32": Fraction(1, 2**24), "float64": Fraction(1, 2**53)}
+SMALLEST = {"float32": Fraction(1, 2**149), "float64": Fraction(1, 2**1074)}
+SCALE = 2**160  # denominators stay below it: a hundred digits more than any float has
+
+
+@dataclass(frozen=True)
+class Interval:
+    """All numbers between two rationals; every operation gives what it may give on any numbers of its operands."""
+
+    lo: Fraction
+    hi: Fraction
+
+    @classmethod
+    def of(cls, value: Any) -> Interval:
+        """A float or integer, exactly."""
+        exact = Fraction(value)
+        return cls(exact, exact)
+
+    def __add__(self, other: Interval) -> Interval:
+        return Interval(self.lo + other.lo, self.hi + other.hi)
+
+    def __sub__(self, other: Interval) -> Interval:
+        return Interval(self.lo - other.hi, self.hi - other.lo)
+
+    def __mul__(self, other: Interval) -> Interval:
+        return self._of_corners(other, lambda left, right: left * right)
+
+    def __truediv__(self, other: Interval) -> Interval:
+        if other.lo <= 0 <= other.hi:
+            raise ZeroDivisionError("The divisor may be zero.")
+        return self._of_corners(other, lambda left, right: left / right)
+
+    def _of_corners(self, other: Interval, operation: Callable[[Fraction, Fraction], Fraction]) -> Interval:
+        """Products and quotients are extreme where both operands are."""
+        corners = [operation(left, right) for left in (self.lo, self.hi) for right in (other.lo, other.hi)]
+        return Interval(min(corners), max(corners))
+
+    def squared(self) -> Interval:
+        """Both factors are the same number."""
+        largest = max(self.lo**2, self.hi**2)
+        return Interval(Fraction(0) if self.lo <= 0 <= self.hi else min(self.lo**2, self.hi**2), largest)
+
+    def sqrt(self) -> Interval:
+        """Between the largest integer ratio below the root and the smallest above; the root itself where it is rational."""
+        return Interval(_root(self.lo, up=False), _root(self.hi, up=True))
+
+    def power(self, exponent: int) -> Interval:
+        """A product of equal factors >= 0."""
+        return Interval(self.lo**exponent, self.hi**exponent)
+
+    def widened(self, relative: Fraction, absolute: Fraction = Fraction(0)) -> Interval:
+        """What rounding may make of it. Rounded outwards, so that denominators stay small."""
+        if not relative and not absolute:
+            return self
+        reach = max(abs(self.lo), abs(self.hi)) * relative + absolute
+        low, high = (self.lo - reach) * SCALE, (self.hi + reach) * SCALE
+        return Interval(Fraction(low.numerator // low.denominator, SCALE), -Fraction(-high.numerator // high.denominator, SCALE))
+
+
+def _root(value: Fraction, up: bool) -> Fraction:
+    """The square root, exact where it is rational, else to 160 bits on the wanted side."""
+    top, bottom = isqrt(value.numerator), isqrt(value.denominator)
+    if top * top == value.numerator and bottom * bottom == value.denominator:
+        return Fraction(top, bottom)
+    scaled = value.numerator * SCALE * SCALE // value.denominator
+    return Fraction(isqrt(scaled) + up, SCALE)
+
+
+def floats_within(intervals: list[Interval], shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
+    """The smallest and the largest float of each interval: what lies between them is in it."""
+    lows = [_nearest(each.lo, dtype, up=True) for each in intervals]
+    highs = [_nearest(each.hi, dtype, up=False) for each in intervals]
+    low, high = (np.array(values, dtype=dtype).reshape(shape) for values in (lows, highs))
+    if not (low <= high).all():
+        raise ValueError(f"No {dtype} lies in an interval.")
+    return low, high
+
+
+def _nearest(value: Fraction, dtype: str, up: bool) -> Any:
+    """The float next to a rational on the wanted side; itself where it is a float."""
+    real = np.dtype(dtype).type
+    found = real(float(value))  # Python divides integers with one rounding; a second one may follow, and is mended
+    toward = real(np.inf if up else -np.inf)
+    while (Fraction(float(found)) < value) if up else (Fraction(float(found)) > value):
+        found = np.nextafter(found, toward)
+    while True:
+        closer = np.nextafter(found, -toward)
+        if not np.isfinite(closer) or ((Fraction(float(closer)) < value) if up else (Fraction(float(closer)) > value)):
+            return found
+        found = closer

@@ -1,0 +1,181 @@
+"""Golden vectors of bags: one vector for each bag of ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from npbloom.conformance._case import Case
+from npbloom.conformance._structures import Structure
+from npbloom.conformance._values import stored
+from npbloom.conformance.vectors._build import bag, integers, whole, wide
+from npbloom.conformance.vectors._source import Array, Source
+from npbloom.conformance.vectors._vector import Vector, expect_exact, expect_rounded
+
+MODES = ("sum", "mean", "max")
+LAWS = {"sum": "L13", "mean": "L16", "max": "L17"}
+
+
+def vectors() -> Iterator[Vector]:
+    """Empty bags at every place, padding, last offsets, weights, frequencies, ties; then whatever a counter draws."""
+    yield from _empty()
+    yield from _two_dimensional()
+    yield from _last_offset()
+    yield from _padding()
+    yield from _weights()
+    yield from _frequencies()
+    yield from _choices()
+    yield from _drawn()
+    yield from _rounding()
+
+
+def _flags(structure: Structure) -> tuple[str, ...]:
+    """What a structure has, in the words of the flags."""
+    ids, padding = structure.fields["ids"], structure.fields["padding_idx"]
+    kept = ids.ravel() if padding is None else ids.ravel()[ids.ravel() != padding % structure.rows]
+    found = ["Duplicates"] if len(np.unique(kept)) < kept.size else []
+    if structure.fields["offsets"] is not None:
+        last = structure.fields["include_last_offset"]
+        bounds = structure.fields["offsets"] if last else np.append(structure.fields["offsets"], ids.size)
+        found += ["EmptyBag"] if (np.diff(bounds) == 0).any() else []
+    return (*found, *(["Padding"] if padding is not None else []))
+
+
+def _exactly(structure: Structure, source: Source, spec: str, note: str, **options: Any) -> Vector:
+    """A vector without rounding."""
+    case = whole(structure, source, **options)
+    return Vector(case, spec, note, expect_exact(case), _flags(structure))
+
+
+def _empty() -> Iterator[Vector]:
+    """Empty bags first, in the middle, last, several, all; and no bag at all."""
+    source = Source(30)
+    ids = integers(2, 0, 2, 1)
+    for mode in MODES:
+        for offsets in ([0], [0, 2], [0, 0, 2], [0, 2, 2], [0, 2, 4], [0, 0, 0, 3, 3, 4, 4]):
+            structure = bag(4, ids, integers(*offsets), mode)
+            yield _exactly(structure, source, f"{LAWS[mode]}, L14", f"{mode} of bags that start at {offsets}.")
+        structure = bag(4, integers(), integers(0, 0), mode)
+        yield _exactly(structure, source, f"{LAWS[mode]}, L14", f"{mode} of two empty bags, no ids.")
+        yield _exactly(bag(4, integers(), integers(), mode), source, "L13", f"{mode} of no bags, no ids.")
+
+
+def _two_dimensional() -> Iterator[Vector]:
+    """One bag a line."""
+    source = Source(31)
+    for mode in MODES:
+        for shape in ((3, 2), (1, 4), (2, 0), (0, 3)):
+            structure = bag(4, source.integers(0, 4, shape), None, mode)
+            yield _exactly(structure, source, "L13", f"{mode} of the lines of ids of shape {list(shape)}.")
+        yield _exactly(bag(4, source.integers(0, 4, (3, 2)), None, mode), source, "L13", f"{mode} in float64.", dtype="float64")
+
+
+def _last_offset() -> Iterator[Vector]:
+    """The last offset is no bag."""
+    source = Source(32)
+    for mode in MODES:
+        for offsets in ([0, 4], [0, 1, 4], [0, 0, 2, 2, 4, 4]):
+            structure = bag(4, integers(3, 1, 1, 0), integers(*offsets), mode, include_last_offset=True)
+            yield _exactly(structure, source, "L13", f"{mode} with include_last_offset, {len(offsets) - 1} bags.")
+
+
+def _padding() -> Iterator[Vector]:
+    """Left out of sum, count and maximum, whatever its row holds, named from either end; bags of padding only."""
+    source = Source(33)
+    ids = integers(1, 3, 3, 0, 1, 3)
+    for mode in MODES:
+        for padding in (0, 3, -1, -3):
+            structure = bag(4, ids, integers(0, 1, 3, 3), mode, padding_idx=padding)
+            note = f"{mode} without padding_idx {padding}, whose row is not zero; counts of a mean leave it out."
+            yield _exactly(structure, source, f"{LAWS[mode]}, L15", note)
+        structure = bag(2, source.integers(0, 2, (5, 3)), None, mode, padding_idx=1)
+        yield _exactly(structure, source, f"{LAWS[mode]}, L15", f"{mode} of lines with padding.")
+    structure = bag(4, source.integers(0, 4, (769,)), integers(0, 500), "sum", padding_idx=2)
+    yield _exactly(structure, source, "L13, L15", "Padding among more than 768 ids.", width=1)
+
+
+def _weights() -> Iterator[Vector]:
+    """A weight for each entry, zero among them."""
+    source = Source(34)
+    for padding in (None, 2):
+        for offsets in ([0, 3], [0, 0, 5], [0]):
+            structure = bag(3, integers(2, 0, 2, 1, 0), integers(*offsets), "sum", padding_idx=padding)
+            note = "Each row counts by its weight; a weight's gradient is its bag's gradient times its row, 0 for padding."
+            yield _exactly(structure, source, "L18", note, weighted=True)
+    structure = bag(4, source.integers(0, 4, (2, 3)), None, "sum")
+    yield _exactly(structure, source, "L18", "Weights of two lines.", weighted=True)
+
+
+def _frequencies() -> Iterator[Vector]:
+    """Each row's gradient by the count of its own id in the whole batch."""
+    source = Source(35)
+    for mode in MODES:
+        for padding in (None, 1):
+            structure = bag(4, integers(2, 1, 2, 0, 2, 1), integers(0, 2, 2), mode, padding_idx=padding, scale_grad_by_freq=True)
+            yield _exactly(structure, source, "L11", f"{mode}: ids 0, 1 and 2 occur once, twice and three times.")
+    structure = bag(3, integers(2, 0), integers(0, 1), "sum", scale_grad_by_freq=True)
+    yield _exactly(structure, source, "L11", "Ids out of order: counts belong to ids, not to positions.")
+
+
+def _tied(order: list[int]) -> Case:
+    """Rows 0 and 1 tie in the first column, rows 1 and 2 in the second."""
+    weight = stored([[5, -7], [5, -4], [1, -4]], "float32")
+    grad_out = stored([[2, 3]], "float32")
+    return bag(3, integers(*order), integers(0), "max").case("float32", weight=weight, grad_out=grad_out)
+
+
+def _choices() -> Iterator[Vector]:
+    """Where backends may differ: ties and NaN in a maximum."""
+    for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2, 1]):
+        case = _tied(order)
+        expect = {key: band for key, band in expect_exact(case).items() if key == "out"}
+        yield Vector(case, "L17", f"The maximum of tied rows in the order {order}.", expect, ("MaxTie",))
+        note = f"Rows {order} tie: the first one gets the gradient."
+        yield Vector(case, "L17", note, expect_exact(case), ("MaxTie",), "acceptable")
+    weight = stored([[1], [np.nan], [3], [-np.inf]], "float32")
+    for order in ([1, 0, 2], [0, 1, 2], [0, 2, 1], [3, 1]):
+        structure = bag(4, integers(*order, 0, 2), integers(0, len(order)), "max")
+        case = structure.case("float32", weight=weight, grad_out=stored([[1], [2]], "float32"))
+        yield Vector(case, "L17", f"Row 1 is NaN, in the order {order}.", expect_exact(case), ("MaxNaN",), "acceptable")
+
+
+def _drawn() -> Iterator[Vector]:
+    """Structures with everything at once."""
+    source = Source(36)
+    for number in range(60):
+        mode = MODES[number % 3]
+        rows = source.integer(2, 6)
+        ids = source.integers(0, rows, (source.integer(0, 7),))
+        last = number % 5 == 0
+        structure = bag(
+            rows,
+            ids,
+            _offsets(source, ids.size, last),
+            mode,
+            padding_idx=source.choice(None, 0, -1),
+            scale_grad_by_freq=number % 4 == 3,
+            include_last_offset=last,
+        )
+        weighted = mode == "sum" and number % 2 == 0
+        dtype = "float64" if number % 7 == 6 else "float32"
+        width = source.choice(1, 2, 3)
+        note = f"{mode} of a structure that the counter drew."
+        yield _exactly(structure, source, f"{LAWS[mode]}, L15", note, width=width, dtype=dtype, weighted=weighted)
+
+
+def _offsets(source: Source, size: int, last: bool) -> Array:
+    """Up to four starts in order, empty bags among them."""
+    cuts = sorted(source.integers(0, size + 1, (source.integer(0, 4),)).tolist())
+    return integers(0, *cuts, *([size] if last else []))
+
+
+def _rounding() -> Iterator[Vector]:
+    """Sums, means and weighted sums that round; a maximum does not."""
+    source = Source(37)
+    for mode in MODES:
+        for size in (5, 40):
+            structure = bag(6, source.integers(0, 6, (size,)), integers(0, size // 2, size // 2), mode)
+            case = wide(structure, source, weighted=mode == "sum")
+            yield Vector(case, f"L5, {LAWS[mode]}", f"{mode} of {size} floats.", expect_rounded(case), ("EmptyBag", "Rounding"))

@@ -1,0 +1,142 @@
+"""Golden vectors of plain lookups: one row for each id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from npbloom.conformance._case import Case
+from npbloom.conformance._structures import Structure
+from npbloom.conformance._values import stored
+from npbloom.conformance.vectors._build import embedding, integers, whole, wide, zeroed
+from npbloom.conformance.vectors._source import Array, Source
+from npbloom.conformance.vectors._vector import (
+    Band,
+    Vector,
+    exact,
+    expect_exact,
+    expect_normed,
+    expect_rounded,
+)
+
+
+def vectors() -> Iterator[Vector]:
+    """Shapes, repeats, padding, frequencies, bits, norms, sums that round."""
+    yield from _shapes()
+    yield from _repeats()
+    yield from _padding()
+    yield from _frequencies()
+    yield from _raw_bits()
+    yield from _norms()
+    yield from _rounding()
+
+
+def _shapes() -> Iterator[Vector]:
+    """Ids of every shape, both dtypes."""
+    source = Source(20)
+    for dtype in ("float32", "float64"):
+        for shape in ((), (1,), (0,), (0, 3), (2, 0), (2, 3), (2, 1, 3)):
+            case = whole(embedding(4, source.integers(0, 4, shape)), source, 3, dtype)
+            yield Vector(case, "L4", f"Ids of shape {list(shape)}.", expect_exact(case))
+
+
+def _repeats() -> Iterator[Vector]:
+    """Widths around those of vector registers, and many occurrences of few rows."""
+    source = Source(21)
+    for width in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17):
+        case = whole(embedding(5, source.integers(0, 5, (9,))), source, width)
+        yield Vector(case, "L7", f"Nine ids in five rows, width {width}.", expect_exact(case), ("Duplicates",))
+    for size in (767, 768, 769, 1025):
+        case = whole(embedding(3, source.integers(0, 3, (size,))), source, 1)
+        note = f"{size} ids in three rows: kernels change their path at such sizes."
+        yield Vector(case, "L7", note, expect_exact(case), ("Duplicates",))
+
+
+def _padding() -> Iterator[Vector]:
+    """The padding row, named from either end."""
+    source = Source(22)
+    ids = integers(0, 3, 1, 3, 0, 2)
+    for padding in (0, 3, 1, -1, -4):
+        structure = embedding(4, ids, padding)
+        case = zeroed(whole(structure, source), padding)
+        yield Vector(case, "L9", f"padding_idx {padding} has no gradient.", expect_exact(case), ("Duplicates", "Padding"))
+        case = whole(structure, source)
+        note = f"padding_idx {padding} is read as it is stored, and has no gradient."
+        yield Vector(case, "L9", note, expect_exact(case), ("Padding", "PaddingForward"), "acceptable")
+    case = zeroed(whole(embedding(4, source.integers(0, 4, (769,)), 2), source, 1), 2)
+    yield Vector(case, "L9", "Padding among more than 768 ids.", expect_exact(case), ("Duplicates", "Padding"))
+
+
+def _frequencies() -> Iterator[Vector]:
+    """Gradients divided by how often an id occurs."""
+    source = Source(23)
+    structures = [
+        (embedding(4, integers(0, 1, 1, 3, 3, 3), None, True), "Counts 1, 2 and 3."),
+        (embedding(4, integers(3, 0, 3, 1), -1, True), "The padding id occurs twice, which counts for nobody."),
+        (embedding(2, integers([0, 1], [1, 1]), None, True), "Counts are of the whole batch, not of a line of it."),
+    ]
+    for structure, note in structures:
+        case = whole(structure, source)
+        flags: tuple[str, ...] = ("Duplicates",)
+        if structure.fields["padding_idx"] is not None:
+            case, flags = zeroed(case, structure.fields["padding_idx"]), ("Duplicates", "Padding")
+        yield Vector(case, "L11", note, expect_exact(case), flags)
+
+
+def _raw_bits() -> Iterator[Vector]:
+    """Bits that arithmetic would change."""
+    for dtype, words in (
+        ("float32", [[0x00000000, 0x80000000, 0x00000001, 0x80000001], [0x7F800000, 0xFF800000, 0x7FC00123, 0x3EAAAAAB]]),
+        ("float64", [[0, 1 << 63, 1, (1 << 63) + 1], [0x7FF << 52, 0xFFF << 52, (0x7FF8 << 48) + 0x123, 0x3FD5555555555555]]),
+    ):
+        weight = np.array(words, dtype="u4" if dtype == "float32" else "u8").view(dtype)
+        ids = integers(1, 0, 1)
+        case = embedding(2, ids).case(dtype, weight=weight, grad_out=stored(np.zeros((3, 4)), dtype))
+        yield Vector(case, "L5", "Zeros of both signs, subnormals, infinities, a NaN with a payload.", _bits(case), ("RawBits",))
+
+
+def _bits(case: Case) -> dict[str, Band]:
+    """The rows themselves, and no gradient."""
+    rows = case.weight[case.ids]
+    zeros = exact(np.zeros(case.weight.shape), case.dtype)
+    return {"out": Band(rows, rows, bits=True), "grad_weight": zeros}
+
+
+def _norms() -> Iterator[Vector]:
+    """Rows well above and well below a limit, looked up several times."""
+    source = Source(24)
+    ids = integers(1, 0, 1, 3, 1)
+    for norm_type in (2.0, 1.0, np.inf):
+        for limit in (1.0, 0.5):
+            weight = _rows_of_two_sizes(source, limit)
+            structure = embedding(5, ids, norm_type=norm_type, max_norm=limit)
+            case = structure.case("float32", weight=weight, grad_out=stored(np.zeros((5, 4)), "float32"))
+            note = f"Rows longer than {limit} in the {norm_type:g}-norm are scaled once, in the table; no other row moves."
+            yield Vector(case, "L10", note, expect_normed(case), ("Duplicates", "Rounding"))
+    case = _norm_of_padding(source)
+    yield Vector(case, "L10", "The padding row is scaled, too.", expect_normed(case), ("Padding", "PaddingForward"), "acceptable")
+
+
+def _rows_of_two_sizes(source: Source, limit: float) -> Array:
+    """Rows 1 and 3 far longer than the limit and row 0 far shorter, in any norm of four columns; 2 and 4 are longer, too."""
+    weight = source.integers(64, 128, (5, 4)) * source.signs((5, 4)) / 64.0 * limit
+    weight[[1, 3]] *= 8
+    weight[0] /= 16
+    return stored(weight, "float32")
+
+
+def _norm_of_padding(source: Source) -> Case:
+    """A long padding row."""
+    structure: Structure = embedding(5, integers(1, 3), 3, max_norm=1.0)
+    weight = _rows_of_two_sizes(source, 1.0)
+    return structure.case("float32", weight=weight, grad_out=stored(np.zeros((2, 4)), "float32"))
+
+
+def _rounding() -> Iterator[Vector]:
+    """Gradients whose sums round."""
+    source = Source(25)
+    for size in (2, 9, 100):
+        case = wide(embedding(3, source.integers(0, 3, (size,))), source)
+        note = f"Sums of about {size // 3 + 1} floats each."
+        yield Vector(case, "L5, L7", note, expect_rounded(case), ("Duplicates", "Rounding"))

@@ -1,0 +1,278 @@
+"""Golden vectors of optimizer steps: table and state before and after, by interval where an update rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from npbloom.conformance._case import Case
+from npbloom.conformance._values import stored
+from npbloom.conformance.vectors._build import integers
+from npbloom.conformance.vectors._interval import ROUNDOFF, SMALLEST, Interval, floats_within
+from npbloom.conformance.vectors._source import Array, Source
+from npbloom.conformance.vectors._vector import Band, Vector, exact
+
+HEIGHT, WIDTH = 5, 3
+BATCHES = (
+    (integers(3, 0, 3), "rows 3, 0, 3"),
+    (integers(4, 1), "two rows"),
+    (integers(2, 2, 2, 2), "one row, four times"),
+    (integers(), "no rows"),
+)
+ROUNDINGS = 2  # of each operation: its own, and that of a scalar stored in the table's dtype or of another association
+
+
+def vectors() -> Iterator[Vector]:
+    """Steps whose arithmetic is exact in any association, then steps as they occur."""
+    yield from _sgd()
+    yield from _adagrad()
+    yield from _rowwise_adagrad()
+    yield from _adam()
+
+
+# ---- what a step gives, on intervals ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Arithmetic:
+    """Each operation, as wide as its rounding makes it; exact where no operation of a case rounds."""
+
+    dtype: str
+    rounds: bool
+
+    def __call__(self, result: Interval) -> Interval:
+        """The result of one operation."""
+        return result.widened(ROUNDINGS * ROUNDOFF[self.dtype], SMALLEST[self.dtype]) if self.rounds else result
+
+    def scalar(self, result: Interval) -> Interval:
+        """The result of an operation in double precision, as hyperparameters are made."""
+        return result.widened(ROUNDINGS * ROUNDOFF["float64"]) if self.rounds else result
+
+
+Numbers = dict[tuple[int, ...], Interval]
+
+
+def _numbers(array: Array) -> Numbers:
+    """The elements of an array."""
+    return {index: Interval.of(value.item()) for index, value in np.ndenumerate(array)}
+
+
+def _summed(case: Case) -> Numbers:
+    """The gradient of each row that occurs: its contributions added up, which no case here lets round (L26)."""
+    total: Numbers = {}
+    for row, values in zip(case.rows.tolist(), case.values, strict=True):
+        for column, value in enumerate(values.tolist()):
+            total[row, column] = total.get((row, column), Interval.of(0)) + Interval.of(value)
+    return total
+
+
+def step_of(case: Case, rounds: bool) -> dict[str, Any]:
+    """Bands of table and state after a step."""
+    assert case.options is not None
+    assert case.state is not None
+    op = Arithmetic(case.dtype, rounds)
+    options, numbers = case.options, {name: _numbers(array) for name, array in case.state.items() if name != "step"}
+    weight, gradient = _numbers(case.weight), _summed(case)
+    if options["weight_decay"]:
+        decay = Interval.of(options["weight_decay"])
+        gradient = {at: op(value + op(decay * weight[at])) for at, value in gradient.items()}
+    step = int(case.state["step"]) + 1 if "step" in case.state else 0
+    update = {"sgd": _after_sgd, "adagrad": _after_adagrad, "rowwise_adagrad": _after_rowwise, "adam": _after_adam}[case.op]
+    for at, moved in update(op, options, gradient, numbers, step).items():
+        weight[at] = op(weight[at] - moved)
+    state: dict[str, Band] = {
+        name: _band(numbers[name], array.shape, case.dtype) if name != "step" else exact(np.array(step), "int64")
+        for name, array in case.state.items()
+    }
+    return {"weight": _band(weight, case.weight.shape, case.dtype), **({"state": state} if state else {})}
+
+
+def _band(numbers: Numbers, shape: tuple[int, ...], dtype: str) -> Band:
+    """The floats of each interval."""
+    assert len(numbers) == prod(shape)
+    return Band(*floats_within([numbers[index] for index in np.ndindex(shape)], shape, dtype))
+
+
+def _after_sgd(op: Arithmetic, options: dict[str, Any], gradient: Numbers, state: dict[str, Numbers], step: int) -> Numbers:
+    """L28."""
+    lr, momentum = Interval.of(options["lr"]), Interval.of(options["momentum"])
+    if options["momentum"]:
+        buffer = state["momentum_buffer"]
+        for at, value in gradient.items():
+            buffer[at] = op(op(momentum * buffer[at]) + value)
+        gradient = {at: buffer[at] for at in gradient}
+    return {at: op(lr * value) for at, value in gradient.items()}
+
+
+def _after_adagrad(op: Arithmetic, options: dict[str, Any], gradient: Numbers, state: dict[str, Numbers], step: int) -> Numbers:
+    """L29."""
+    one, total = Interval.of(1), state["sum"]
+    rate = op.scalar(Interval.of(options["lr"]) / op.scalar(one + Interval.of(step - 1) * Interval.of(options["lr_decay"])))
+    moved = {}
+    for at, value in gradient.items():
+        total[at] = op(total[at] + op(value.squared()))
+        moved[at] = op(op(rate * value) / op(op(total[at].sqrt()) + Interval.of(options["eps"])))
+    return moved
+
+
+def _after_rowwise(op: Arithmetic, options: dict[str, Any], gradient: Numbers, state: dict[str, Numbers], step: int) -> Numbers:
+    """L30."""
+    rate, total, width = Interval.of(options["lr"]), state["sum"], 1 + max((at[1] for at in gradient), default=0)
+    for row in {at[0] for at in gradient}:
+        squares = Interval.of(0)
+        for column in range(width):
+            squares = op(squares + op(gradient[row, column].squared()))
+        total[row,] = op(total[row,] + op(squares / Interval.of(width)))
+    roots = {at[0]: op(op(total[at[0],].sqrt()) + Interval.of(options["eps"])) for at in gradient}
+    return {at: op(op(rate * value) / roots[at[0]]) for at, value in gradient.items()}
+
+
+def _after_adam(op: Arithmetic, options: dict[str, Any], gradient: Numbers, state: dict[str, Numbers], step: int) -> Numbers:
+    """L31."""
+    one = Interval.of(1)
+    first, second = state["exp_avg"], state["exp_avg_sq"]
+    beta1, beta2 = (Interval.of(beta) for beta in options["betas"])
+    rest1, rest2 = (op.scalar(one - beta) for beta in (beta1, beta2))
+    bias1, bias2 = (op.scalar(one - op.scalar(beta.power(step))) for beta in (beta1, beta2))
+    moved = {}
+    for at, value in gradient.items():
+        first[at] = op(op(beta1 * first[at]) + op(rest1 * value))
+        second[at] = op(op(beta2 * second[at]) + op(rest2 * op(value.squared())))
+        root = op(op(op(second[at] / bias2).sqrt()) + Interval.of(options["eps"]))
+        moved[at] = op(op(Interval.of(options["lr"]) * op(first[at] / bias1)) / root)
+    return moved
+
+
+# ---- the vectors ------------------------------------------------------------------------------------------------------
+
+
+def _vector(case: Case, spec: str, note: str, rounds: bool) -> Vector:
+    """A step with its bands; rows that the gradient does not name keep their bits."""
+    flags = ["Duplicates"] if len(np.unique(case.rows)) < len(case.rows) else []
+    flags += ["Lazy"] + (["Rounding"] if rounds else [])
+    return Vector(case, spec, note, step_of(case, rounds), tuple(flags))
+
+
+def _small(source: Source, *shape: int) -> Array:
+    """Integers between 1 and 4 of either sign."""
+    return source.integers(1, 5, shape) * source.signs(shape)
+
+
+def _case(op: str, dtype: str, weight: Array, rows: Array, values: Array, state: dict[str, Array], **options: Any) -> Case:
+    """A step; `step` stays an integer."""
+    kept = {name: np.array(array) if name == "step" else stored(array, dtype) for name, array in state.items()}
+    return Case(op, dtype, weight=stored(weight, dtype), rows=rows, values=stored(values, dtype), state=kept, options=options)
+
+
+def _floats(source: Source, dtype: str, *shape: int) -> Array:
+    """Floats around 1."""
+    return stored(source.floats(shape, 2), dtype)
+
+
+def _whole_gradients(source: Source, rows: Array) -> Array:
+    """Gradients with few bits, so that sums of a row's contributions are exact, whatever the rest of a step does."""
+    return source.integers(1, 64, (len(rows), WIDTH)) * source.signs((len(rows), WIDTH)) / 16.0
+
+
+def _sgd() -> Iterator[Vector]:
+    """Without and with momentum and decay."""
+    source = Source(50)
+    for momentum in (0.0, 0.5):
+        for decay in (0.0, 0.25):
+            for rows, which in BATCHES:
+                state = {"momentum_buffer": _small(source, HEIGHT, WIDTH)} if momentum else {}
+                weight, values = _small(source, HEIGHT, WIDTH), _small(source, len(rows), WIDTH)
+                case = _case("sgd", "float32", weight, rows, values, state, lr=0.5, momentum=momentum, weight_decay=decay)
+                note = f"Momentum {momentum}, decay {decay}, {which}: exact in any association."
+                yield _vector(case, "L26, L27, L28", note, rounds=False)
+    for dtype in ("float32", "float64"):
+        rows = BATCHES[0][0]
+        weight, state = _floats(source, dtype, HEIGHT, WIDTH), {"momentum_buffer": _floats(source, dtype, HEIGHT, WIDTH)}
+        options = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
+        case = _case("sgd", dtype, weight, rows, _whole_gradients(source, rows), state, **options)
+        yield _vector(case, "L28, L32", "Hyperparameters that are no binary fractions.", rounds=True)
+
+
+# (sum, gradient, eps): the root of the new sum is an integer that eps makes a power of two
+TRIPLES = ((9, 4, 3.0), (16, 3, 3.0), (25, 12, 3.0), (144, 5, 3.0), (0, 1, 3.0), (0, 5, 3.0), (0, -1, 3.0), (25, -12, 3.0))
+
+
+def _triples(source: Source, *shape: int) -> tuple[Array, Array]:
+    """Sums and gradients of which each pair has an integer root."""
+    chosen = np.array([triple[:2] for triple in TRIPLES])[source.integers(0, len(TRIPLES), shape)]
+    return chosen[..., 0], chosen[..., 1]
+
+
+def _adagrad() -> Iterator[Vector]:
+    """Pythagorean triples, where nothing rounds; duplicates; decay of the rate; first steps."""
+    source = Source(51)
+    options = {"lr": 0.5, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 3.0}
+    for number, (rows, which) in enumerate(BATCHES):
+        total, gradient = _triples(source, HEIGHT, WIDTH)
+        state = {"sum": total, "step": np.array(number)}
+        values = _split(source, gradient, rows)
+        case = _case("adagrad", "float32", _small(source, HEIGHT, WIDTH), rows, values, state, **options)
+        yield _vector(case, "L26, L27, L29", f"Integer roots, {which}: exact in any association.", rounds=False)
+    for dtype in ("float32", "float64"):
+        for more in ({"lr_decay": 0.125}, {"weight_decay": 0.01}, {"eps": 1e-10}, {"lr": 0.01, "eps": 0.1}):
+            rows, fresh = BATCHES[0][0], "eps" in more
+            state = {"sum": _floats(source, dtype, HEIGHT, WIDTH) ** 2 * (not fresh), "step": np.array(0 if fresh else 3)}
+            weight, values = _floats(source, dtype, HEIGHT, WIDTH), _whole_gradients(source, rows)
+            case = _case("adagrad", dtype, weight, rows, values, state, **{**options, "eps": 0.5, **more})
+            note = f"{'A first' if fresh else 'The fourth'} step, {', '.join(f'{name} {value}' for name, value in more.items())}."
+            yield _vector(case, "L29, L32", note, rounds=True)
+
+
+def _split(source: Source, total: Array, rows: Array) -> Array:
+    """Contributions whose sums are the total of each row."""
+    values = _small(source, len(rows), total.shape[1])
+    for row in set(rows.tolist()):
+        entries = np.flatnonzero(rows == row)
+        values[entries[-1]] = total[row] - values[entries[:-1]].sum(axis=0)
+    return values
+
+
+def _rowwise_adagrad() -> Iterator[Vector]:
+    """One sum a row."""
+    source = Source(52)
+    options = {"lr": 0.5, "weight_decay": 0.0, "eps": 3.0}
+    for rows, which in BATCHES:
+        total, gradient = _triples(source, HEIGHT)
+        spread = gradient[:, None] * source.signs((HEIGHT, 4))  # four equal squares, so that their mean is one of them
+        values = _split(source, spread, rows)
+        case = _case("rowwise_adagrad", "float32", _small(source, HEIGHT, 4), rows, values, {"sum": total}, **options)
+        yield _vector(case, "L26, L27, L30", f"Integer roots, {which}.", rounds=False)
+    for dtype in ("float32", "float64"):
+        for more in ({"weight_decay": 0.01}, {"eps": 1e-8}):
+            rows = BATCHES[0][0]
+            state = {"sum": _floats(source, dtype, HEIGHT) ** 2}
+            weight, values = _floats(source, dtype, HEIGHT, WIDTH), _whole_gradients(source, rows)
+            case = _case("rowwise_adagrad", dtype, weight, rows, values, state, **{**options, "eps": 0.5, **more})
+            note = f"Means of squares that round, {', '.join(f'{name} {value}' for name, value in more.items())}."
+            yield _vector(case, "L30, L32", note, rounds=True)
+
+
+def _adam() -> Iterator[Vector]:
+    """First and later steps, betas that are binary fractions and those that people use."""
+    source = Source(53)
+    for dtype, betas, spec in (
+        ("float32", (0.5, 0.75), "L27, L31"),
+        ("float32", (0.9, 0.999), "L31, L32"),
+        ("float64", (0.9, 0.999), "L31, L32"),
+    ):
+        for step in (0, 1, 6):
+            for decay in (0.0, 0.01):
+                rows, which = BATCHES[(step + int(decay > 0)) % len(BATCHES)]
+                first, second = _floats(source, dtype, HEIGHT, WIDTH), _floats(source, dtype, HEIGHT, WIDTH) ** 2
+                if step == 0:
+                    first, second = np.zeros_like(first), np.zeros_like(second)
+                state = {"exp_avg": first, "exp_avg_sq": second, "step": np.array(step)}
+                weight, values = _floats(source, dtype, HEIGHT, WIDTH), _whole_gradients(source, rows)
+                options = {"lr": 0.125, "betas": betas, "eps": 0.0625 if step else 1e-8, "weight_decay": decay}
+                case = _case("adam", dtype, weight, rows, values, state, **options)
+                note = f"Step {step + 1}, betas {betas}, decay {decay}, {which}."
+                yield _vector(case, spec, note, rounds=True)

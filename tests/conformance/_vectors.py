@@ -1,0 +1,22 @@
+"""What tests of golden vectors share."""
+
+from __future__ import annotations
+
+from npbloom.conformance.vectors import SETS
+from npbloom.conformance.vectors._files import vectors_of
+from npbloom.conformance.vectors._vector import Band
+
+VECTORS = {number: vector for name in SETS for number, vector in vectors_of(name).items()}
+
+
+def paths(expect, before=()):
+    """Where the bands of an expectation are: ``("out",)``, ``("state", "sum")``."""
+    for key, each in expect.items():
+        yield from [(*before, key)] if isinstance(each, Band) else paths(each, (*before, key))
+
+
+def at(outputs, path):
+    """What is there."""
+    for key in path:
+        outputs = outputs[key]
+    return outputs

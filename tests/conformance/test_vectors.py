@@ -1,0 +1,214 @@
+"""Golden vectors: what they hold, and that they tell right answers from wrong ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from npbloom.conformance import Unsupported
+from npbloom.conformance._wire import as_line, reply_object
+from npbloom.conformance.backends import NpBloom
+from npbloom.conformance.vectors import SETS, _files, export, judge
+from npbloom.conformance.vectors._judge import verdict
+from npbloom.conformance.vectors._source import Source
+from npbloom.conformance.vectors._vector import FLAGS, RESULTS, Band, answer_of
+from tests.conformance._vectors import VECTORS, at, paths
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """All sets as files."""
+    path = tmp_path_factory.mktemp("vectors")
+    export(path)
+    return path
+
+
+# ---- what they hold ---------------------------------------------------------------------------------------------------
+
+
+def test_integers_are_hashes_of_a_counter():
+    """By hand: words 0 to 3 of stream 7 are mmh3's, of the four bytes of the counter."""
+    import mmh3
+
+    words = [mmh3.hash(struct.pack("<I", counter), 7, signed=False) for counter in range(6)]
+    source = Source(7)
+    assert source.words(2).tolist() == words[:2]
+    assert source.integers(-3, 4, (2, 2)).ravel().tolist() == [-3 + word % 7 for word in words[2:6]]
+    ranks = Source(1).ranks(5, 40)
+    assert (np.sort(ranks, axis=0) == np.arange(1, 6)[:, None]).all()
+    assert len({tuple(column) for column in ranks.T.tolist()}) > 20
+    floats = Source(2).floats((1000,), 6)
+    assert (floats == floats.astype(np.float32)).all()
+    assert 2**-6 <= np.abs(floats).min() < 2**-5 < 2**5 < np.abs(floats).max() < 2**6
+
+
+def test_every_kind_of_case_is_there():
+    assert {vector.case.op for vector in VECTORS.values()} == {
+        *("hash", "hash_bytes", "embedding", "bag", "bloom", "bloom64", "sgd", "adagrad", "rowwise_adagrad", "adam"),
+    }
+    assert {vector.result for vector in VECTORS.values()} == set(RESULTS)
+    assert {flag for vector in VECTORS.values() for flag in vector.flags} == set(FLAGS)
+    assert {vector.case.dtype for vector in VECTORS.values()} == {"float32", "float64"}
+    assert [min(_files.vectors_of(name)) for name in SETS] == [1001, 2001, 3001, 4001, 5001, 6001]
+    assert len(VECTORS) > 480
+
+
+def test_every_vector_expects_something_unless_it_is_to_be_refused():
+    for number, vector in VECTORS.items():
+        refused = vector.result == "invalid" or "MeanWeights" in vector.flags
+        assert bool(vector.expect) != refused, number
+        if "grad_weight" in vector.expect:
+            assert vector.expect["out"].lo.shape == vector.case.grad_out.shape
+        assert re.fullmatch(r"L\d+(, L\d+)*", vector.spec), number
+
+
+def test_smhashers_verification_value_is_among_them():
+    import mmh3
+
+    (vector,) = [vector for vector in VECTORS.values() if "Verification" in vector.flags]
+    hashes = [mmh3.hash(bytes(range(i)), 256 - i, signed=False) for i in range(256)]
+    assert vector.case.keys.tobytes() == struct.pack("<256I", *hashes)
+    assert vector.expect["hash"].lo.tolist() == [0xB0F57EE3]
+    assert vector.expect["hash"].hi.tolist() == [0xB0F57EE3]
+
+
+def test_flags_say_what_is_there():
+    for number, vector in VECTORS.items():
+        case = vector.case
+        if "Padding" in vector.flags:
+            assert case.padding_idx is not None, number
+        if "Duplicates" in vector.flags:
+            entries = (case.rows if case.ids is None else case.ids).ravel()
+            assert len(np.unique(entries)) < len(entries), number
+        if case.state is not None:
+            assert "Lazy" in vector.flags, number
+        if "SignedRemainder" in vector.flags:
+            assert case.num_rows & (case.num_rows - 1), number  # at a power of two they agree
+        if "RawBits" in vector.flags:
+            assert vector.expect["out"].bits
+    heights = {vector.case.num_rows for vector in VECTORS.values() if "SignedRemainder" in vector.flags}
+    assert {3, 1000, 1021, 2**31 - 1} <= heights
+
+
+# ---- right answers and wrong ones -----------------------------------------------------------------------------------
+
+
+def test_the_middle_of_each_band_is_right():
+    for number, vector in VECTORS.items():
+        if vector.expect:
+            reply = json.loads(as_line(reply_object(number, answer_of(vector))))
+            assert verdict(vector, reply) == ("passed", ""), number
+
+
+def test_beyond_the_edges_of_each_band_is_wrong():
+    """Every output of every vector, its first and last element moved by one unit in the last place beyond either edge."""
+    moved = 0
+    for number, vector in VECTORS.items():
+        if vector.result != "valid":
+            continue
+        for path in paths(vector.expect):
+            band = at(vector.expect, path)
+            if not band.lo.size:
+                continue
+            for edge, toward in ((band.lo, -np.inf), (band.hi, np.inf)):
+                for element in (0, -1):
+                    outputs = answer_of(vector)
+                    array = at(outputs, path).reshape(-1)
+                    array[element] = _next(edge.reshape(-1)[element], toward)
+                    status, sentence = verdict(vector, json.loads(as_line(reply_object(number, outputs))))
+                    assert status == "failed", (number, path)
+                    assert f"`{path[-1]}" in sentence or f"state[{path[-1]!r}]" in sentence
+                    moved += 1
+    assert moved > 2500
+
+
+def _next(value, toward):
+    if value.dtype.kind in "iu":
+        return value - 1 if value == np.iinfo(value.dtype).max or (toward < 0 < value) else value + 1
+    if not np.isfinite(value):
+        return value.dtype.type(1)
+    return np.nextafter(value, value.dtype.type(toward))
+
+
+def test_npbloom_answers_every_vector_it_offers(folder):
+    backend, lines = NpBloom(), []
+    for number, vector in VECTORS.items():
+        try:
+            lines.append(as_line(reply_object(number, backend.run(vector.case.copy()))))
+        except Unsupported as reason:
+            lines.append(as_line({"tcId": number, "unsupported": str(reason)}))
+        except Exception as error:
+            lines.append(as_line({"tcId": number, "error": str(error)}))
+    judgement = judge(folder, lines)
+    assert judgement.ok, str(judgement)
+    statuses = {status for status, _ in judgement.verdicts.values()}
+    assert statuses <= {"passed", "unsupported"}
+    declined = {VECTORS[number].case.op for number, (status, _) in judgement.verdicts.items() if status == "unsupported"}
+    assert declined <= {"hash_bytes", "bloom64"}
+
+
+def test_vectors_of_optimizers_are_torchs():
+    """Steps on the coalesced gradient, dense where no row is lazy: torch's own arithmetic lies within every band."""
+    torch = pytest.importorskip("torch")
+    judged = 0
+    for number, vector in VECTORS.items():
+        case = vector.case
+        if case.op not in ("sgd", "adagrad", "adam") or set(case.rows.tolist()) == set():
+            continue
+        touched = sorted(set(case.rows.tolist()))
+        after = _torch_step(torch, case, touched)
+        for path in paths(vector.expect):
+            if path[-1] == "step":
+                continue
+            band, got = at(vector.expect, path), at(after, path)
+            rows = Band(band.lo[touched], band.hi[touched])
+            assert rows.holds(got).all(), (number, path)
+            judged += 1
+    assert judged > 60
+
+
+def _torch_step(torch, case, touched):
+    """The touched rows after a step of torch, as if they were the whole table."""
+    weight = torch.nn.Parameter(torch.tensor(case.weight[touched]))
+    grad = np.zeros((len(case.weight), case.weight.shape[1]), dtype=case.weight.dtype)
+    np.add.at(grad, case.rows, case.values)
+    weight.grad = torch.tensor(grad[touched])
+    kind = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}[case.op]
+    optimizer = kind([weight], **case.options)
+    state = {
+        name: torch.tensor(np.asarray(array)[touched] if np.ndim(array) else float(array)) for name, array in case.state.items()
+    }
+    optimizer.state[weight] = state
+    optimizer.step()
+    found = {name: value.detach().numpy() for name, value in optimizer.state[weight].items() if value is not None}
+    return {"weight": weight.detach().numpy(), "state": found}
+
+
+def test_bands_of_sums_hold_every_order_and_no_term_more_or_less():
+    """float32 sums of the bounded vectors, term by term in five orders, against Fractions for what may not pass."""
+    rng = np.random.default_rng(0)
+    judged = 0
+    for vector in VECTORS.values():
+        case = vector.case
+        if "Rounding" not in vector.flags or case.op != "embedding" or case.max_norm is not None:
+            continue
+        band = vector.expect["grad_weight"]
+        for row in range(len(case.weight)):
+            terms = case.grad_out[case.ids == row]
+            for _ in range(5):
+                total = np.zeros(terms.shape[1], dtype=np.float32)
+                for term in rng.permutation(terms):
+                    total = total + term
+                assert ((band.lo[row] <= total) & (total <= band.hi[row])).all()
+            exact = [sum(map(Fraction, column.tolist())) for column in terms.T]
+            for column, value in enumerate(exact):
+                assert Fraction(float(band.lo[row, column])) <= value <= Fraction(float(band.hi[row, column]))
+                for term in terms[:, column].tolist():
+                    assert not band.lo[row, column] <= float(value - Fraction(term)) <= band.hi[row, column]
+                    judged += 1
+    assert judged > 300

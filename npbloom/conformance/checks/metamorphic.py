@@ -26,7 +26,8 @@ def on_exact_cases(exam: Exam, op: str, features: Features, judge: Any) -> None:
         if case is None:
             exam.discarded += 1
             return
-        if not divides_exactly(case):  # a mean of three by a reciprocal rounds: the order of its terms would show
+        shares = case.mode == "max" and exam.policy("max_tie") == "any"
+        if shares or not divides_exactly(case):  # thirds and reciprocals round: the order of the terms would show
             case = case.replace(mode="sum")
         outputs = exam.ask(case)
         if outputs:

@@ -7,16 +7,16 @@ from typing import Any, final
 import numpy.typing as npt
 
 from npbloom import _check, ops
-from npbloom.layers._table import Layer
+from npbloom.layers._bag import BagLayer
 from npbloom.ops._bags import MODES
 from npbloom.ops.lookup import norm_limits
 from npbloom.ops.optim import reserved_rows
 from npbloom.ops.scatter import Contributions, bag_contributions
-from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
+from npbloom.types import ArrayLike, FloatArray, Rng
 
 
 @final
-class ScaledEmbeddingBag(Layer):
+class ScaledEmbeddingBag(BagLayer):
     """
     Sum, mean or maximum of the embeddings of each bag of ids, without the (n, embedding_dim) array in between.
 
@@ -136,68 +136,7 @@ class ScaledEmbeddingBag(Layer):
 
     __call__ = forward
 
-    def backward(
-        self,
-        indices: ArrayLike,
-        grad_out: ArrayLike,
-        offsets: ArrayLike | None = None,
-        per_sample_weights: ArrayLike | None = None,
-        *,
-        sparse: bool | None = None,
-    ) -> RowGrad | FloatArray:
-        """
-        Gradient of `forward` with respect to the table.
-
-        Parameters
-        ----------
-        indices : int array
-            As in `forward`.
-        grad_out : float array, shape (bags, embedding_dim)
-            Gradient of the loss with respect to the output; rounded to the dtype of the table first.
-        offsets, per_sample_weights : array, optional
-            As in `forward`.
-        sparse : bool, optional
-            False for an array of the table's shape; a RowGrad by default (L12).
-
-        Returns
-        -------
-        RowGrad or array, shape (num_embeddings, embedding_dim)
-            Never the padding row. A maximum's gradient goes to its current winners (L25).
-
-        Raises
-        ------
-        TypeError, IndexError, ValueError
-            See `npbloom.ops.embedding_bag_backward`.
-        """
-        sparse = True if sparse is None else _check.flag(sparse, "sparse")
-        return self._gradient(self._contributions(indices, grad_out, offsets, per_sample_weights), sparse)
-
-    def backward_per_sample_weights(
-        self, indices: ArrayLike, grad_out: ArrayLike, offsets: ArrayLike | None = None
-    ) -> FloatArray:
-        """
-        Gradient of `forward` with respect to the weights of its entries; only for mode "sum" (L18).
-
-        Parameters
-        ----------
-        indices : int array
-            As in `forward`.
-        grad_out : float array, shape (bags, embedding_dim)
-            Gradient of the loss with respect to the output.
-        offsets : int array, optional
-            As in `forward`.
-
-        Returns
-        -------
-        array, shape of indices
-            Dot products of each entry's bag gradient with its row, 0 for padding.
-
-        Raises
-        ------
-        TypeError, IndexError, ValueError
-            See `npbloom.ops.embedding_bag_backward_weights`; a ValueError for modes that take no weights.
-        """
-        check_takes_weights(self.mode)
+    def _weight_gradients(self, indices: ArrayLike, grad_out: ArrayLike, offsets: ArrayLike | None) -> FloatArray:
         return ops.embedding_bag_backward_weights(
             self._weight,
             indices,
@@ -211,9 +150,3 @@ class ScaledEmbeddingBag(Layer):
         options = (self.mode, self._padding, self.include_last_offset, self.scale_grad_by_freq)
         table = _check.table(self._weight)
         return bag_contributions(table, ids, grad_out, offsets, per_sample_weights, *options)
-
-
-def check_takes_weights(mode: str) -> None:
-    """A ValueError for modes without per-sample weights."""
-    if mode != "sum":
-        raise ValueError(f"`mode` must be 'sum' for gradients of per-sample weights, not {mode!r}.")

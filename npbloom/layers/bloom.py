@@ -7,8 +7,8 @@ from typing import Any, final
 import numpy.typing as npt
 
 from npbloom import _check, ops
+from npbloom.layers._bag import BagLayer
 from npbloom.layers._bloom import BloomTable
-from npbloom.layers.bag import check_takes_weights
 from npbloom.ops._bags import MODES
 from npbloom.ops.scatter import Contributions, bloom_bag_contributions, bloom_contributions
 from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
@@ -174,7 +174,7 @@ class BloomEmbedding(BloomTable):
 
 
 @final
-class BloomEmbeddingBag(BloomTable):
+class BloomEmbeddingBag(BagLayer, BloomTable):
     """
     Bags over hashed ids: a user as the mean of hashed items, in one pass.
 
@@ -281,68 +281,7 @@ class BloomEmbeddingBag(BloomTable):
 
     __call__ = forward
 
-    def backward(
-        self,
-        indices: ArrayLike,
-        grad_out: ArrayLike,
-        offsets: ArrayLike | None = None,
-        per_sample_weights: ArrayLike | None = None,
-        *,
-        sparse: bool | None = None,
-    ) -> RowGrad | FloatArray:
-        """
-        Gradient of `forward` with respect to the table.
-
-        Parameters
-        ----------
-        indices : int array
-            As in `forward`.
-        grad_out : float array, shape (bags, embedding_dim)
-            Gradient of the loss with respect to the output; rounded to the dtype of the table first.
-        offsets, per_sample_weights : array, optional
-            As in `forward`.
-        sparse : bool, optional
-            False for an array of the table's shape; a RowGrad by default (L12).
-
-        Returns
-        -------
-        RowGrad or array, shape of the table
-            As `BloomEmbedding.backward`.
-
-        Raises
-        ------
-        TypeError, IndexError, ValueError
-            See `npbloom.ops.bloom_bag_backward`.
-        """
-        sparse = True if sparse is None else _check.flag(sparse, "sparse")
-        return self._gradient(self._contributions(indices, grad_out, offsets, per_sample_weights), sparse)
-
-    def backward_per_sample_weights(
-        self, indices: ArrayLike, grad_out: ArrayLike, offsets: ArrayLike | None = None
-    ) -> FloatArray:
-        """
-        Gradient of `forward` with respect to the weights of its entries; only for mode "sum" (L18).
-
-        Parameters
-        ----------
-        indices : int array
-            As in `forward`.
-        grad_out : float array, shape (bags, embedding_dim)
-            Gradient of the loss with respect to the output.
-        offsets : int array, optional
-            As in `forward`.
-
-        Returns
-        -------
-        array, shape of indices
-            Dot products of each entry's bag gradient with its vector, 0 for padding.
-
-        Raises
-        ------
-        TypeError, IndexError, ValueError
-            See `npbloom.ops.bloom_bag_backward_weights`; a ValueError for modes that take no weights.
-        """
-        check_takes_weights(self.mode)
+    def _weight_gradients(self, indices: ArrayLike, grad_out: ArrayLike, offsets: ArrayLike | None) -> FloatArray:
         return ops.bloom_bag_backward_weights(
             self._weight,
             indices,

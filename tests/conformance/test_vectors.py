@@ -13,6 +13,7 @@ import pytest
 from npbloom.conformance import Unsupported
 from npbloom.conformance._wire import as_line, reply_object
 from npbloom.conformance.backends import NpBloom
+from npbloom.conformance.mutants import MUTANTS, Right
 from npbloom.conformance.vectors import SETS, _files, export, judge
 from npbloom.conformance.vectors._judge import verdict
 from npbloom.conformance.vectors._source import Source
@@ -60,8 +61,8 @@ def test_every_kind_of_case_is_there():
 
 def test_every_vector_expects_something_unless_it_is_to_be_refused():
     for number, vector in VECTORS.items():
-        refused = vector.result == "invalid" or "MeanWeights" in vector.flags
-        assert bool(vector.expect) != refused, number
+        refused = vector.result == "invalid" or {"MeanWeights", "OutOfBounds"} & set(vector.flags)
+        assert bool(vector.expect) != bool(refused), number
         if "grad_weight" in vector.expect:
             assert vector.expect["out"].lo.shape == vector.case.grad_out.shape
         assert re.fullmatch(r"L\d+(, L\d+)*", vector.spec), number
@@ -136,15 +137,9 @@ def _next(value, toward):
 
 
 def test_npbloom_answers_every_vector_it_offers(folder):
-    backend, lines = NpBloom(), []
-    for number, vector in VECTORS.items():
-        try:
-            lines.append(as_line(reply_object(number, backend.run(vector.case.copy()))))
-        except Unsupported as reason:
-            lines.append(as_line({"tcId": number, "unsupported": str(reason)}))
-        except Exception as error:
-            lines.append(as_line({"tcId": number, "error": str(error)}))
-    judgement = judge(folder, lines)
+    backend = NpBloom()
+    replies = [answered(backend, number, vector.case.copy()) for number, vector in VECTORS.items()]
+    judgement = judge(folder, [as_line(reply) for reply in replies])
     assert judgement.ok, str(judgement)
     statuses = {status for status, _ in judgement.verdicts.values()}
     assert statuses <= {"passed", "unsupported"}
@@ -189,13 +184,53 @@ def _torch_step(torch, case, touched):
     return {"weight": weight.detach().numpy(), "state": found}
 
 
+def test_faults_are_found_by_files_alone():
+    """Nine in ten of the catalogue. The others write to their inputs, keep state, or make a choice that is acceptable."""
+
+    def finds(mutant) -> bool:
+        likely_first = sorted(VECTORS.values(), key=lambda vector: vector.case.op not in mutant.ops)
+        return any(verdict(vector, answered(mutant, 0, vector.case.copy()))[0] == "failed" for vector in likely_first)
+
+    with np.errstate(all="ignore"):
+        lost = [mutant.name for mutant in MUTANTS if not finds(mutant)]
+    assert len(lost) < 0.1 * len(MUTANTS), lost
+    assert not any(verdict(vector, answered(Right(), 0, vector.case.copy()))[0] == "failed" for vector in VECTORS.values())
+
+
+def answered(backend, number, case):
+    """The reply of a backend, as it would stand in a file."""
+    try:
+        return json.loads(as_line(reply_object(number, backend.run(case))))
+    except Unsupported as reason:
+        return {"tcId": number, "unsupported": str(reason)}
+    except Exception as error:
+        return {"tcId": number, "error": str(error)}
+
+
+def test_torch_answers_all_but_those_of_its_wrong_count():
+    """pytorch#190063, and bags in two dimensions without columns; what its policies leave open is acceptable."""
+    pytest.importorskip("torch")
+    from npbloom.conformance.backends import TorchCPU
+
+    backend, failed = TorchCPU(), []
+    for number, vector in VECTORS.items():
+        if vector.case.op not in ("embedding", "bag") or "InvalidOffsets" in vector.flags:  # which end torch
+            continue
+        if verdict(vector, answered(backend, number, vector.case.copy()))[0] == "failed":
+            failed.append(vector.case)
+    counted = [case for case in failed if case.op == "bag" and case.scale_grad_by_freq and case.mode != "max"]
+    columns = [case for case in failed if case.ids.shape == (2, 0)]
+    assert len(counted) >= 7
+    assert len(counted) + len(columns) == len(failed)
+
+
 def test_bands_of_sums_hold_every_order_and_no_term_more_or_less():
     """float32 sums of the bounded vectors, term by term in five orders, against Fractions for what may not pass."""
     rng = np.random.default_rng(0)
     judged = 0
     for vector in VECTORS.values():
         case = vector.case
-        if "Rounding" not in vector.flags or case.op != "embedding" or case.max_norm is not None:
+        if "Rounding" not in vector.flags or case.op != "embedding" or case.max_norm is not None or case.scale_grad_by_freq:
             continue
         band = vector.expect["grad_weight"]
         for row in range(len(case.weight)):

@@ -11,6 +11,7 @@ from npbloom.conformance._structures import Structure
 from npbloom.conformance._values import divisors, stored
 from npbloom.conformance.vectors._source import Array, Source
 
+LARGE = 2**32 + 1  # a factor whose multiples float32 does not hold
 WEIGHTS = np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])
 
 
@@ -43,12 +44,20 @@ def bloom(rows: int, ids: Array, count: int, hashes: int, padding_idx: int | Non
     return Structure("bloom", rows, fields)
 
 
-def whole(structure: Structure, source: Source, width: int = 2, dtype: str = "float32", weighted: bool = False) -> Case:
-    """Small integers times every divisor, so that no sum, product or quotient rounds, in any order."""
-    base = divisors(structure)
+def has_odd_divisors(structure: Structure) -> bool:
+    """Whether a count that divides is no power of two: its reciprocal is no float."""
+    divisor = divisors(structure)
+    return bool(divisor & (divisor - 1))
+
+
+def whole(
+    structure: Structure, source: Source, width: int = 2, dtype: str = "float32", weighted: bool = False, factor: int = 1
+) -> Case:
+    """Small integers times every divisor and a factor, so that no sum, product or quotient rounds, in any order."""
+    base = divisors(structure) * factor
     terms = structure.fields["ids"].size * structure.fields.get("num_hash_functions", 1) + 1
-    if base * 3 * (structure.rows + 1) * terms * 4 > 2**24:
-        raise ValueError("The integers of this structure grow too large to be exact in float32.")
+    if base * 3 * (structure.rows + 1) * terms * 4 > (2**24 if dtype == "float32" else 2**53):
+        raise ValueError(f"The integers of this structure grow too large to be exact in {dtype}.")
     shape = (*structure.outputs, width)
     values = {
         "weight": source.ranks(structure.rows, width) * source.signs((structure.rows, width)) * base,

@@ -23,12 +23,12 @@ MAKERS: dict[str, Callable[[], Iterator[Vector]]] = {
 SETS = tuple(MAKERS)
 # SHA-256 of each set's JSON file, without safetensors: what every platform must make.
 DIGESTS: dict[str, str] = {
-    "hash": "f3c3c94970e2e9f198c593f4eddbda1bcee3089116f7d954fe9742c9367738af",
-    "lookup": "6feb714a6e1294a9457feafff577af801d7aa1fd9bb7a0ad24a1cdc2b429a419",
-    "bag": "cfb275790aca685695485cd0d88ace40eb59d92c2a5185cd8fc0e801ff957c69",
-    "bloom": "942e8a8ae811a4fa571300a56f35d7831d89bf519ac8084d3f1cda1a9c4ed2ac",
-    "optim": "937fa45aca9ba68d68372074f2f176d7b5611fa47488824c2a6302687cdc804d",
-    "errors": "23cd48ce4ebf7b5cdaf7e0dd68882ad176844fa932a2450651e79e16de13db24",
+    "hash": "79b2c73d3c8cc52e50333465d3bbb6a66267aba209aafc932648f72cac46081d",
+    "lookup": "faa37e78233e277edd7dc449a47af9e3fd610f261cb2ffc9838cd0fdcaac9923",
+    "bag": "7fea028af51057419a8dbec292403d6f8a68175027d1eec104b8957b88c4676c",
+    "bloom": "8fa5e9aaf228568f88d2cf1761b9ce7d29683af63a00b80bb348281972cc959e",
+    "optim": "1b802939f69c711d0ed4f2513b8be4865ea2a63bce04893064c85277262b7341",
+    "errors": "eea4cd749e7cd217061d87fa05fb275ff9531d5f5352181cd85183908b7de3a8",
 }
 
 

@@ -13,7 +13,7 @@ from npbloom.conformance._expected import LOOKUPS, Array
 from npbloom.conformance._values import stored
 
 RESULTS = ("valid", "invalid", "acceptable")
-ROUNDOFF, SMALLEST = 2.0**-24, 2.0**-149  # of float32: floats of a wide range occur in float32 tables only
+ROUNDOFF, SMALLEST = {"float32": 2.0**-24, "float64": 2.0**-53}, {"float32": 2.0**-149, "float64": 2.0**-1074}
 
 FLAGS = {
     "BytesAbove127": "Bytes of a key above 127: a language whose characters are signed extends their sign.",
@@ -29,7 +29,7 @@ FLAGS = {
     "Padding": "There is a padding id.",
     "PaddingForward": "A lookup gives the padding row as it is stored; a vector of zeros is acceptable.",
     "RawBits": "`expect` holds bits: every bit of a row is copied, NaN payloads, -0.0 and subnormals included.",
-    "Rounding": "Sums and products round: every order and every accumulator from the table's dtype up is within the interval.",
+    "Rounding": "Sums, products or reciprocals round: any order, and any accumulator from the table's dtype up, is within.",
     "SignedRemainder": "The remainder of the hash read as unsigned, or one that truncates, gives another row.",
     "Verification": "SMHasher's verification value of MurmurHash3_x86_32.",
 }
@@ -77,16 +77,16 @@ def exact(values: Any, dtype: str) -> Band:
     return Band(array, array)
 
 
-def within(value: Array, tolerance: Array) -> Band:
-    """The float32 values that are this close to a value."""
+def within(value: Array, tolerance: Array, dtype: str = "float32") -> Band:
+    """The floats that are this close to a value."""
     low, high = value - tolerance, value + tolerance
     bands = []
-    for edge, toward in ((low, np.float32(np.inf)), (high, np.float32(-np.inf))):
-        rounded = edge.astype(np.float32)
+    for edge, toward in ((low, np.inf), (high, -np.inf)):
+        rounded = edge.astype(dtype)
         outside = (rounded < edge) if toward > 0 else (rounded > edge)
-        bands.append(np.where(outside, np.nextafter(rounded, toward), rounded).astype(np.float32))
-    if not (bands[0] <= bands[1]).all():
-        raise ValueError("No float32 is this close to a value.")
+        bands.append(np.where(outside, np.nextafter(rounded, rounded.dtype.type(toward)), rounded))
+    if not ((bands[0] <= bands[1]) | np.isnan(value)).all():
+        raise ValueError(f"No {dtype} is this close to a value.")
     return Band(bands[0], bands[1])
 
 
@@ -95,13 +95,24 @@ def expect_exact(case: Case) -> dict[str, Band]:
     return {key: exact(value, case.dtype) for key, value in _outputs(case).items()}
 
 
-def expect_rounded(case: Case) -> dict[str, Band]:
-    """Outputs of a lookup on floats of a wide range, each sum within the error of a float32 accumulator in any order.
+def expect_divided(case: Case) -> dict[str, Band]:
+    """Outputs of a lookup on integers with divisors like 3: exact, but for whoever multiplies by the reciprocal."""
+    return _rounded(case, least=np.array(0.5))
 
-    A sum of n products errs by ``(n + 3) u / (1 - (n + 3) u)`` of the sum A of absolute values at most, u being the unit
-    roundoff, a division and the storing of the result included.
+
+def expect_rounded(case: Case) -> dict[str, Band]:
+    """Outputs of a lookup on floats of a wide range, each sum within the error of its accumulator in any order."""
+    return _rounded(case, least=None)
+
+
+def _rounded(case: Case, least: Array | None) -> dict[str, Band]:
+    """Bands of sums that round, in the table's dtype or wider.
+
+    A sum of n products errs by ``(n + 4) u / (1 - (n + 4) u)`` of the sum A of absolute values at most, u being the unit
+    roundoff, two divisions and the storing of the result included. In float64 the expected value errs as much itself.
     """
     values, absolute = _outputs(case), _outputs(_absolute(case))
+    unit = ROUNDOFF[case.dtype] * (2 if case.dtype == "float64" else 1)
     terms = np.asarray(case.ids).size * (case.num_hash_functions or 1)
     bands = {}
     for key, value in values.items():
@@ -109,24 +120,24 @@ def expect_rounded(case: Case) -> dict[str, Band]:
             bands[key] = exact(value, case.dtype)  # a selection
             continue
         count = case.weight.shape[1] if key == "grad_per_sample_weights" else terms
-        error = (count + 3) * ROUNDOFF / (1 - (count + 3) * ROUNDOFF)
-        tolerance = error * absolute[key] + (terms + 3) * SMALLEST
-        if (tolerance > 0.25 * np.abs(value))[absolute[key] > 0].any():
+        error = (count + 4) * unit / (1 - (count + 4) * unit)
+        tolerance = np.where(absolute[key] > 0, error * absolute[key] + (terms + 4) * SMALLEST[case.dtype], 0.0)
+        if (tolerance > 0.25 * (np.abs(value) if least is None else least))[absolute[key] > 0].any():
             raise ValueError("An element says nothing: terms cancel until less than the tolerance is left.")
-        bands[key] = within(value, tolerance)
+        bands[key] = within(value, tolerance, case.dtype)
     return bands
 
 
 def expect_normed(case: Case) -> dict[str, Band]:
-    """Output and table of a lookup with max_norm, each element within 16 roundings of a norm, a quotient and a product."""
-    values = _outputs(case)
-    bands = {}
-    for key in ("out", "weight"):
-        value = values[key]
-        before = np.asarray(case.weight, dtype=np.float64)
-        same = value == (before if key == "weight" else before[case.ids])
-        bands[key] = within(value, np.where(same, 0.0, 16 * ROUNDOFF * np.abs(value)))
-    return bands
+    """Output and table of a lookup with max_norm, each row within 16 roundings of a norm, a quotient and a product."""
+    values, before = _outputs(case), np.asarray(case.weight, dtype=np.float64)
+    moved = (values["weight"] != before).any(axis=1, keepdims=True)
+    table = np.where(moved, 16 * ROUNDOFF[case.dtype] * np.abs(values["weight"]), 0.0)
+    if case.op == "bag":
+        error = (16 + np.asarray(case.ids).size) * ROUNDOFF[case.dtype] * np.abs(_outputs(_absolute(case))["out"])
+    else:
+        error = table[case.ids]
+    return {"out": within(values["out"], error), "weight": within(values["weight"], table)}
 
 
 def _outputs(case: Case) -> dict[str, Array]:

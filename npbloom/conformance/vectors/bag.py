@@ -10,9 +10,9 @@ import numpy as np
 from npbloom.conformance._case import Case
 from npbloom.conformance._structures import Structure
 from npbloom.conformance._values import stored
-from npbloom.conformance.vectors._build import bag, integers, whole, wide
+from npbloom.conformance.vectors._build import LARGE, bag, has_odd_divisors, integers, whole, wide
 from npbloom.conformance.vectors._source import Array, Source
-from npbloom.conformance.vectors._vector import Vector, expect_exact, expect_rounded
+from npbloom.conformance.vectors._vector import Vector, expect_divided, expect_exact, expect_normed, expect_rounded
 
 MODES = ("sum", "mean", "max")
 LAWS = {"sum": "L13", "mean": "L16", "max": "L17"}
@@ -29,6 +29,9 @@ def vectors() -> Iterator[Vector]:
     yield from _choices()
     yield from _drawn()
     yield from _rounding()
+    yield from _large()
+    yield from _norms()
+    yield from _together()
 
 
 def _flags(structure: Structure) -> tuple[str, ...]:
@@ -44,8 +47,10 @@ def _flags(structure: Structure) -> tuple[str, ...]:
 
 
 def _exactly(structure: Structure, source: Source, spec: str, note: str, **options: Any) -> Vector:
-    """A vector without rounding."""
+    """A vector without rounding, or without any but that of a reciprocal."""
     case = whole(structure, source, **options)
+    if has_odd_divisors(structure):
+        return Vector(case, spec, note, expect_divided(case), (*_flags(structure), "Rounding"))
     return Vector(case, spec, note, expect_exact(case), _flags(structure))
 
 
@@ -162,7 +167,8 @@ def _drawn() -> Iterator[Vector]:
         dtype = "float64" if number % 7 == 6 else "float32"
         width = source.choice(1, 2, 3)
         note = f"{mode} of a structure that the counter drew."
-        yield _exactly(structure, source, f"{LAWS[mode]}, L15", note, width=width, dtype=dtype, weighted=weighted)
+        laws = f"{'L11, ' if number % 4 == 3 else ''}{LAWS[mode]}, L15"
+        yield _exactly(structure, source, laws, note, width=width, dtype=dtype, weighted=weighted)
 
 
 def _offsets(source: Source, size: int, last: bool) -> Array:
@@ -179,3 +185,45 @@ def _rounding() -> Iterator[Vector]:
             structure = bag(6, source.integers(0, 6, (size,)), integers(0, size // 2, size // 2), mode)
             case = wide(structure, source, weighted=mode == "sum")
             yield Vector(case, f"L5, {LAWS[mode]}", f"{mode} of {size} floats.", expect_rounded(case), ("EmptyBag", "Rounding"))
+
+
+def _large() -> Iterator[Vector]:
+    """More bags and rows than a byte counts, and integers that float32 does not hold."""
+    source = Source(38)
+    for mode in MODES:
+        offsets = np.append(np.arange(0, 280), np.full(20, 280))
+        structure = bag(300, source.integers(0, 300, (281,)), offsets, mode)
+        yield _exactly(structure, source, LAWS[mode], f"{mode} of 300 bags.", width=1)
+        structure = bag(4, source.integers(0, 4, (9,)), integers(0, 4, 4), mode)
+        note = f"{mode} of integers of more than 24 bits."
+        yield _exactly(structure, source, f"L5, {LAWS[mode]}", note, dtype="float64", weighted=mode == "sum", factor=LARGE)
+
+
+def _norms() -> Iterator[Vector]:
+    """Bags are made of the rows as they are after scaling."""
+    source = Source(39)
+    for mode in MODES:
+        structure = bag(4, integers(1, 0, 1, 2), integers(0, 3), mode, max_norm=1.0)
+        case = structure.case(
+            "float32",
+            weight=stored(source.integers(64, 128, (4, 3)) / np.array([[512], [8], [512], [8]]), "float32"),
+            grad_out=stored(np.zeros((2, 3)), "float32"),
+        )
+        note = f"{mode} with max_norm: row 1 is scaled, once; rows 0 and 2 are short, row 3 is not looked up."
+        yield Vector(case, f"L10, {LAWS[mode]}", note, expect_normed(case), ("Duplicates", "Rounding"))
+
+
+def _together() -> Iterator[Vector]:
+    """Weights and frequencies; a NaN in a sum."""
+    source = Source(46)
+    for padding in (None, 0):
+        structure = bag(3, integers(1, 0, 1, 2, 2, 2), integers(0, 2), "sum", padding_idx=padding, scale_grad_by_freq=True)
+        yield _exactly(structure, source, "L11, L18", "Weights, and frequencies.", weighted=True)
+    structure = bag(3, integers(1, 0, 1, 2), integers(0, 1), "sum")
+    case = whole(structure, source).replace(per_sample_weights=stored(np.ones(4), "float32"))
+    yield Vector(case, "L18", "Weights of 1.", expect_exact(case), _flags(structure))
+    weight = stored([[1, 2], [np.nan, 3], [5, 4]], "float32")
+    for mode in ("sum", "mean"):
+        structure = bag(3, integers(0, 1, 2, 2), integers(0, 2), mode)
+        case = structure.case("float32", weight=weight, grad_out=stored([[2, 2], [4, 4]], "float32"))
+        yield Vector(case, f"{LAWS[mode]}, L33", f"A NaN in a {mode}: it stays in its bag and column.", expect_exact(case))

@@ -10,7 +10,7 @@ from npbloom import reference
 from npbloom.conformance._case import Case
 from npbloom.conformance._expected import spec_of
 from npbloom.conformance._structures import Structure
-from npbloom.conformance.vectors._build import bloom, integers, whole, wide
+from npbloom.conformance.vectors._build import LARGE, bloom, integers, whole, wide
 from npbloom.conformance.vectors._source import Source
 from npbloom.conformance.vectors._vector import Vector, expect_exact, expect_rounded
 
@@ -23,6 +23,7 @@ def vectors() -> Iterator[Vector]:
     yield from _shapes()
     yield from _wide_ids()
     yield from _rounding()
+    yield from _large()
 
 
 def _vector(case: Case, spec: str, note: str, *flags: str) -> Vector:
@@ -98,3 +99,13 @@ def _rounding() -> Iterator[Vector]:
     for hashes in (2, 4, 24):
         case = wide(bloom(50, source.integers(0, 1000, (20,)), 1000, hashes, 0), source)
         yield Vector(case, "L5, L21", f"Sums of {hashes} floats.", expect_rounded(case), ("Padding", "Rounding"))
+
+
+def _large() -> Iterator[Vector]:
+    """More rows than a byte counts, and integers that float32 does not hold."""
+    source = Source(47)
+    yield _vector(
+        whole(bloom(400, source.integers(0, 9999, (250,)), 9999, 3), source, 1), "L21", "More than 256 rows are probed."
+    )
+    case = whole(bloom(7, source.integers(0, 99, (5,)), 99, 3), source, 2, "float64", factor=LARGE)
+    yield _vector(case, "L5, L21", "Sums of more than 24 bits.")

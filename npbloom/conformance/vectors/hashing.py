@@ -9,6 +9,7 @@ import numpy as np
 from npbloom import reference
 from npbloom.conformance._case import Case
 from npbloom.conformance._expected import hash_rows
+from npbloom.conformance.checks.hashing import id_with_hash
 from npbloom.conformance.vectors._source import Array, Source
 from npbloom.conformance.vectors._vector import Vector, exact
 from npbloom.types import SPOTLIGHT_SEEDS
@@ -25,6 +26,7 @@ def vectors() -> Iterator[Vector]:
     yield _verification()
     yield from _rows()
     yield from _padding()
+    yield from _extreme_hashes()
 
 
 def _hashed(keys: Array, seed: int, note: str, *flags: str) -> Vector:
@@ -93,3 +95,10 @@ def _padding() -> Iterator[Vector]:
         for num_rows in (7, 1000):
             note = f"All probes of the padding id, {padding_idx}, are row 0."
             yield _rowed(ids, num_rows, SPOTLIGHT_SEEDS[:4], note, padding_idx)
+
+
+def _extreme_hashes() -> Iterator[Vector]:
+    """Ids whose hash with the first seed is a number at either end."""
+    for hashed in (0, 1, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 1):
+        ids = np.array([id_with_hash(hashed, SPOTLIGHT_SEEDS[0])], dtype=np.int64)
+        yield _rowed(ids, 1021, SPOTLIGHT_SEEDS[:2], f"An id whose first hash is {hashed:#x}.")

@@ -9,12 +9,13 @@ import numpy as np
 from npbloom.conformance._case import Case
 from npbloom.conformance._structures import Structure
 from npbloom.conformance._values import stored
-from npbloom.conformance.vectors._build import embedding, integers, whole, wide, zeroed
+from npbloom.conformance.vectors._build import LARGE, embedding, has_odd_divisors, integers, whole, wide, zeroed
 from npbloom.conformance.vectors._source import Array, Source
 from npbloom.conformance.vectors._vector import (
     Band,
     Vector,
     exact,
+    expect_divided,
     expect_exact,
     expect_normed,
     expect_rounded,
@@ -30,6 +31,7 @@ def vectors() -> Iterator[Vector]:
     yield from _raw_bits()
     yield from _norms()
     yield from _rounding()
+    yield from _large()
 
 
 def _shapes() -> Iterator[Vector]:
@@ -81,7 +83,9 @@ def _frequencies() -> Iterator[Vector]:
         flags: tuple[str, ...] = ("Duplicates",)
         if structure.fields["padding_idx"] is not None:
             case, flags = zeroed(case, structure.fields["padding_idx"]), ("Duplicates", "Padding")
-        yield Vector(case, "L11", note, expect_exact(case), flags)
+        divided = has_odd_divisors(structure)
+        expect = expect_divided(case) if divided else expect_exact(case)
+        yield Vector(case, "L11", note, expect, (*flags, "Rounding") if divided else flags)
 
 
 def _raw_bits() -> Iterator[Vector]:
@@ -140,3 +144,12 @@ def _rounding() -> Iterator[Vector]:
         case = wide(embedding(3, source.integers(0, 3, (size,))), source)
         note = f"Sums of about {size // 3 + 1} floats each."
         yield Vector(case, "L5, L7", note, expect_rounded(case), ("Duplicates", "Rounding"))
+
+
+def _large() -> Iterator[Vector]:
+    """More rows than a byte counts, and integers that float32 does not hold."""
+    source = Source(26)
+    case = whole(embedding(300, np.append(source.integers(0, 300, (80,)), np.arange(20, 300))), source, 1)
+    yield Vector(case, "L7", "More than 256 rows are looked up.", expect_exact(case), ("Duplicates",))
+    case = whole(embedding(4, source.integers(0, 4, (9,))), source, 2, "float64", factor=LARGE)
+    yield Vector(case, "L5, L7", "Sums of more than 24 bits.", expect_exact(case), ("Duplicates",))

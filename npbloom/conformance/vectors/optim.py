@@ -32,6 +32,7 @@ def vectors() -> Iterator[Vector]:
     yield from _adagrad()
     yield from _rowwise_adagrad()
     yield from _adam()
+    yield from _traits()
 
 
 # ---- what a step gives, on intervals ----------------------------------------------------------------------------------
@@ -76,7 +77,8 @@ def step_of(case: Case, rounds: bool) -> dict[str, Any]:
     assert case.state is not None
     op = Arithmetic(case.dtype, rounds)
     options, numbers = case.options, {name: _numbers(array) for name, array in case.state.items() if name != "step"}
-    weight, gradient = _numbers(case.weight), _summed(case)
+    missing = np.isnan(case.values)
+    weight, gradient = _numbers(case.weight), _summed(case.replace(values=np.where(missing, 0, case.values)))
     if options["weight_decay"]:
         decay = Interval.of(options["weight_decay"])
         gradient = {at: op(value + op(decay * weight[at])) for at, value in gradient.items()}
@@ -84,17 +86,25 @@ def step_of(case: Case, rounds: bool) -> dict[str, Any]:
     update = {"sgd": _after_sgd, "adagrad": _after_adagrad, "rowwise_adagrad": _after_rowwise, "adam": _after_adam}[case.op]
     for at, moved in update(op, options, gradient, numbers, step).items():
         weight[at] = op(weight[at] - moved)
+    lost: Array = np.zeros(case.weight.shape, dtype=bool)
+    np.logical_or.at(lost, case.rows, missing)
+    if case.op == "rowwise_adagrad":
+        lost |= lost.any(axis=1, keepdims=True)
     state: dict[str, Band] = {
-        name: _band(numbers[name], array.shape, case.dtype) if name != "step" else exact(np.array(step), "int64")
+        name: _band(numbers[name], array.shape, case.dtype, lost if array.ndim == 2 else np.asarray(lost.any(axis=1)))
+        if name != "step"
+        else exact(np.array(step), "int64")
         for name, array in case.state.items()
     }
-    return {"weight": _band(weight, case.weight.shape, case.dtype), **({"state": state} if state else {})}
+    return {"weight": _band(weight, case.weight.shape, case.dtype, lost), **({"state": state} if state else {})}
 
 
-def _band(numbers: Numbers, shape: tuple[int, ...], dtype: str) -> Band:
-    """The floats of each interval."""
+def _band(numbers: Numbers, shape: tuple[int, ...], dtype: str, lost: Array) -> Band:
+    """The floats of each interval; NaN where a gradient was lost to it."""
     assert len(numbers) == prod(shape)
-    return Band(*floats_within([numbers[index] for index in np.ndindex(shape)], shape, dtype))
+    low, high = floats_within([numbers[index] for index in np.ndindex(shape)], shape, dtype)
+    low[lost] = high[lost] = np.nan
+    return Band(low, high)
 
 
 def _after_sgd(op: Arithmetic, options: dict[str, Any], gradient: Numbers, state: dict[str, Numbers], step: int) -> Numbers:
@@ -276,3 +286,38 @@ def _adam() -> Iterator[Vector]:
                 case = _case("adam", dtype, weight, rows, values, state, **options)
                 note = f"Step {step + 1}, betas {betas}, decay {decay}, {which}."
                 yield _vector(case, spec, note, rounds=True)
+
+
+def _traits() -> Iterator[Vector]:
+    """For each optimizer: gradients that are zero, a NaN, as many rows as columns."""
+    source = Source(54)
+    settings: dict[str, dict[str, Any]] = {
+        "sgd": {"lr": 0.5, "momentum": 0.5, "weight_decay": 0.25},
+        "adagrad": {"lr": 0.5, "lr_decay": 0.0, "weight_decay": 0.25, "initial_accumulator_value": 0.5, "eps": 0.5},
+        "rowwise_adagrad": {"lr": 0.5, "weight_decay": 0.25, "eps": 0.5},
+        "adam": {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.5, "weight_decay": 0.0},
+    }
+    for op, options in settings.items():
+        for what in ("zero gradients", "a NaN", "rows as many as columns"):
+            rows = integers(4, 1, 2) if "many" in what else BATCHES[0][0]
+            weight, values = _floats(source, "float32", HEIGHT, WIDTH), _whole_gradients(source, rows)
+            if "zero" in what:
+                values[:] = 0
+            if "NaN" in what:
+                values[1, 2] = np.nan
+            state = {name: _floats(source, "float32", *shape) ** 2 for name, shape in _shapes_of(op).items()}
+            state |= {"step": np.array(2)} if op in ("adagrad", "adam") else {}
+            case = _case(op, "float32", weight, rows, values, state, **options)
+            yield _vector(case, "L27, L33" if "NaN" in what else "L24, L27", f"{op}: {what}.", rounds=True)
+
+
+def _shapes_of(op: str) -> dict[str, tuple[int, ...]]:
+    """State of an optimizer, besides its step."""
+    table: tuple[int, ...] = (HEIGHT, WIDTH)
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {
+        "sgd": {"momentum_buffer": table},
+        "adagrad": {"sum": table},
+        "rowwise_adagrad": {"sum": (HEIGHT,)},
+        "adam": {"exp_avg": table, "exp_avg_sq": table},
+    }
+    return shapes[op]

@@ -16,7 +16,7 @@ from npbloom.conformance._expected import exactly, roughly
 from npbloom.conformance._registry import register
 from npbloom.conformance._structures import Features, Structure, exhaustive, small, three
 from npbloom.conformance._values import exact, normed, stored
-from npbloom.conformance.checks._lookup import answers, judge, lookup_check
+from npbloom.conformance.checks._lookup import answers, judge, lookup_check, with_policy
 
 PLAIN = Features()
 PADDED = Features(padding=True)
@@ -129,7 +129,8 @@ def max_norm_check(op: str, features: Features, padded: Features) -> None:
 def judge_normed(exam: Exam, case: Case) -> None:
     """Output and table within the rounding of a norm, a quotient and a product; rows that were not looked up to the bit."""
     outputs = exam.ask(case)
-    exam.compare(case, outputs, roughly(case, exam.backend.profile[case.dtype], ("out", "weight")), ("out", "weight"))
+    wants = with_policy(exam, case, roughly(case, exam.backend.profile[case.dtype], ("out", "weight")))
+    exam.compare(case, outputs, wants, ("out", "weight"))
     if "weight" in outputs:
         _untouched(case, outputs["weight"], np.isin(np.arange(len(case.weight)), case.ids))
 

@@ -20,9 +20,11 @@ from npbloom.conformance.mutants import (
     steps,
 )
 from npbloom.conformance.mutants.mutant import Mutant, members
+from npbloom.conformance.mutants.null import NULL_BACKENDS
 from npbloom.conformance.mutants.right import Right
+from npbloom.conformance.mutants.variants import VARIANTS
 
 FAMILIES = (hashing, bounds, padding, duplicates, bags, norms, precision, bloom, memory, outputs, steps, optimizers)
 MUTANTS: tuple[Mutant, ...] = tuple(mutant for family in FAMILIES for mutant in members(family))
 
-__all__ = ["MUTANTS", "Mutant", "Right"]
+__all__ = ["MUTANTS", "Mutant", "NULL_BACKENDS", "Right", "VARIANTS"]

@@ -77,6 +77,15 @@ class EmptyBatchRaises(Mutant):
         return super().in_range(ids, bound)
 
 
+class NoColumnsNoBags(Mutant):
+    """Ids in two dimensions without columns have no bags."""
+
+    caught_by = ("bag.no_columns",)
+
+    def starts(self, case: Case, size: int) -> Array:
+        return np.zeros(1, dtype=np.int64) if case.ids.ndim == 2 and not size else super().starts(case, size)
+
+
 class EmptyBatchLosesShape(Mutant):
     """A batch without ids gives an array without columns."""
 
@@ -311,6 +320,18 @@ class WeightsOfTheBag(Mutant):
         right = super().entries(case, ids)
         if right.weights is not None:
             right.weights = right.weights[np.arange(ids.size) - np.searchsorted(right.bags, right.bags)]
+        return right
+
+
+class WeightsShiftWithLastOffset(Mutant):
+    """With include_last_offset the weights are read one entry late."""
+
+    caught_by = ("bag.combined",)
+
+    def entries(self, case: Case, ids: Array) -> Entries:
+        right = super().entries(case, ids)
+        if right.weights is not None and case.include_last_offset:
+            right.weights = np.roll(right.weights, -1)
         return right
 
 

@@ -185,7 +185,7 @@ class LastOffsetInMax(Mutant):
 class Leaks(Mutant):
     """A bag reads the first entry of the next one, too."""
 
-    caught_by = BAGS
+    caught_by = (*BAGS, "bag.loop_of_lookups")
 
     def reduced(self, case: Case, vectors: Array, entries: Entries) -> Array:
         out = super().reduced(case, vectors, entries)

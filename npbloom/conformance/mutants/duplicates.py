@@ -63,7 +63,7 @@ class Averaged(Mutant):
 class AtMostTwo(Mutant):
     """A third occurrence of an id is lost."""
 
-    caught_by = BACKWARD
+    caught_by = (*BACKWARD, "embedding.split_batch", "bag.split_batch", "bloom.split_batch")
 
     def added(self, place: Array, sent: Array, size: int) -> Array:
         earlier = np.array([np.count_nonzero(place[:at] == row) for at, row in enumerate(place)], dtype=int)

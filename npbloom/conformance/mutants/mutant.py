@@ -35,7 +35,7 @@ class Mutant(Right):
     def __init_subclass__(cls) -> None:
         """Name and sentence come from the class itself."""
         super().__init_subclass__()
-        cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__).lower()
+        cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__.replace("NaN", "Nan")).lower()
         cls.sentence = (cls.__doc__ or "").strip().splitlines()[0]
         cls.family = cls.__module__.rpartition(".")[2]
 

@@ -150,7 +150,7 @@ class GradientOfUnits(Mutant):
 class GradientNegated(Mutant):
     """The gradient has the wrong sign."""
 
-    caught_by = BACKWARD
+    caught_by = (*BACKWARD, "embedding.adjoint", "bag.adjoint", "bloom.adjoint")
 
     def run(self, case: Case) -> Outputs:
         outputs = super().run(case)

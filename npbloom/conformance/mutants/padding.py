@@ -39,6 +39,15 @@ class PaddingZeroIgnored(Mutant):
         return super().padding_row(case) or -1
 
 
+class RowZeroUntrained(Mutant):
+    """Row 0 is taken for padding where there is none."""
+
+    caught_by = ("embedding.backward", "bag.sum_backward", "embedding.permutation", "bag.permutation")
+
+    def padding_row(self, case: Case) -> int:
+        return 0 if case.padding_idx is None else super().padding_row(case)
+
+
 class PaddingBeyond768(Mutant):
     """Padding is trained in batches of more than 768 ids."""
 
@@ -181,7 +190,7 @@ class PaddingLosesItsBag(Mutant):
 class PaddingUnscaled(Mutant):
     """max_norm leaves the padding row alone."""
 
-    caught_by = ("embedding.max_norm",)
+    caught_by = ("embedding.max_norm", "bag.max_norm", "embedding.combined", "bag.combined")
 
     def rows_to_scale(self, case: Case, ids: Array) -> Array:
         return super().rows_to_scale(case, ids[self.kept(case, ids)])
@@ -190,7 +199,7 @@ class PaddingUnscaled(Mutant):
 class PaddingShiftsCounts(Mutant):
     """Padding is dropped from the ids, and not from the counts that frequencies are looked up in."""
 
-    caught_by = ("embedding.scale_grad_by_freq", "bag.scale_grad_by_freq")
+    caught_by = ("embedding.scale_grad_by_freq", "bag.scale_grad_by_freq", "embedding.combined_by_freq")
 
     def frequencies(self, case: Case, touched: Array, place: Array) -> Array:
         counts = np.unique(case.ids, return_counts=True)[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from npbloom.conformance import _selftest, check
 from npbloom.conformance._registry import CHECKS
 from npbloom.conformance.mutants import MUTANTS, NULL_BACKENDS, VARIANTS, Mutant, Right
 
+MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
 SLOW = ("empty", "other-keys", "declines", "declines-but-refuses", "forward-only")  # nothing of theirs fails early
 
 
@@ -67,3 +69,10 @@ def test_a_wrong_variant_is_named() -> None:
     wrong = next(mutant for mutant in MUTANTS if mutant.name == "gradient-negated")
     failures = _selftest.failing_variants([wrong])
     assert any(text.startswith("gradient-negated: embedding.backward: ") for text in failures)
+
+
+def test_the_committed_matrix_names_the_catalogue() -> None:
+    rows = [line.split(" | ") for line in MATRIX.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][1:]
+    assert [row[0].removeprefix("| ") for row in rows] == [mutant.name for mutant in MUTANTS]
+    killers = {name.strip("` |") for row in rows for name in row[4].split(", ")}
+    assert killers == set(CHECKS)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from npbloom.cli import main
 
 # A kernel that compiles inside an example takes seconds: no deadline. In CI the same examples every time.
 settings.register_profile("dev", deadline=None, print_blob=True)
@@ -55,3 +60,18 @@ def movielens_100k() -> Path:
     path = movielens_100k_file()
     assert path is not None, "mark the test with `movielens100k`"
     return path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+    """Run a command in this process: its status, and what it printed."""
+
+    def go(*words: str) -> SimpleNamespace:
+        try:
+            status: Any = main(words)
+        except SystemExit as stopped:
+            status = stopped.code
+        printed = capsys.readouterr()
+        return SimpleNamespace(status=status, out=printed.out, err=printed.err)
+
+    return go

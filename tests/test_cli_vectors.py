@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
-from npbloom.cli import main
 from npbloom.conformance._wire import as_line, reply_object
 from npbloom.conformance.vectors import SETS
 from npbloom.conformance.vectors._files import vectors_of
@@ -22,21 +20,6 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("nonsense")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command in this process: its status, and what it printed."""
-
-    def go(*words: str) -> SimpleNamespace:
-        try:
-            status = main(words)
-        except SystemExit as stopped:
-            status = stopped.code
-        printed = capsys.readouterr()
-        return SimpleNamespace(status=status, out=printed.out, err=printed.err)
-
-    return go
 
 
 def test_vectors_are_exported_and_checked(run, here):

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from npbloom.cli import _oracle, main
+from npbloom.cli import _oracle
 from npbloom.conformance._registry import CHECKS
 
 MINE = '''
@@ -70,21 +70,6 @@ def here(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield tmp_path
     sys.modules.pop("mine", None)
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command in this process: its status, and what it printed."""
-
-    def go(*words: str) -> SimpleNamespace:
-        try:
-            status = main(words)
-        except SystemExit as stopped:
-            status = stopped.code
-        printed = capsys.readouterr()
-        return SimpleNamespace(status=status, out=printed.out, err=printed.err)
-
-    return go
 
 
 # ---- verify -----------------------------------------------------------------------------------------------------------

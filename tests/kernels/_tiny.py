@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,12 @@ def check(twin: Twin, case: Any) -> None:
     __tracebackhide__ = True
     with nb.num_threads(1), np.errstate(all="ignore"):
         twin.assert_agree(case)
+
+
+def agree(call: Callable[..., Any], case: Any, **options: Any) -> None:
+    """Both modules give the same bits for a call with these options."""
+    __tracebackhide__ = True
+    check(Twin("", None, lambda module, case: call(module, case, **options)), case)
 
 
 def draw_and_check(twin: Twin, data: st.DataObject) -> None:

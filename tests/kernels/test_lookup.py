@@ -24,32 +24,27 @@ def test_drawn_cases(twin, data):
     _tiny.draw_and_check(twin, data)
 
 
-def agree(call, case, **options):
-    """Both modules give the same bits."""
-    _tiny.check(_twins.Twin("", None, lambda module, case: call(module, case, **options)), case)
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("dim", [1, 3, 17, 40])
 def test_rows_of_every_width(dtype, dim):
-    agree(_twins.embedding_forward, _tiny.lookup(dtype, dim))
+    _tiny.agree(_twins.embedding_forward, _tiny.lookup(dtype, dim))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("norm_type", [1, 2, 2.5, 0.5, math.inf])
 @pytest.mark.parametrize("max_norm", [0.0, 1.5, math.inf])
 def test_norms(dtype, norm_type, max_norm):
-    agree(_twins.embedding_forward, _tiny.lookup(dtype, 3), max_norm=max_norm, norm_type=norm_type)
-    agree(_twins.embedding_bag_forward, _tiny.bags(dtype, 3, "mean"), max_norm=max_norm, norm_type=norm_type)
+    _tiny.agree(_twins.embedding_forward, _tiny.lookup(dtype, 3), max_norm=max_norm, norm_type=norm_type)
+    _tiny.agree(_twins.embedding_bag_forward, _tiny.bags(dtype, 3, "mean"), max_norm=max_norm, norm_type=norm_type)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("dim", [1, 17])
 @pytest.mark.parametrize("mode", MODES)
 def test_bags_of_many_entries(dtype, dim, mode):
-    agree(_twins.embedding_bag_forward, _tiny.bags(dtype, dim, mode))
+    _tiny.agree(_twins.embedding_bag_forward, _tiny.bags(dtype, dim, mode))
     if mode == "sum":
-        agree(_twins.embedding_bag_forward, _tiny.bags(dtype, dim, mode, weighted=True))
+        _tiny.agree(_twins.embedding_bag_forward, _tiny.bags(dtype, dim, mode, weighted=True))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -57,7 +52,7 @@ def test_bags_of_many_entries(dtype, dim, mode):
 @pytest.mark.parametrize("k", [1, 2, 4, 5, 9])
 def test_any_number_of_probes(dtype, combine, k):
     for spec in _tiny.specs(k):
-        agree(_twins.bloom_forward, _tiny.bloom(dtype, 2 * k, spec, combine))
+        _tiny.agree(_twins.bloom_forward, _tiny.bloom(dtype, 2 * k, spec, combine))
 
 
 @pytest.mark.parametrize("combine", COMBINES)
@@ -65,9 +60,9 @@ def test_any_number_of_probes(dtype, combine, k):
 def test_bags_of_hashed_ids(mode, combine):
     for k, dtype in ((1, "f8"), (4, "f4"), (5, "f4")):
         for spec in _tiny.specs(k):
-            agree(_twins.bloom_bag_forward, _tiny.bags(dtype, k, mode, False, spec, combine))
+            _tiny.agree(_twins.bloom_bag_forward, _tiny.bags(dtype, k, mode, False, spec, combine))
             if mode == "sum":
-                agree(_twins.bloom_bag_forward, _tiny.bags(dtype, k, mode, True, spec, combine))
+                _tiny.agree(_twins.bloom_bag_forward, _tiny.bags(dtype, k, mode, True, spec, combine))
 
 
 @pytest.mark.parametrize("num_embeddings", [_tiny.ROWS, 2**31, 2**31 + 1, 2**63])
@@ -76,4 +71,4 @@ def test_rows_of_ids(num_embeddings, padding_idx):
     for share in (True, False):
         for k in (1, 24):
             spec = HashSpec(num_embeddings, 5, k, padding_idx, share)
-            agree(_twins.hash_rows, _tiny.bloom("f4", 2, spec, "sum"))
+            _tiny.agree(_twins.hash_rows, _tiny.bloom("f4", 2, spec, "sum"))

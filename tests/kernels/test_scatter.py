@@ -24,16 +24,11 @@ def test_drawn_cases(twin, data):
     _tiny.draw_and_check(twin, data)
 
 
-def agree(call, case, **options):
-    """Both modules give the same bits."""
-    _tiny.check(_twins.Twin("", None, lambda module, case: call(module, case, **options)), case)
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("dim", [1, 3, 17, 40])
 @pytest.mark.parametrize("frequency", [False, True])
 def test_hot_rows_of_every_width(dtype, dim, frequency):
-    agree(_twins.embedding_backward, _tiny.lookup(dtype, dim), scale_grad_by_freq=frequency)
+    _tiny.agree(_twins.embedding_backward, _tiny.lookup(dtype, dim), scale_grad_by_freq=frequency)
 
 
 @pytest.mark.parametrize("bits", [3, 11, 12, 13, 20, 24, 36, 47, 62])
@@ -58,7 +53,7 @@ def test_tables_of_any_height_in_every_number_of_passes(bits, spread, n):
 @pytest.mark.parametrize("frequency", [False, True])
 def test_bags_of_many_entries(dtype, dim, mode, frequency):
     for weighted in (False, True) if mode == "sum" else (False,):
-        agree(_twins.embedding_bag_backward, _tiny.bags(dtype, dim, mode, weighted), scale_grad_by_freq=frequency)
+        _tiny.agree(_twins.embedding_bag_backward, _tiny.bags(dtype, dim, mode, weighted), scale_grad_by_freq=frequency)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -66,7 +61,7 @@ def test_bags_of_many_entries(dtype, dim, mode, frequency):
 @pytest.mark.parametrize("k", [1, 2, 4, 5, 9])
 def test_any_number_of_probes(dtype, combine, k):
     for spec in _tiny.specs(k):
-        agree(_twins.bloom_backward, _tiny.bloom(dtype, 2 * k, spec, combine))
+        _tiny.agree(_twins.bloom_backward, _tiny.bloom(dtype, 2 * k, spec, combine))
 
 
 @pytest.mark.parametrize("combine", COMBINES)
@@ -75,12 +70,12 @@ def test_bags_of_hashed_ids(mode, combine):
     for k, dtype in ((1, "f8"), (4, "f4"), (5, "f4")):
         for spec in _tiny.specs(k):
             for weighted in (False, True) if mode == "sum" else (False,):
-                agree(_twins.bloom_bag_backward, _tiny.bags(dtype, k, mode, weighted, spec, combine))
+                _tiny.agree(_twins.bloom_bag_backward, _tiny.bags(dtype, k, mode, weighted, spec, combine))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gradients_of_weights(dtype):
-    agree(_twins.embedding_bag_backward_weights, _tiny.bags(dtype, 9, "sum"))
+    _tiny.agree(_twins.embedding_bag_backward_weights, _tiny.bags(dtype, 9, "sum"))
     for combine in COMBINES:
         for spec in _tiny.specs(3):
-            agree(_twins.bloom_bag_backward_weights, _tiny.bags(dtype, 9, "sum", False, spec, combine))
+            _tiny.agree(_twins.bloom_bag_backward_weights, _tiny.bags(dtype, 9, "sum", False, spec, combine))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -60,14 +61,29 @@ def assert_same_layer(found: Any, layer: Any) -> None:
         assert_same_bits(found.hash_rows(IDS), layer.hash_rows(IDS))
 
 
-def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the structure that a file's metadata hold."""
-    tensors = safetensors_numpy.load_file(path)
+def sealed(tensors: dict[str, Any], metadata: dict[str, str]) -> dict[str, str]:
+    """Metadata with the two digests that docs/checkpoints.md describes, made by other means than the package's own."""
+    words = {key: value for key, value in metadata.items() if not key.endswith("_sha256")}
+    words["npbloom.data_sha256"] = hashlib.sha256(b"".join(tensors[name].tobytes() for name in sorted(tensors))).hexdigest()
+    kinds = {"float64": "F64", "int64": "I64", "float32": "F32", "int32": "I32"}
+    names = {name: [kinds.get(array.dtype.name, "?"), list(array.shape)] for name, array in tensors.items()}
+    described = {"metadata": dict(sorted(words.items())), "tensors": dict(sorted(names.items()))}
+    text = json.dumps(described, ensure_ascii=False, separators=(",", ":"))
+    return {**words, "npbloom.header_sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def contents(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Tensors and metadata as the library of the format reads them."""
     with safe_open(path, framework="numpy") as file:
-        metadata = file.metadata()
+        return safetensors_numpy.load_file(path), file.metadata()
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the structure that a file's metadata hold, and make its digests fit again: not damage, but a forgery."""
+    tensors, metadata = contents(path)
     structure = json.loads(metadata["npbloom"])
     change(structure)
-    safetensors_numpy.save_file(tensors, path, {**metadata, "npbloom": json.dumps(structure)})
+    safetensors_numpy.save_file(tensors, path, sealed(tensors, {**metadata, "npbloom": json.dumps(structure)}))
 
 
 def write_example(path: Path) -> Path:

@@ -1,0 +1,205 @@
+"""Layers and optimizers as tensors and JSON, and back: classes of a fixed list, options, hyperparameters, and who shares what."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from npbloom.checkpoint._format import OWN_KEYS, Tensors
+from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, Layer, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
+from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
+
+LAYERS: Final[dict[str, Any]] = {
+    cls.__name__: cls for cls in (BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding)
+}
+OPTIMIZERS: Final[dict[str, Any]] = {cls.__name__: cls for cls in (SGD, Adagrad, Adam, RowWiseAdagrad)}
+SMALL: Final = 2  # rows of a stand-in for a layer
+
+Described = dict[str, Any]
+
+
+# ---- to a file ------------------------------------------------------------------------------------------------------------
+
+
+def describe_layers(layers: Any) -> tuple[Tensors, Described]:
+    """The tensors of the layers, and what is needed to construct them around those."""
+    if not isinstance(layers, dict):
+        raise TypeError(f"`layers` must be a dict of names to layers, not {type(layers).__name__}.")
+    tensors: Tensors = {}
+    described: Described = {}
+    for name, layer in layers.items():
+        _check_text(name, "layers")
+        if type(layer) not in LAYERS.values():
+            raise TypeError(f"`layers` must hold layers, not {type(layer).__name__} under {name!r}.")
+        for other in described:
+            if layers[other] is layer:
+                raise ValueError(f"`layers` must be different layers; {name!r} is {other!r} again.")
+        described[name] = entry = {
+            "class": type(layer).__name__,
+            "num_embeddings": layer.num_embeddings,
+            "embedding_dim": layer.embedding_dim,
+            "options": {key: _plain(getattr(layer, key, value)) for key, value in layer._options.items()},
+            "weight": _shared(layer, name, layers, described) or f"{name}.weight",
+        }
+        if entry["weight"] == f"{name}.weight":
+            tensors[entry["weight"]] = layer.weight
+        table = getattr(getattr(layer, "hashing", None), "table", None)
+        if table is not None:
+            entry["hash_table"] = f"{name}.hash_table"
+            tensors[entry["hash_table"]] = table
+    return tensors, described
+
+
+def _shared(layer: Layer, name: str, layers: dict[str, Layer], described: Described) -> str | None:
+    """The tensor of an earlier layer on the same table."""
+    table = layer.weight
+    for other, entry in described.items():
+        known = layers[other].weight
+        if np.may_share_memory(table, known):
+            if table.__array_interface__["data"][0] != known.__array_interface__["data"][0] or table.shape != known.shape:
+                raise ValueError(f"`layers` must not hold tables that overlap without being the same, as {other!r} and {name!r}.")
+            return str(entry["weight"])
+    return None
+
+
+def describe_optimizer(optimizer: Any, layers: dict[str, Layer]) -> tuple[Tensors, Described]:
+    """The state of every layer of an optimizer, and what is needed to construct it."""
+    if type(optimizer) not in OPTIMIZERS.values():
+        raise TypeError(f"`optimizer` must be an optimizer of npbloom, not {type(optimizer).__name__}.")
+    names = {layer: name for name, layer in layers.items()}
+    for position, layer in enumerate(optimizer.layers):
+        if layer not in names:
+            raise ValueError(f"`layers` must hold every layer of `optimizer`; its layer {position}, {layer!r}, is missing.")
+    order = [names[layer] for layer in optimizer.layers]
+    hyperparameters = {key: _plain(getattr(optimizer, key)) for key in optimizer._names}
+    described = {"class": type(optimizer).__name__, "layers": order, "hyperparameters": hyperparameters}
+    tensors: Tensors = {}
+    for name, expected in _expected_states(_stand_in(described, layers), layers, order).items():
+        state = optimizer.state(layers[name])
+        if {key: (array.dtype, array.shape) for key, array in state.items()} != expected:
+            raise ValueError(f"`optimizer` must have the state of its kind for the layer {name!r}, of the shape of its table.")
+        tensors |= {f"optimizer.{name}.{key}": array for key, array in state.items()}
+    return tensors, described
+
+
+def _plain(value: Any) -> Any:
+    """An option as JSON keeps it to the bit; JSON has no infinity, so that one goes as text."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    number = float(value)
+    return "inf" if number == math.inf else number
+
+
+def check_metadata(metadata: Any) -> dict[str, str]:
+    """The caller's own metadata, copied."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, dict):
+        raise TypeError(f"`metadata` must be a dict of str to str, not {type(metadata).__name__}.")
+    for key, value in metadata.items():
+        _check_text(key, "metadata")
+        if not isinstance(value, str):
+            raise TypeError(f"`metadata` must hold text, not {type(value).__name__} under {key!r}.")
+        _check_text(value or "empty", "metadata")
+    for key in OWN_KEYS:
+        if key in metadata:
+            raise ValueError(f"`metadata` must not have the key {key!r}: the checkpoint's own entry is there.")
+    return dict(metadata)
+
+
+def _check_text(value: Any, name: str) -> None:
+    """A non-empty string that UTF-8 can encode."""
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must have names of type str, not {type(value).__name__}.")
+    if not value:
+        raise ValueError(f"`{name}` must not have an empty name.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"`{name}` must hold text that UTF-8 can encode, not {value!r}.") from None
+
+
+# ---- from a file ----------------------------------------------------------------------------------------------------------
+
+
+def restore(structure: Any, tensors: Tensors) -> tuple[dict[str, Any], Optimizer | None]:
+    """Layers and optimizer around the tensors of a file, every one of which must be named."""
+    layers = dict(_restore_layers(structure["layers"], tensors))
+    optimizer = _restore_optimizer(structure["optimizer"], layers, tensors) if "optimizer" in structure else None
+    if tensors:
+        raise ValueError(f"nothing names the tensor {min(tensors)!r}")
+    return layers, optimizer
+
+
+def _restore_layers(described: Described, tensors: Tensors) -> Iterator[tuple[str, Any]]:
+    """Construct every layer around its table; layers that shared a table do so again."""
+    tables: Tensors = {}
+    for name, entry in described.items():
+        options = {key: _from_plain(value) for key, value in entry["options"].items()}
+        if entry["weight"] not in tables:
+            tables[entry["weight"]] = tensors.pop(entry["weight"])
+        if "hash_table" in entry:
+            options["hash_table"] = tensors.pop(entry["hash_table"])
+        layer = LAYERS[entry["class"]]
+        yield name, layer(entry["num_embeddings"], entry["embedding_dim"], weight=tables[entry["weight"]], **options)
+
+
+def _restore_optimizer(described: Described, layers: dict[str, Any], tensors: Tensors) -> Optimizer:
+    """The optimizer of stand-ins with the layers in their place, and the states of the file."""
+    optimizer = _stand_in(described, layers)
+    states = {}
+    for name, expected in _expected_states(optimizer, layers, described["layers"]).items():
+        states[layers[name]] = state = {key: tensors.pop(f"optimizer.{name}.{key}") for key in expected}
+        for key, array in state.items():
+            if (array.dtype, array.shape) != expected[key]:
+                raise ValueError(f"the tensor 'optimizer.{name}.{key}' does not fit the layer {name!r}")
+    optimizer._states = states
+    return optimizer
+
+
+def _stand_in(described: Described, layers: dict[str, Any]) -> Optimizer:
+    """The optimizer on small stand-ins for its layers.
+
+    An optimizer allocates the state of its layers when it is constructed. Here the state is already there, in a file that may be
+    mapped, and is not to be made a second time.
+    """
+    hyperparameters = {key: _from_plain(value) for key, value in described["hyperparameters"].items()}
+    small = {name: _small(layers[name]) for name in described["layers"]}
+    optimizer: Optimizer = OPTIMIZERS[described["class"]]([small[name] for name in described["layers"]], **hyperparameters)
+    return optimizer
+
+
+def _small(layer: Layer) -> Layer:
+    """A layer of the same kind on a table of two rows."""
+    small = object.__new__(type(layer))
+    small.__dict__.update(layer.__dict__, _weight=np.zeros((SMALL, layer.embedding_dim), layer.dtype))
+    return small
+
+
+def _expected_states(
+    optimizer: Optimizer, layers: dict[str, Any], names: list[str]
+) -> dict[str, dict[str, tuple[np.dtype[Any], tuple[int, ...]]]]:
+    """Dtype and shape of the state of each layer, from that of its stand-in."""
+    expected = {}
+    for name, small in zip(names, optimizer.layers, strict=True):
+        rows = layers[name].weight.shape[0]
+        expected[name] = {
+            key: (array.dtype, tuple(size * rows // SMALL for size in array.shape[:1]) + array.shape[1:])
+            for key, array in optimizer.state(small).items()
+        }
+    return expected
+
+
+def _from_plain(value: Any) -> Any:
+    """The option of `_plain`; no option is the word "inf"."""
+    if isinstance(value, list):
+        return tuple(_from_plain(item) for item in value)
+    return math.inf if value == "inf" else value

@@ -4,7 +4,7 @@ Embedding layers for recommender models, above all Bloom embeddings: many ids ha
 Pure arrays, explicit forward and backward, kernels that touch only the rows a batch looked up, small optimizers.
 """
 
-from npbloom import checkpoint, hashing, layers, ops, optimizers, reference
+from npbloom import checkpoint, coding, hashing, layers, ops, optimizers, reference
 from npbloom._parallel import get_num_threads, num_threads, set_num_threads
 from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
 from npbloom.optimizers import SGD, Adagrad, Adam, RowWiseAdagrad
@@ -25,6 +25,7 @@ __all__ = [
     "ScaledEmbeddingBag",
     "ZeroEmbedding",
     "checkpoint",
+    "coding",
     "get_num_threads",
     "hashing",
     "layers",

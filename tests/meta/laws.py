@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-LAWS = [*(f"L{number}" for number in range(1, 24)), "L23b", *(f"L{number}" for number in range(24, 35))]
+LAWS = [*(f"L{number}" for number in range(1, 24)), "L23b", *(f"L{number}" for number in range(24, 40))]
 
 
 def laws_of(text: str) -> list[str]:

@@ -1,0 +1,336 @@
+"""Items to bits and back: distinct bits of instances, likelihoods of items, the best of them, and bits that items share.
+
+Likelihoods are summed for `WIDTH` instances at once: their log-probabilities lie side by side, so that one cache line brings a
+bit of all of them, and every sum keeps its order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npbloom._kernels.jit import helper, kernel, prefetch
+
+WIDTH = 8  # instances scored at once
+AHEAD = 8  # items between asking for the log-probabilities of their bits and adding them
+
+
+# ---- bits of items and instances ------------------------------------------------------------------------------------------
+
+
+@kernel
+def distinct_rows_range(table: Any, lo: int, hi: int) -> None:
+    """Ranks among the bits not yet in the row become the bits, from left to right.
+
+    The r-th unused bit is the least x with ``x == r + (used bits up to x)``.
+    """
+    for i in range(lo, hi):
+        for j in range(1, table.shape[1]):
+            rank = table[i, j]
+            bit = rank
+            while True:
+                used = 0
+                for other in range(j):
+                    used += table[i, other] <= bit
+                if rank + used == bit:
+                    break
+                bit = rank + used
+            table[i, j] = bit
+
+
+@helper
+def _sort(values: Any) -> None:
+    """Shell's sort, in place."""
+    gap = 1
+    while gap < values.size // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, values.size):
+            value = values[i]
+            at = i
+            while at >= gap and values[at - gap] > value:
+                values[at] = values[at - gap]
+                at -= gap
+            values[at] = value
+        gap //= 3
+
+
+@kernel
+def distinct_range(probes: Any, starts: Any, bits: Any, counts: Any, lo: int, hi: int) -> None:
+    """Sort each instance's probes into its part of `bits`, each once, and count them."""
+    for b in range(lo, hi):
+        part = bits[starts[b] : starts[b + 1]]
+        part[:] = probes[starts[b] : starts[b + 1]]
+        _sort(part)
+        count = 0
+        for i in range(part.size):
+            if count == 0 or part[count - 1] != part[i]:
+                part[count] = part[i]
+                count += 1
+        counts[b] = count
+
+
+@kernel
+def pack_range(bits: Any, starts: Any, packed_starts: Any, packed: Any, lo: int, hi: int) -> None:
+    """Move the distinct bits of each instance together."""
+    for b in range(lo, hi):
+        size = packed_starts[b + 1] - packed_starts[b]
+        packed[packed_starts[b] : packed_starts[b + 1]] = bits[starts[b] : starts[b] + size]
+
+
+# ---- likelihoods ------------------------------------------------------------------------------------------------------------
+
+
+@helper
+def _score(columns: Any, rows: Any, start: int, stop: int, tile: Any) -> None:
+    """Likelihoods of a tile of items under a group of instances: summed in float64 from +0.0, probe by probe, rounded once."""
+    for q in range(start, stop):
+        if q + AHEAD < rows.shape[0]:
+            for j in range(rows.shape[1]):
+                prefetch(columns, rows[q + AHEAD, j], 0)
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+        for j in range(rows.shape[1]):
+            bit = rows[q, j]
+            s0 += columns[bit, 0]
+            s1 += columns[bit, 1]
+            s2 += columns[bit, 2]
+            s3 += columns[bit, 3]
+            s4 += columns[bit, 4]
+            s5 += columns[bit, 5]
+            s6 += columns[bit, 6]
+            s7 += columns[bit, 7]
+        out = tile[q - start]
+        out[0] = s0
+        out[1] = s1
+        out[2] = s2
+        out[3] = s3
+        out[4] = s4
+        out[5] = s5
+        out[6] = s6
+        out[7] = s7
+
+
+@kernel
+def likelihood_range(columns: Any, rows: Any, first: int, tile: Any, out: Any, lo: int, hi: int) -> None:
+    """``out[b, first + q] = sum_j log_probs[b, rows[q, j]]`` for groups [lo, hi) of instances, a group's bits in `columns`."""
+    for g in range(lo, hi):
+        count = min(WIDTH, out.shape[0] - g * WIDTH)
+        for start in range(0, rows.shape[0], tile.shape[1]):
+            stop = min(start + tile.shape[1], rows.shape[0])
+            _score(columns[g], rows, start, stop, tile[g])
+            for w in range(count):
+                for q in range(start, stop):
+                    out[g * WIDTH + w, first + q] = tile[g, q - start, w]
+
+
+# ---- the best -----------------------------------------------------------------------------------------------------------------
+
+
+@helper
+def _worse(score: Any, item: int, other: Any, other_item: int) -> bool:
+    """Whether a pair stands below another: a lower score, NaN below all numbers, of equal ones the higher item."""
+    if score < other:
+        return True
+    if score > other:
+        return False
+    missing, other_missing = bool(score != score), bool(other != other)
+    if missing != other_missing:
+        return missing
+    return item > other_item
+
+
+@helper
+def _sink(scores: Any, items: Any, at: int, size: int) -> None:
+    """Restore the heap, whose root is the worst pair, below `at`."""
+    while True:
+        worst, left = at, 2 * at + 1
+        if left < size and _worse(scores[left], items[left], scores[worst], items[worst]):
+            worst = left
+        if left + 1 < size and _worse(scores[left + 1], items[left + 1], scores[worst], items[worst]):
+            worst = left + 1
+        if worst == at:
+            return
+        scores[at], scores[worst] = scores[worst], scores[at]
+        items[at], items[worst] = items[worst], items[at]
+        at = worst
+
+
+@helper
+def _holds(excluded: Any, lo: int, hi: int, item: int) -> bool:
+    """Whether an increasing part of `excluded` holds the item."""
+    end = hi
+    while lo < hi:
+        middle = (lo + hi) // 2
+        if excluded[middle] < item:
+            lo = middle + 1
+        else:
+            hi = middle
+    return lo < end and excluded[lo] == item
+
+
+@helper
+def _offer(scores: Any, items: Any, size: int, score: Any, item: int) -> int:
+    """Put a pair among the best, where it belongs to them; the number of pairs after that."""
+    if size < scores.size:
+        at = size
+        while at > 0 and _worse(score, item, scores[(at - 1) // 2], items[(at - 1) // 2]):
+            scores[at], items[at] = scores[(at - 1) // 2], items[(at - 1) // 2]
+            at = (at - 1) // 2
+        scores[at], items[at] = score, item
+        return size + 1
+    if _worse(scores[0], items[0], score, item):
+        scores[0], items[0] = score, item
+        _sink(scores, items, 0, size)
+    return size
+
+
+@kernel
+def top_k_range(
+    columns: Any,
+    rows: Any,
+    first: int,
+    excluded: Any,
+    starts: Any,
+    tile: Any,
+    limits: Any,
+    scores: Any,
+    items: Any,
+    sizes: Any,
+    lo: int,
+    hi: int,
+) -> None:
+    """Offer the items from `first` on, whose bits are `rows`, to the heaps of groups [lo, hi) of instances.
+
+    A score up to its limit, the worst of a full heap, has no chance: its item's number is higher. The limit is NaN, which
+    nothing is up to, where one has to look closely.
+    """
+    for g in range(lo, hi):
+        for start in range(0, rows.shape[0], tile.shape[1]):
+            stop = min(start + tile.shape[1], rows.shape[0])
+            _score(columns[g], rows, start, stop, tile[g])
+            for q in range(start, stop):
+                hopeless = True
+                for w in range(WIDTH):
+                    hopeless &= tile[g, q - start, w] <= limits[g, w]
+                if hopeless:
+                    continue
+                for w in range(WIDTH):
+                    b = g * WIDTH + w
+                    score = tile[g, q - start, w]
+                    if score <= limits[g, w] or _holds(excluded, starts[b], starts[b + 1], first + q):
+                        continue
+                    sizes[b] = _offer(scores[b], items[b], sizes[b], score, first + q)
+                    if sizes[b] == scores.shape[1]:
+                        limits[g, w] = scores[b, 0]
+
+
+@kernel
+def order_range(scores: Any, items: Any, sizes: Any, lo: int, hi: int) -> None:
+    """Heaps become lists, best first; what is missing is item -1 with score -inf."""
+    for b in range(lo, hi):
+        for end in range(sizes[b] - 1, 0, -1):
+            scores[b, 0], scores[b, end] = scores[b, end], scores[b, 0]
+            items[b, 0], items[b, end] = items[b, end], items[b, 0]
+            _sink(scores[b], items[b], 0, end)
+        for i in range(sizes[b], scores.shape[1]):
+            scores[b, i] = -np.inf
+            items[b, i] = -1
+
+
+# ---- co-occurrence ----------------------------------------------------------------------------------------------------------
+
+
+@helper
+def _together(members: Any, ends: Any, places: Any, lo: int, hi: int, counts: Any, touched: Any) -> int:
+    """Count what follows an item in the instances it is in, at ``places[lo:hi]``; the number of touched items."""
+    size = 0
+    for i in range(lo, hi):
+        for at in range(places[i] + 1, ends[places[i]]):
+            other = members[at]
+            if counts[other] == 0:
+                touched[size] = other
+                size += 1
+            counts[other] += 1
+    return size
+
+
+@kernel
+def count_pairs_range(
+    members: Any, ends: Any, places: Any, starts: Any, least: int, sizes: Any, scratch: Any, lo: int, hi: int
+) -> None:
+    """How many items after each item occur together with it in at least `least` instances; `scratch` is (2, items)."""
+    counts, touched = scratch[0], scratch[1]
+    counts[:] = 0
+    for a in range(lo, hi):
+        size = _together(members, ends, places, starts[a], starts[a + 1], counts, touched)
+        found = 0
+        for i in range(size):
+            other = int(touched[i])
+            found += counts[other] >= least
+            counts[other] = 0
+        sizes[a] = found
+
+
+@kernel
+def list_pairs_range(
+    members: Any,
+    ends: Any,
+    places: Any,
+    starts: Any,
+    least: int,
+    pair_starts: Any,
+    pairs: Any,
+    scratch: Any,
+    lo: int,
+    hi: int,
+) -> None:
+    """The pairs that `count_pairs_range` counted, by increasing items: how often together, one item, the other."""
+    counts, touched = scratch[0], scratch[1]
+    counts[:] = 0
+    for a in range(lo, hi):
+        size = _together(members, ends, places, starts[a], starts[a + 1], counts, touched)
+        _sort(touched[:size])
+        at = pair_starts[a]
+        for i in range(size):
+            other = int(touched[i])
+            if counts[other] >= least:
+                pairs[0, at], pairs[1, at], pairs[2, at] = counts[other], a, other
+                at += 1
+            counts[other] = 0
+
+
+@helper
+def _insert(values: Any, size: int, value: Any) -> int:
+    """Put a value into an increasing list that does not hold it; the list's length after that."""
+    at = size
+    while at > 0 and values[at - 1] >= value:
+        at -= 1
+    if at < size and values[at] == value:
+        return size
+    for i in range(size, at, -1):
+        values[i] = values[i - 1]
+    values[at] = value
+    return size + 1
+
+
+@kernel
+def share_range(table: Any, num_bits: int, firsts: Any, seconds: Any, draws: Any, used: Any, lo: int, hi: int) -> None:
+    """Give pairs [lo, hi), in this order, a bit that neither item has; `used` has room for the bits of both. Not for threads."""
+    k = table.shape[1]
+    for p in range(lo, hi):
+        a, b = firsts[p], seconds[p]
+        size = 0
+        for j in range(k):
+            size = _insert(used, size, table[a, j])
+            size = _insert(used, size, table[b, j])
+        unused = num_bits - size
+        if unused == 0:
+            continue
+        bit = int(draws[p, 0] * unused)
+        for i in range(size):
+            if used[i] > bit:
+                break
+            bit += 1
+        table[a, int(draws[p, 1] * k)] = bit
+        table[b, int(draws[p, 2] * k)] = bit

@@ -1,0 +1,213 @@
+"""The paper's coder on plain arrays; `npbloom.coding.BloomCoder` says in full what each function does, under the same name.
+
+A HashSpec without a padding id says which bits an item has: its rows are bits here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from npbloom import _check, _parallel
+from npbloom._kernels import coding as kernels
+from npbloom.ops.hashing import check_ids, rows_of
+from npbloom.types import FloatArray, HashSpec, IntArray
+
+ITEMS: Final = 2**16  # items whose bits are held at once
+TILE: Final = 256  # items whose scores are held at once, for each group of instances
+ENTRIES: Final = 2**24  # log-probabilities held at once in the order in which they are summed
+PAIRS: Final = 2**16  # pairs whose draws are held at once
+
+
+def draw_table(num_items: int, num_bits: int, num_hashes: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:
+    """Bits of every item, each row drawn without replacement (L35)."""
+    table = np.empty((num_items, num_hashes), dtype=np.int32)
+    for j in range(num_hashes):
+        table[:, j] = rng.integers(0, num_bits - j, size=num_items)
+    _parallel.run_range(kernels.distinct_rows_range, num_items, table)
+    return table
+
+
+# ---- encoding ---------------------------------------------------------------------------------------------------------------
+
+
+def read_instances(items: Any, offsets: Any, num_items: int, name: str = "items") -> tuple[IntArray, IntArray]:
+    """The items of all instances, flat, and where each instance starts and the last ends (L1, L2, L13)."""
+    array = _check.ids(items, name, num_items)
+    if array.ndim not in (1, 2):
+        raise ValueError(f"`{name}` must have 1 or 2 dimensions, not {array.ndim}.")
+    if array.ndim == 1 and offsets is None:
+        raise ValueError(f"`offsets` must be given for 1-D `{name}`: where each instance starts.")
+    starts = _check.offsets(offsets, array, False)
+    return check_ids(array, num_items, name).reshape(-1), _check.read_only(starts)
+
+
+def _distinct(values: npt.NDArray[Any], starts: IntArray) -> tuple[IntArray, IntArray]:
+    """The distinct values of each part in increasing order, flat, and where each part starts and the last ends."""
+    sorted_parts, counts = np.empty(len(values), dtype=np.int64), np.empty(len(starts) - 1, dtype=np.int64)
+    bounds = _parallel.balanced_bounds(starts, 4096)
+    _parallel.run_chunks(kernels.distinct_range, bounds, values, starts, sorted_parts, counts)
+    packed_starts = np.append(0, np.cumsum(counts))
+    packed = np.empty(int(packed_starts[-1]), dtype=np.int64)
+    _parallel.run_chunks(kernels.pack_range, bounds, sorted_parts, starts, packed_starts, packed)
+    return packed, packed_starts
+
+
+def encode(items: Any, hashing: HashSpec, offsets: Any = None) -> tuple[IntArray, IntArray]:
+    """The distinct bits of each instance in increasing order, flat, and where each instance starts (L36)."""
+    ids, starts = read_instances(items, offsets, hashing.num_embeddings)
+    bits, ends = _distinct(rows_of(ids, hashing).reshape(-1), starts * hashing.num_hash_functions)
+    return bits, ends[:-1]
+
+
+def encode_dense(items: Any, hashing: HashSpec, offsets: Any = None, *, dtype: Any = np.float32) -> npt.NDArray[Any]:
+    """One row of zeros and ones for each instance: 1 where a bit is set, however often (L36)."""
+    kind = np.dtype(dtype)
+    if kind.kind not in "biuf":
+        raise ValueError(f"`dtype` must be of real numbers or bool, not {kind}.")
+    ids, starts = read_instances(items, offsets, hashing.num_embeddings)
+    dense = np.zeros((len(starts) - 1, hashing.num_rows), dtype=kind)
+    dense[np.repeat(np.arange(len(dense)), np.diff(starts))[:, np.newaxis], rows_of(ids, hashing)] = 1
+    return dense
+
+
+# ---- likelihoods --------------------------------------------------------------------------------------------------------------
+
+
+def _check_log_probs(log_probs: Any, num_bits: int) -> FloatArray:
+    """Rows of log-probabilities of the bits."""
+    values = _check.floats(log_probs, "log_probs", None)
+    if values.ndim != 2 or values.shape[1] != num_bits:
+        raise ValueError(f"`log_probs` must have shape (n, {num_bits}), not {values.shape}.")
+    return values
+
+
+def _row_blocks(hashing: HashSpec) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
+    """The bits of all items, some at a time, and which item is the first."""
+    for first in range(0, hashing.num_embeddings, ITEMS):
+        last = min(first + ITEMS, hashing.num_embeddings)
+        if hashing.table is not None:
+            yield first, hashing.table[first:last]
+        else:
+            rows = rows_of(_check.read_only(np.arange(first, last, dtype=np.int64)), hashing)
+            yield first, _check.read_only(rows)
+
+
+def _column_blocks(log_probs: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
+    """Some instances at a time, in groups whose log-probabilities of a bit lie side by side: (groups, bits, WIDTH)."""
+    step = kernels.WIDTH * max(1, ENTRIES // (kernels.WIDTH * log_probs.shape[1]))
+    for first in range(0, len(log_probs), step):
+        block = log_probs[first : first + step]
+        groups = -(-len(block) // kernels.WIDTH)
+        columns = np.zeros((groups, log_probs.shape[1], kernels.WIDTH), dtype=log_probs.dtype)
+        for g in range(groups):
+            part = block[g * kernels.WIDTH : (g + 1) * kernels.WIDTH]
+            columns[g, :, : len(part)] = part.T
+        yield slice(first, first + len(block)), _check.read_only(columns)
+
+
+def _tiles(columns: FloatArray) -> FloatArray:
+    """Room for the scores of a tile of items, for each group."""
+    return np.empty((len(columns), TILE, kernels.WIDTH), dtype=columns.dtype)
+
+
+def log_likelihood(log_probs: Any, hashing: HashSpec) -> FloatArray:
+    """For each row of log-probabilities the sum over each item's bits, (n, num_items) (L37)."""
+    values = _check_log_probs(log_probs, hashing.num_rows)
+    out = np.empty((len(values), hashing.num_embeddings), dtype=values.dtype)
+    for where, columns in _column_blocks(values):
+        tile = _tiles(columns)
+        for first, rows in _row_blocks(hashing):
+            _parallel.run_range(kernels.likelihood_range, len(columns), columns, rows, first, tile, out[where], grain=1)
+    return out
+
+
+def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None) -> tuple[IntArray, FloatArray]:
+    """The k items of highest likelihood in each row, and their likelihoods, (n, k) each (L38)."""
+    values = _check_log_probs(log_probs, hashing.num_rows)
+    count = _check.positive_int(k, "k")
+    if count > hashing.num_embeddings:
+        raise ValueError(f"`k` must be at most the number of items, {hashing.num_embeddings}, not {count}.")
+    excluded, starts = read_excluded(exclude, len(values), hashing.num_embeddings)
+    scores, items = np.empty((len(values), count), dtype=values.dtype), np.empty((len(values), count), dtype=np.int64)
+    for where, columns in _column_blocks(values):
+        padded = len(columns) * kernels.WIDTH
+        part = np.pad(starts[where.start : where.stop + 1], (0, padded - (where.stop - where.start)), mode="edge")
+        heaps = (np.empty((padded, count), values.dtype), np.empty((padded, count), np.int64), np.zeros(padded, np.int64))
+        limits, tile = np.full((len(columns), kernels.WIDTH), np.nan, values.dtype), _tiles(columns)
+        for first, rows in _row_blocks(hashing):
+            arrays = (columns, rows, first, excluded, part, tile, limits, *heaps)
+            _parallel.run_range(kernels.top_k_range, len(columns), *arrays, grain=1)
+        _parallel.run_range(kernels.order_range, padded, *heaps, grain=64)
+        scores[where], items[where] = (heap[: where.stop - where.start] for heap in heaps[:2])
+    return items, scores
+
+
+def read_excluded(exclude: Any, size: int, num_items: int) -> tuple[IntArray, IntArray]:
+    """The items that each instance must not get, increasing, flat, and where each instance's start and the last end."""
+    if exclude is None:
+        return _check.read_only(np.empty(0, dtype=np.int64)), np.zeros(size + 1, dtype=np.int64)
+    if isinstance(exclude, tuple):
+        if len(exclude) != 2:
+            raise ValueError(f"`exclude` must be a pair (items, offsets), not {len(exclude)} arrays.")
+        items, offsets = exclude
+    elif isinstance(exclude, list):
+        parts = [_check.ids(part, "exclude", num_items).reshape(-1) for part in exclude]
+        items = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+        offsets = np.cumsum([0, *map(len, parts)])[: len(parts)]
+    else:
+        items, offsets = exclude, None
+    ids, starts = read_instances(items, offsets, num_items, "exclude")
+    if len(starts) - 1 != size:
+        raise ValueError(f"`exclude` must have one entry for each row of `log_probs`, {size}, not {len(starts) - 1}.")
+    distinct, ends = _distinct(ids, starts)
+    return _check.read_only(distinct), ends
+
+
+# ---- co-occurrence ------------------------------------------------------------------------------------------------------------
+
+
+def _pairs(members: IntArray, starts: IntArray, num_candidates: int, least: int) -> IntArray:
+    """Pairs of items that are together in at least `least` instances: (3, pairs) of how often, one item, a greater one."""
+    ends = np.repeat(starts[1:], np.diff(starts))
+    places = np.argsort(members, kind="stable")
+    place_starts = np.append(0, np.cumsum(np.bincount(members, minlength=num_candidates)))
+    following = np.append(0, np.cumsum((ends - np.arange(len(members)) - 1)[places]))
+    bounds = _parallel.balanced_bounds(following[place_starts], 2**16)
+    arrays = (members, ends, places, place_starts, least)
+    sizes = np.zeros(num_candidates, dtype=np.int64)
+    _parallel.run_chunks(kernels.count_pairs_range, bounds, *arrays, sizes, scratch=(2, num_candidates))
+    pair_starts = np.append(0, np.cumsum(sizes))
+    pairs = np.empty((3, int(pair_starts[-1])), dtype=np.int64)
+    _parallel.run_chunks(kernels.list_pairs_range, bounds, *arrays, pair_starts, pairs, scratch=(2, num_candidates))
+    return pairs
+
+
+def cooccurring(items: IntArray, starts: IntArray, num_items: int) -> tuple[IntArray, IntArray]:
+    """The pairs of items that occur together more often than an item on average, the rarest pair first (L39)."""
+    events, ends = _distinct(items, starts)
+    least = len(events) // num_items + 1
+    frequent = np.flatnonzero(np.bincount(events, minlength=num_items) >= least)  # a pair is no more frequent than its items
+    kept = np.isin(events, frequent, assume_unique=False)
+    counts = np.append(0, np.cumsum(kept))
+    members = np.searchsorted(frequent, events[kept])
+    together, first, second = _pairs(members, counts[ends], len(frequent), least)
+    order = np.argsort(together, kind="stable")
+    return frequent[first[order]], frequent[second[order]]
+
+
+def with_cooccurrence(items: Any, hashing: HashSpec, offsets: Any, rng: np.random.Generator) -> npt.NDArray[np.int32]:
+    """The table in which items that occur together often share a bit: algorithm 1 of the paper (L39)."""
+    num_items, k = hashing.num_embeddings, hashing.num_hash_functions
+    ids, starts = read_instances(items, offsets, num_items)
+    table = rows_of(_check.read_only(np.arange(num_items, dtype=np.int64)), hashing)
+    firsts, seconds = cooccurring(ids, starts, num_items)
+    used = np.empty(2 * k, dtype=np.int64)
+    for start in range(0, len(firsts), PAIRS):
+        part = slice(start, start + PAIRS)
+        draws = rng.random((len(firsts[part]), 3))
+        kernels.share_range(table, hashing.num_rows, firsts[part], seconds[part], draws, used, 0, len(draws))
+    return table

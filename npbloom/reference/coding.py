@@ -1,0 +1,95 @@
+"""Items -> bits and back: the coder of Serrà and Karatzoglou (2017), ranking, and co-occurrence (L35 to L39)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from npbloom.reference import _inputs
+from npbloom.reference.hashing import hash_rows
+from npbloom.types import FloatArray, HashSpec, IntArray
+
+
+def draw_table(num_items: int, num_bits: int, num_hashes: int, rng: np.random.Generator) -> IntArray:
+    """Bits of every item, (num_items, num_hashes), each row drawn without replacement (L35)."""
+    table = np.empty((num_items, num_hashes), dtype=np.int64)
+    for j in range(num_hashes):
+        ranks = rng.integers(0, num_bits - j, size=num_items)
+        for item in range(num_items):
+            unused = np.setdiff1d(np.arange(num_bits), table[item, :j])
+            table[item, j] = unused[ranks[item]]
+    return table
+
+
+def _instances(items: Any, hashing: HashSpec, offsets: Any) -> list[IntArray]:
+    """The items of every instance."""
+    ids = _inputs.ids(items, hashing.num_embeddings, "items")
+    bounds = _inputs.bag_bounds(ids, offsets, False)
+    return [ids.ravel()[lo:hi] for lo, hi in pairwise(bounds)]
+
+
+def encode(items: Any, hashing: HashSpec, offsets: Any = None) -> tuple[IntArray, IntArray]:
+    """The distinct bits of each instance in increasing order, flat, and where each instance starts (L36)."""
+    bits = [np.unique(hash_rows(instance, hashing)) for instance in _instances(items, hashing, offsets)]
+    ends: IntArray = np.cumsum([0, *map(len, bits)])
+    return np.concatenate([np.empty(0, dtype=np.int64), *bits]), ends[:-1]
+
+
+def encode_dense(items: Any, hashing: HashSpec, offsets: Any = None, *, dtype: Any = np.float32) -> npt.NDArray[Any]:
+    """One row of zeros and ones for each instance: 1 where a bit is set, however often (L36)."""
+    instances = _instances(items, hashing, offsets)
+    dense = np.zeros((len(instances), hashing.num_rows), dtype=dtype)
+    for row, instance in zip(dense, instances, strict=True):
+        row[hash_rows(instance, hashing)] = 1
+    return dense
+
+
+@np.errstate(all="ignore")
+def log_likelihood(log_probs: Any, hashing: HashSpec) -> FloatArray:
+    """For each row of log-probabilities the sum over each item's bits, (n, num_items) (L37)."""
+    values = _inputs.floats(log_probs, (*np.shape(log_probs)[:1], hashing.num_rows), None, "log_probs")
+    total = np.zeros((len(values), hashing.num_embeddings))
+    for bits in hash_rows(np.arange(hashing.num_embeddings), hashing).T:
+        total += values[:, bits]
+    return total.astype(values.dtype)
+
+
+def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None) -> tuple[IntArray, FloatArray]:
+    """The k items of highest likelihood in each row, and their likelihoods, (n, k) each (L38)."""
+    scores = log_likelihood(log_probs, hashing)
+    excluded = [np.empty(0, dtype=np.int64)] * len(scores) if exclude is None else _instances(exclude[0], hashing, exclude[1])
+    items = np.full((len(scores), k), -1)
+    values = np.full((len(scores), k), -np.inf, dtype=scores.dtype)
+    for row, score in enumerate(scores):
+        rest = np.setdiff1d(np.arange(hashing.num_embeddings), excluded[row])
+        best = rest[np.argsort(-score[rest], kind="stable")][:k]  # stable: ties by item number; NaN comes last
+        items[row, : len(best)], values[row, : len(best)] = best, score[best]
+    return items, values
+
+
+def with_cooccurrence(items: Any, hashing: HashSpec, offsets: Any, rng: np.random.Generator) -> IntArray:
+    """The table in which items that occur together often share a bit: algorithm 1 of the paper (L39)."""
+    num_items, k = hashing.num_embeddings, hashing.num_hash_functions
+    table = hash_rows(np.arange(num_items), hashing)
+    instances = _instances(items, hashing, offsets)
+    member = np.zeros((len(instances), num_items), dtype=np.int64)
+    for row, instance in zip(member, instances, strict=True):
+        row[instance] = 1
+    together = member.T @ member
+    pairs = [
+        (together[a, b], a, b)
+        for a in range(num_items)
+        for b in range(a + 1, num_items)
+        if together[a, b] * num_items > member.sum()
+    ]
+    for _, a, b in sorted(pairs):
+        draws = rng.random(3)
+        unused = np.setdiff1d(np.arange(hashing.num_rows), table[[a, b]])
+        if len(unused):
+            bit = unused[int(draws[0] * len(unused))]
+            table[a, int(draws[1] * k)] = bit
+            table[b, int(draws[2] * k)] = bit
+    return table

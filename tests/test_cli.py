@@ -199,7 +199,7 @@ def test_generated_interactions_are_what_they_are_said_to_be():
 @pytest.mark.parametrize(
     "command",
     [
-        *([], ["demo"], ["fit"], ["recommend"], ["verify"]),
+        *([], ["demo"], ["fit"], ["plan"], ["recommend"], ["verify"]),
         *(["vectors"], ["vectors", "export"], ["vectors", "check"], ["vectors", "judge"]),
     ],
 )
@@ -216,5 +216,5 @@ def test_help_stands_everywhere_with_defaults(command, capsys):
 
 def test_the_grammar_names_every_command():
     assert set(_arguments.parser()._subparsers._group_actions[0].choices) == {
-        *("demo", "fit", "recommend", "verify", "vectors"),
+        *("demo", "fit", "plan", "recommend", "verify", "vectors"),
     }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import npbloom
-from npbloom.cli import _commands, _oracle_arguments
+from npbloom.cli import _commands, _oracle_arguments, _plan
 from npbloom.cli._compare import EXPLICIT_LOSSES, IMPLICIT_LOSSES, OPTIMIZERS, Settings, Tables
 
 DESCRIPTION = "Bloom embeddings for recommender models. Without a command: `npbloom demo`, a first run on generated data."
@@ -150,6 +150,7 @@ def parser() -> Parser:
     _add_demo(commands)
     _add_fit(commands)
     _add_recommend(commands)
+    _plan.add_plan(commands, EPILOG, _integer(1), _positive, _hashes)
     _oracle_arguments.add_verify(commands, _integer(0))
     _oracle_arguments.add_vectors(commands)
     return top

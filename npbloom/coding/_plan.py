@@ -1,0 +1,395 @@
+"""`plan`: what a Bloom table of some size does to ids, what it costs, and which size and how many hashes to take."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from npbloom import _check
+from npbloom.layers._bloom import MOST_PRECOMPUTED, table_height
+from npbloom.types import MAX_IDS, MAX_TABLE_ROWS, SPOTLIGHT_SEEDS
+
+COMBINES: Final = ("sum", "mean", "concat")
+STATE: Final = {"sgd": 0, "adagrad": 1, "rowwise_adagrad": 0, "adam": 2}  # arrays of the table's shape
+SUGGESTED: Final = (2, 3, 4)  # the numbers of hashes that Serrà and Karatzoglou found best
+FEW: Final = 1e-3  # the share of ids without a vector of their own that a suggestion may leave
+UNITS: Final = {
+    "": 1,
+    "b": 1,
+    **{f"{c}b": 1000**n for n, c in enumerate("kmgt", 1)},
+    **{f"{c}ib": 1024**n for n, c in enumerate("kmgt", 1)},
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    A Bloom table, before it is made: its size, what it costs, and what to expect of the hashes.
+
+    Parameters
+    ----------
+    num_ids, embedding_dim : int
+        What is embedded.
+    num_rows : int
+        Height of the table.
+    compression_ratio : float
+        Rows for each id.
+    num_hash_functions : int
+        Rows that an id reads, k.
+    combine : {"sum", "mean", "concat"}
+        How they make a vector.
+    share_all : float
+        Expected share of ids that have all probes, and so their vector, in common with another id.
+    repeat_probe : float
+        Expected share of ids two of whose probes meet.
+    touch_padding : float
+        Expected share of ids that lose a probe to the row reserved for padding.
+    ids_per_row : float
+        How many ids read a row, on average.
+    table_bytes, state_bytes, probe_bytes : int
+        Memory of the table, of the optimizer's state, and of the probes that are computed before.
+    full_bytes : int
+        What a table with a row for each id, and its state, would take.
+    suggested_hashes : int
+        The k to take with a table of this memory or ratio.
+    suggested_ratio : float
+        The ratio to take: the one that was asked for, or that of the highest table that fits the memory; 1 where a row for each
+        id fits, and no hashing is needed.
+
+    See Also
+    --------
+    plan : Makes it.
+
+    Examples
+    --------
+    >>> plan(1_000_000, 64, ratio=0.2).total_bytes
+    161600000
+    """
+
+    num_ids: int
+    embedding_dim: int
+    num_rows: int
+    compression_ratio: float
+    num_hash_functions: int
+    combine: str
+    share_all: float
+    repeat_probe: float
+    touch_padding: float
+    ids_per_row: float
+    table_bytes: int
+    state_bytes: int
+    probe_bytes: int
+    full_bytes: int
+    suggested_hashes: int
+    suggested_ratio: float
+
+    @property
+    def total_bytes(self) -> int:
+        """Table, state and probes together."""
+        return self.table_bytes + self.state_bytes + self.probe_bytes
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What `plan` was asked, checked."""
+
+    num_ids: int
+    dim: int
+    memory: int | None
+    ratio: float
+    combine: str
+    optimizer: str | None
+    itemsize: int
+    padded: bool
+    share: bool
+    precompute: bool | None
+
+    def row_bytes(self, k: int) -> tuple[int, int]:
+        """Bytes of a table's row, and of its state."""
+        row = self.dim * self.itemsize
+        if self.optimizer == "rowwise_adagrad":  # one number for each row, with concat for each slice of it (L21)
+            return row, self.itemsize * (k if self.combine == "concat" else 1)
+        return row, 0 if self.optimizer is None else STATE[self.optimizer] * row
+
+    def probe_bytes(self, k: int) -> int:
+        """Bytes of the probes of all ids, where they are computed before."""
+        entries = self.num_ids * k
+        return 4 * entries if (entries <= MOST_PRECOMPUTED if self.precompute is None else self.precompute) else 0
+
+    @property
+    def full_bytes(self) -> int:
+        """Bytes of a table with a row for each id, and of its state."""
+        return self.num_ids * sum(self.row_bytes(1))
+
+    def height(self, k: int) -> int:
+        """Rows of the table (L19)."""
+        if self.memory is None:
+            try:
+                return table_height(self.num_ids, self.ratio, None, self.padded)
+            except ValueError as error:
+                raise ValueError(str(error).replace("`compression_ratio`", "`ratio`").replace(", or `num_rows`", "")) from None
+        fewest = 2 if self.padded else 1
+        rows = min(self.num_ids, MAX_TABLE_ROWS, (self.memory - self.probe_bytes(k)) // sum(self.row_bytes(k)))
+        if rows < fewest:
+            least, probes = fewest * sum(self.row_bytes(k)), self.probe_bytes(k)
+            hint = f", or {least} with hashes on the fly" if probes else ""
+            raise ValueError(f"`memory` must be at least {least + probes} bytes for {fewest} rows{hint}, not {self.memory}.")
+        return rows
+
+    def shares(self, k: int) -> tuple[float, float, float, float]:
+        """Expected shares of ids that share all probes, repeat one, and touch the padding row; ids that read a row."""
+        rows = self.height(k)
+        reached = rows - 1 if self.padded and not self.share else rows
+        ids = max(1, self.num_ids - self.padded)
+        touch = -math.expm1(k * math.log1p(-1 / rows)) if self.padded and self.share and rows > 1 else 0.0
+        shared = share_all(ids, reached, k, ordered=self.combine == "concat")
+        return shared, repeat_probe(reached, k), touch, ids * k / reached
+
+    def suggestion(self) -> int:
+        """The fewest hashes that leave few ids without a vector of their own, of those whose probes leave room for a table."""
+        possible = [k for k in SUGGESTED if self.combine != "concat" or self.dim % k == 0] or [1]
+        for number, k in enumerate(possible):
+            try:
+                if self.shares(k)[0] < FEW:
+                    return k
+            except ValueError:
+                if number == 0:
+                    raise
+                return possible[number - 1]
+        return possible[-1]
+
+
+def plan(
+    num_ids: int,
+    dim: int,
+    memory: int | float | str | None = None,
+    ratio: float | None = None,
+    *,
+    num_hashes: int | None = None,
+    combine: str = "sum",
+    optimizer: str | None = "adam",
+    dtype: npt.DTypeLike = np.float32,
+    padding_idx: int | None = 0,
+    share_padding_row: bool = True,
+    precompute_hashes: bool | None = None,
+) -> Plan:
+    r"""
+    What to expect of a Bloom table, by formula, before it is made.
+
+    With n ids beside padding, k hash functions and m rows (without the row reserved for padding where
+    ``share_padding_row=False``), each probe is a row drawn uniformly:
+
+    - an id repeats a probe with probability :math:`1 - \prod_{j<k} (1 - j / m)`;
+    - it touches the row reserved for padding with probability :math:`1 - (1 - 1/m)^k`;
+    - it shares all probes with another id, in any order, with probability
+      :math:`\sum_\lambda P_\lambda (1 - (1 - p_\lambda)^{n-1})`, where :math:`\lambda` runs over the partitions of k, of L parts:
+      :math:`p_\lambda = k! / (\prod_i \lambda_i! \, m^k)` is the probability of one multiset of rows that occur
+      :math:`\lambda_i` times, and :math:`P_\lambda = p_\lambda \, m (m-1) \cdots (m-L+1) / \prod_v c_v!` that of all multisets of
+      this kind, where :math:`c_v` parts equal v. With "concat" order matters, and it is :math:`1 - (1 - m^{-k})^{n-1}`.
+
+    Parameters
+    ----------
+    num_ids : int
+        Number of ids, padding included, up to ``2**63``.
+    dim : int
+        Length of a vector.
+    memory : int, float or str, optional
+        Bytes for table, optimizer state and probes together, or words such as ``"500 MB"`` and ``"2GiB"``: the table is the
+        highest that fits, up to one row for each id.
+    ratio : float, optional
+        Rows for each id, instead of a memory. Of neither, 0.2.
+    num_hashes : int, optional
+        Rows that an id reads, 1 to 24; by default what is suggested.
+    combine : {"sum", "mean", "concat"}
+        As in `BloomEmbedding`.
+    optimizer : {"adam", "adagrad", "rowwise_adagrad", "sgd"} or None
+        Whose state takes memory; sgd without momentum has none.
+    dtype : float32 or float64
+        Of the table.
+    padding_idx, share_padding_row, precompute_hashes : optional
+        As in `BloomEmbedding`; which id is padding makes no difference.
+
+    Returns
+    -------
+    Plan
+        Sizes, bytes, expected shares and a suggestion.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or out of its range, or the memory is too small for any table.
+
+    See Also
+    --------
+    npbloom.BloomEmbedding : The layer that is planned.
+
+    Notes
+    -----
+    The suggestion is the fewest hashes, of 2, 3 and 4 (the best in Serrà and Karatzoglou, 2017), that leave fewer than one id in
+    a thousand without a vector of its own, else the most of them that are possible ("concat" needs k to divide `dim`). That ids
+    can be told apart says nothing about how well a model ranks: which ratio a task bears has to be measured (``npbloom fit``).
+
+    Examples
+    --------
+    >>> small = plan(1_000_000, 64, ratio=0.2, num_hashes=1)
+    >>> small.num_rows, round(small.share_all, 3), round(small.ids_per_row)      # 1 - exp(-5)
+    (200000, 0.993, 5)
+    >>> round(1e6 * plan(1_000_000, 64, ratio=0.2, num_hashes=2).share_all)      # ids in a million
+    50
+    >>> fits = plan(1_000_000, 64, memory="100 MB")
+    >>> fits.num_rows, fits.num_hash_functions, fits.total_bytes
+    (119791, 2, 99999488)
+    """
+    asked = _read_question(
+        num_ids, dim, memory, ratio, combine, optimizer, dtype, padding_idx, share_padding_row, precompute_hashes
+    )
+    suggested = asked.suggestion()
+    k = suggested if num_hashes is None else _check_hashes(num_hashes, asked)
+    rows = asked.height(k)
+    row_bytes, state_bytes = asked.row_bytes(k)
+    return Plan(
+        asked.num_ids,
+        asked.dim,
+        rows,
+        rows / asked.num_ids if asked.memory is not None else asked.ratio,
+        k,
+        asked.combine,
+        *asked.shares(k),
+        rows * row_bytes,
+        rows * state_bytes,
+        asked.probe_bytes(k),
+        asked.full_bytes,
+        suggested,
+        _suggested_ratio(asked, suggested),
+    )
+
+
+def _suggested_ratio(asked: _Question, k: int) -> float:
+    """The ratio that was asked for; else 1 where no table need be compressed, or that of the table that fits."""
+    if asked.memory is None:
+        return asked.ratio
+    if asked.full_bytes <= asked.memory:
+        return 1.0
+    return asked.height(k) / asked.num_ids
+
+
+def _read_question(
+    num_ids: Any,
+    dim: Any,
+    memory: Any,
+    ratio: Any,
+    combine: Any,
+    optimizer: Any,
+    dtype: Any,
+    padding_idx: Any,
+    share: Any,
+    precompute: Any,
+) -> _Question:
+    """Check everything but the number of hashes."""
+    size = _check.positive_int(num_ids, "num_ids")
+    if size > MAX_IDS:
+        raise ValueError(f"`num_ids` must lie in [1, 2**63], not {size}.")
+    if memory is not None and ratio is not None:
+        raise ValueError("`ratio` must be None with a `memory`: one of them decides the height of the table.")
+    kind = np.dtype(dtype)
+    if kind not in _check.FLOAT_DTYPES:
+        raise ValueError(f"`dtype` must be float32 or float64, not {kind}.")
+    if optimizer is not None:
+        _check.choice(optimizer, "optimizer", tuple(STATE))
+    _check.padding_row(padding_idx, size)
+    return _Question(
+        size,
+        _check.positive_int(dim, "dim"),
+        None if memory is None else read_bytes(memory),
+        0.2 if ratio is None else _check.positive(ratio, "ratio"),
+        _check.choice(combine, "combine", COMBINES),
+        optimizer,
+        kind.itemsize,
+        padding_idx is not None,
+        _check.flag(share, "share_padding_row"),
+        None if precompute is None else _check.flag(precompute, "precompute_hashes"),
+    )
+
+
+def _check_hashes(num_hashes: Any, asked: _Question) -> int:
+    """1 to 24, and a divisor of the dimension for "concat"."""
+    k = _check.positive_int(num_hashes, "num_hashes")
+    if k > len(SPOTLIGHT_SEEDS):
+        raise ValueError(f"`num_hashes` must lie in [1, {len(SPOTLIGHT_SEEDS)}], not {k}.")
+    if asked.combine == "concat" and asked.dim % k:
+        raise ValueError(f"`num_hashes` must divide the dimension, {asked.dim}, for 'concat', not {k}.")
+    return k
+
+
+def read_bytes(memory: int | float | str) -> int:
+    """
+    A number of bytes, given as such or in words.
+
+    Parameters
+    ----------
+    memory : int, float or str
+        Bytes, or a number with B, kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB, in any case.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    if isinstance(memory, str):
+        found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", memory.lower())
+        if found is None or found[2] not in UNITS:
+            raise ValueError(f"`memory` must be bytes, or words such as '500 MB' or '2GiB', not {memory!r}.")
+        memory = float(found[1]) * UNITS[found[2]]
+    number = _check.positive(memory, "memory")
+    if not 1 <= number < math.inf:
+        raise ValueError(f"`memory` must be a finite number of bytes, at least 1, not {number:g}.")
+    return int(number)
+
+
+# ---- formulas -----------------------------------------------------------------------------------------------------------------
+
+
+def repeat_probe(num_rows: int, k: int) -> float:
+    """Probability that two of k probes of m rows meet."""
+    if k > num_rows:
+        return 1.0
+    return max(0.0, -math.expm1(sum(math.log1p(-j / num_rows) for j in range(k))))
+
+
+def share_all(num_ids: int, num_rows: int, k: int, ordered: bool) -> float:
+    """Probability that another id has the same probes, in the same order or in any (a sum over the partitions of k)."""
+    every = k * math.log(num_rows)  # the logarithm of the number of tuples
+    if ordered:
+        return _met(num_ids, -every)
+    total = 0.0
+    for parts in _partitions(k, k):
+        if len(parts) > num_rows:
+            continue
+        orders = math.lgamma(k + 1) - sum(math.lgamma(part + 1) for part in parts)
+        choices = sum(math.log(num_rows - i) for i in range(len(parts)))
+        choices -= sum(math.lgamma(parts.count(part) + 1) for part in set(parts))
+        total += math.exp(choices + orders - every) * _met(num_ids, orders - every)
+    return min(total, 1.0)
+
+
+def _met(num_ids: int, log_probability: float) -> float:
+    """Probability that at least one of the other ids does what each does with this probability."""
+    probability = math.exp(min(log_probability, 0.0))
+    if num_ids == 1:
+        return 0.0
+    return 1.0 if probability == 1.0 else -math.expm1((num_ids - 1) * math.log1p(-probability))
+
+
+def _partitions(total: int, most: int) -> Iterator[tuple[int, ...]]:
+    """The ways to write a number as a sum of parts that do not increase, none above `most`."""
+    if total == 0:
+        yield ()
+    for part in range(min(total, most), 0, -1):
+        for rest in _partitions(total - part, part):
+            yield (part, *rest)

@@ -12,8 +12,8 @@ from tests.meta import docstrings
 MODULES = [
     "npbloom",
     "npbloom.checkpoint",
-    "npbloom.coding",
     "npbloom.hashing",
+    "npbloom.interop",
     "npbloom.layers",
     "npbloom.ops",
     "npbloom.optimizers",

@@ -1,0 +1,22 @@
+"""
+Tables and optimizer states to and from other packages, array by array: torch's and Spotlight's state dicts, Thinc's HashEmbed.
+
+None of these packages is imported here: whatever NumPy can view is an array, tensors of torch too.
+"""
+
+from npbloom.interop._spotlight import from_spotlight, to_spotlight
+from npbloom.interop._thinc import from_thinc, thinc_hash_rows, to_thinc
+from npbloom.interop._torch import from_torch, to_torch
+from npbloom.interop._torch_optimizers import optimizer_from_torch, optimizer_to_torch
+
+__all__ = [
+    "from_spotlight",
+    "from_thinc",
+    "from_torch",
+    "optimizer_from_torch",
+    "optimizer_to_torch",
+    "thinc_hash_rows",
+    "to_spotlight",
+    "to_thinc",
+    "to_torch",
+]

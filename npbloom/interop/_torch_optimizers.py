@@ -1,0 +1,195 @@
+"""Optimizers to and from the state dicts of `torch.optim`: hyperparameters and state under the names both share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, TypeVar
+
+import numpy as np
+
+from npbloom.interop._arrays import Convert, as_array, entry, listed
+from npbloom.layers import Layer
+from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer
+
+Kind = TypeVar("Kind", SGD, Adagrad, Adam)
+
+NEUTRAL: Final = {"params", "param_names", "foreach", "fused", "capturable", "differentiable", "initial_lr"}  # how, not what
+
+
+class Rule(NamedTuple):
+    """What torch's groups say for an optimizer: keys that tell it apart, and values that only torch has, as they must be."""
+
+    own: tuple[str, ...]
+    fixed: dict[str, Any]
+    absent: dict[str, Any]  # of groups that leave a hyperparameter out
+
+
+RULES: Final[dict[type[Any], Rule]] = {
+    SGD: Rule(("momentum", "dampening"), {"dampening": 0, "nesterov": False, "maximize": False}, {}),
+    Adagrad: Rule(("lr_decay",), {"maximize": False}, {}),
+    Adam: Rule(("betas",), {"amsgrad": False, "maximize": False, "decoupled_weight_decay": False}, {"weight_decay": 0.0}),
+}
+MORE: Final = {"foreach": None, "differentiable": False, "fused": None}
+
+
+def optimizer_from_torch(state_dict: Mapping[str, Any], optimizer: type[Kind], layers: Mapping[int | str, Layer]) -> Kind:
+    """
+    An optimizer that goes on where one of `torch.optim` stands.
+
+    Parameters
+    ----------
+    state_dict : dict
+        What ``torch_optimizer.state_dict()`` returns, its tensors as tensors or arrays.
+    optimizer : type
+        `SGD`, `Adagrad` or `Adam`: a state dict does not name its class. `Adam` takes those of ``torch.optim.SparseAdam``, too.
+    layers : dict of int or str to layer
+        The layers to train, by the number of their parameter, or by its name where the torch optimizer was constructed on
+        ``named_parameters``. Parameters that are not named here are left out.
+
+    Returns
+    -------
+    SGD, Adagrad or Adam
+        On these layers, with the hyperparameters and the state of torch's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The state dict is of another optimizer, or has what npbloom has not (Nesterov, dampening, amsgrad, decoupled decay,
+        maximize, hyperparameters that differ between the layers); a state does not fit its layer.
+
+    Notes
+    -----
+    - State is copied. A parameter that torch has not stepped yet starts from fresh state.
+    - With dense gradients the next steps are torch's up to rounding (L28, L29, L31). With a RowGrad decay is lazy (L27), and Adam
+      differs from ``SparseAdam``, which adds eps before bias correction.
+
+    Examples
+    --------
+    >>> from npbloom.interop import optimizer_from_torch
+    >>> state_dict = {
+    ...     "state": {0: {"step": np.float32(7), "sum": np.full((2, 1), 9.0, np.float32)}},
+    ...     "param_groups": [{"lr": 0.5, "lr_decay": 0, "weight_decay": 0, "initial_accumulator_value": 0, "eps": 1e-10,
+    ...                       "params": [0]}],
+    ... }
+    >>> layer = nb.ZeroEmbedding(2, 1)
+    >>> optimizer = optimizer_from_torch(state_dict, nb.Adagrad, {0: layer})
+    >>> optimizer.lr, optimizer.state(layer)["step"], optimizer.state(layer)["sum"].ravel()
+    (0.5, array(7), array([9., 9.], dtype=float32))
+    """
+    if optimizer not in RULES:
+        raise TypeError(f"`optimizer` must be SGD, Adagrad or Adam, which torch has, too, not {optimizer!r}.")
+    if not isinstance(layers, Mapping) or not layers:
+        raise TypeError("`layers` must be a dict of parameter numbers or names to layers, with at least one.")
+    groups = list(entry(state_dict, "param_groups"))
+    places = {key: _place(key, groups) for key in layers}
+    chosen = {key: _hyperparameters(optimizer, groups[number]) for key, (number, _) in places.items()}
+    first = next(iter(chosen))
+    for key, found in chosen.items():
+        for name, value in found.items():
+            if value != chosen[first][name]:
+                raise ValueError(
+                    f"`layers` must have the same hyperparameters, not {name} {chosen[first][name]} for {first!r} and {value} "
+                    f"for {key!r}: make an optimizer for each."
+                )
+    made: Kind = optimizer(layers.values(), **chosen[first])
+    for key, (_, parameter) in places.items():
+        _fill(made.state(layers[key]), entry(state_dict, "state").get(parameter) or {}, key)
+    return made
+
+
+def _place(key: Any, groups: list[Any]) -> tuple[int, int]:
+    """The group of a parameter, and its number."""
+    known: list[Any] = []
+    for number, group in enumerate(groups):
+        parameters = list(entry(group, "params", "param_groups"))
+        names = parameters if isinstance(key, int) else list(group.get("param_names", ()))
+        if key in names:
+            return number, parameters[names.index(key)]
+        known += names
+    raise ValueError(f"`layers` must name parameters of the state dict, not {key!r}: it has {listed(known)}.")
+
+
+def _hyperparameters(optimizer: type[Optimizer], group: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of our constructor; a ValueError for what it could not say."""
+    rule = RULES[optimizer]
+    for key in rule.own:
+        entry(group, key, "param_groups")
+    for key, value in group.items():
+        if key in rule.fixed:
+            if value != rule.fixed[key]:
+                raise ValueError(f"`param_groups` must have {key}={rule.fixed[key]}, not {value}: npbloom has nothing else.")
+        elif key not in NEUTRAL and key not in optimizer._names:
+            raise ValueError(f"`param_groups` must be those of {optimizer.__name__}, which has no {key!r}.")
+    found = {}
+    for name in optimizer._names:
+        value = rule.absent[name] if name in rule.absent and name not in group else entry(group, name, "param_groups")
+        found[name] = tuple(map(float, value)) if name == "betas" else float(value)
+    return found
+
+
+def _fill(state: dict[str, np.ndarray[Any, Any]], given: Mapping[str, Any], key: Any) -> None:
+    """Copy a parameter's state; what torch has not made yet stays as it is."""
+    unknown = [name for name, value in given.items() if name not in state and value is not None]
+    if unknown and state:
+        raise ValueError(f"`state` of {key!r} must have {listed(state)}, not {listed(unknown)}.")
+    present = {name: given[name] for name in state if given.get(name) is not None}
+    if present and len(present) < len(state):
+        raise ValueError(f"`state` of {key!r} must have {listed(state)}, not only {listed(present)}.")
+    for name, value in present.items():
+        array = as_array(value, name)
+        if array.shape != state[name].shape:
+            raise ValueError(f"`{name}` of {key!r} must have shape {state[name].shape}, not {array.shape}.")
+        if name == "step":
+            if not (array >= 0 and array == int(array)):
+                raise ValueError(f"`step` of {key!r} must be a number of steps, not {array}.")
+        elif array.dtype.newbyteorder("=") != state[name].dtype:
+            raise ValueError(f"`{name}` of {key!r} must be {state[name].dtype}, as the layer is, not {array.dtype}.")
+        state[name][...] = array
+
+
+def optimizer_to_torch(optimizer: SGD | Adagrad | Adam, *, copy: bool = True, convert: Convert | None = None) -> dict[str, Any]:
+    """
+    The state dict of the optimizer of `torch.optim` that has the same name.
+
+    Parameters
+    ----------
+    optimizer : SGD, Adagrad or Adam
+        Its layers are parameters 0, 1 and so on, in the order of ``optimizer.layers``.
+    copy : bool, default True
+        False: the state arrays themselves. ``load_state_dict`` of torch 2.13 keeps the memory that it is given.
+    convert : callable, optional
+        Applied to each array: ``torch.from_numpy`` gives what ``torch_optimizer.load_state_dict`` takes.
+
+    Returns
+    -------
+    dict
+        ``{"state": {0: {...}, ...}, "param_groups": [{...}]}``; ``step`` is a float32 0-d array as in torch, float64 from
+        ``2**24`` steps on.
+
+    Raises
+    ------
+    TypeError
+        torch has no such optimizer.
+
+    Examples
+    --------
+    >>> from npbloom.interop import optimizer_to_torch
+    >>> found = optimizer_to_torch(nb.SGD(nb.ZeroEmbedding(2, 1), lr=0.5, momentum=0.9))
+    >>> found["state"][0]["momentum_buffer"].ravel(), found["param_groups"][0]["lr"]
+    (array([0., 0.], dtype=float32), 0.5)
+    """
+    if type(optimizer) not in RULES:
+        raise TypeError(f"`optimizer` must be SGD, Adagrad or Adam, which torch has, too, not {type(optimizer).__name__}.")
+    group = {name: getattr(optimizer, name) for name in optimizer._names} | RULES[type(optimizer)].fixed | MORE
+    state = {}
+    for number, layer in enumerate(optimizer.layers):
+        arrays = {name: _step(array) if name == "step" else array for name, array in optimizer.state(layer).items()}
+        arrays = {name: array.copy() if copy else array for name, array in arrays.items()}
+        state[number] = {name: array if convert is None else convert(array) for name, array in arrays.items()}
+    numbers = list(range(len(optimizer.layers)))
+    return {"state": state, "param_groups": [{**group, "params": numbers}]}
+
+
+def _step(count: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A number of steps as torch keeps it, wide enough to hold it."""
+    return np.array(count, dtype=np.float32 if count < 2**24 else np.float64)

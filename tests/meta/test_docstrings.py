@@ -12,6 +12,7 @@ from tests.meta import docstrings
 MODULES = [
     "npbloom",
     "npbloom.checkpoint",
+    "npbloom.coding",
     "npbloom.hashing",
     "npbloom.interop",
     "npbloom.layers",

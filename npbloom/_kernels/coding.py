@@ -13,6 +13,7 @@ import numpy as np
 from npbloom._kernels.jit import helper, kernel, prefetch
 
 WIDTH = 8  # instances scored at once
+MARKS = 32  # marks that may be looked at for a value that is sorted by them
 AHEAD = 8  # items between asking for the log-probabilities of their bits and adding them
 
 
@@ -56,19 +57,47 @@ def _sort(values: Any) -> None:
         gap //= 3
 
 
+@helper
+def _sort_distinct(values: Any) -> int:
+    """Sort in place, each value once, and count them."""
+    _sort(values)
+    count = 0
+    for i in range(values.size):
+        if count == 0 or values[count - 1] != values[i]:
+            values[count] = values[i]
+            count += 1
+    return count
+
+
+@helper
+def _mark_distinct(values: Any, marks: Any, bound: int) -> int:
+    """The same by a mark for each value below `bound`, which costs a look at all of them."""
+    for i in range(values.size):
+        marks[values[i]] = 1
+    count = 0
+    for value in range(bound):
+        if marks[value]:
+            values[count] = value
+            count += 1
+            marks[value] = 0
+    return count
+
+
 @kernel
-def distinct_range(probes: Any, starts: Any, bits: Any, counts: Any, lo: int, hi: int) -> None:
-    """Sort each instance's probes into its part of `bits`, each once, and count them."""
+def distinct_range(probes: Any, starts: Any, bound: int, bits: Any, counts: Any, scratch: Any, lo: int, hi: int) -> None:
+    """Sort each instance's probes into its part of `bits`, each once, and count them.
+
+    Values lie below `bound`. `scratch` has a byte for each, or is empty where no instance is large enough for marks to pay.
+    """
+    marks = scratch.view(np.uint8)
+    marks[:] = 0
     for b in range(lo, hi):
         part = bits[starts[b] : starts[b + 1]]
         part[:] = probes[starts[b] : starts[b + 1]]
-        _sort(part)
-        count = 0
-        for i in range(part.size):
-            if count == 0 or part[count - 1] != part[i]:
-                part[count] = part[i]
-                count += 1
-        counts[b] = count
+        if marks.size >= bound and part.size * MARKS >= bound:
+            counts[b] = _mark_distinct(part, marks, bound)
+        else:
+            counts[b] = _sort_distinct(part)
 
 
 @kernel

@@ -42,11 +42,12 @@ def test_codes(hashed):
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 14, 41])
-def test_shell_sort(size):
+def test_distinct_values_by_sorting_and_by_marks(size):
     for values in (np.arange(size), np.arange(size)[::-1], np.random.default_rng(size).integers(0, 9, size)):
         bits, counts = np.empty(size, dtype=np.int64), np.empty(1, dtype=np.int64)
-        kernels.distinct_range(values.astype(np.int32), np.array([0, size]), bits, counts, 0, 1)
-        assert bits[: counts[0]].tolist() == np.unique(values).tolist()
+        for bound, marks in ((size + 9, 0), (size + 9, 8), (1000, 125)):  # no marks, marks that pay, and marks that may not
+            kernels.distinct_range(values.astype(np.int32), np.array([0, size]), bound, bits, counts, np.empty(marks), 0, 1)
+            assert bits[: counts[0]].tolist() == np.unique(values).tolist()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1,9 +1,10 @@
 """Recommenders on these layers: Spotlight's factorization models, their data, losses and measures."""
 
 from npbloom.recommend import losses
+from npbloom.recommend._recommender import load_model
 from npbloom.recommend.datasets import fetch_movielens
 from npbloom.recommend.evaluation import hit_rate_score, mrr_score, precision_recall_score, rmse_score
-from npbloom.recommend.factorization import ExplicitFactorizationModel, ImplicitFactorizationModel, load_model
+from npbloom.recommend.factorization import ExplicitFactorizationModel, ImplicitFactorizationModel
 from npbloom.recommend.files import read_ratings
 from npbloom.recommend.interactions import Interactions
 from npbloom.recommend.splits import leave_last_out, random_train_test_split, user_based_train_test_split

@@ -1,46 +1,31 @@
-"""What both factorization models share: two tables of vectors, two of biases, an optimizer, and scores from them."""
+"""What both factorization models share: two tables of vectors, two of biases, and scores from them."""
 
 from __future__ import annotations
 
-import os
-import time
-import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from tqdm import tqdm
 
 from npbloom import _check, _parallel
 from npbloom._kernels import ranking as kernels
 from npbloom.layers import BloomEmbedding, ScaledEmbedding, ZeroEmbedding
-from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
-from npbloom.recommend import _saved
-from npbloom.recommend._labels import Label, Labels, check_labels
-from npbloom.recommend.interactions import Interactions, check_range
-from npbloom.types import ArrayLike, FloatArray, IntArray, Rng
+from npbloom.recommend._recommender import Recommender, Scorer, finite
+from npbloom.recommend.interactions import Interactions
+from npbloom.types import FloatArray, IntArray, Rng
 
 Embeddings = ScaledEmbedding | ZeroEmbedding | BloomEmbedding
-OPTIMIZERS: Final[dict[str, Callable[..., Optimizer]]] = {
-    "adam": Adam,
-    "adagrad": Adagrad,
-    "sgd": SGD,
-    "rowwise_adagrad": RowWiseAdagrad,
-}
-PAIRS = 65536  # pairs scored at once, so that memory stays bounded
 
 
-class FactorizationModel(ABC):
-    """Scores that are dot products of a user's and an item's vector plus their biases; trained by minibatches."""
+class FactorizationModel(Recommender):
+    """Scores that are dot products of a user's and an item's vector plus their biases; trained by minibatches.
+
+    Scores are summed in the dtype of the tables, column by column, user's bias and item's bias last, so that a pair has the same
+    bits alone, in an array, and in an evaluation of all users.
+    """
 
     _losses: ClassVar[dict[str, Callable[..., Any]]]
     _settings: ClassVar[tuple[str, ...]] = ("loss", "embedding_dim", "n_iter", "batch_size", "l2", "learning_rate", "optimizer")
-
-    history: list[dict[str, float]]
-    num_users: int
-    num_items: int
-    padding_idx: int | None
 
     def _configure(
         self,
@@ -59,14 +44,11 @@ class FactorizationModel(ABC):
         """Check and keep the hyperparameters; tables are made by the first `fit`, which knows how many users there are."""
         self.loss = _check.choice(loss, "loss", tuple(self._losses))
         self.embedding_dim = _check.positive_int(embedding_dim, "embedding_dim")
-        self.n_iter = _check.positive_int(n_iter, "n_iter")
-        self.batch_size = _check.positive_int(batch_size, "batch_size")
-        self.l2 = _check.at_least_zero(l2, "l2")
-        self.learning_rate = _check.at_least_zero(learning_rate, "learning_rate")
-        self.optimizer = _check.choice(optimizer, "optimizer", tuple(OPTIMIZERS))
-        self._rng = _check.generator(rng)
+        self._configure_training(
+            n_iter=n_iter, batch_size=batch_size, l2=l2, learning_rate=learning_rate, optimizer=optimizer, rng=rng
+        )
         given = {"user_embeddings": user_embeddings, "item_embeddings": item_embeddings}
-        self.layers: dict[str, Any] = {name: _check_layer(layer, name) for name, layer in given.items() if layer is not None}
+        self.layers = {name: _check_layer(layer, name) for name, layer in given.items() if layer is not None}
         if len(self.layers) == 2:
             users, items = self.layers.values()
             if users is items:
@@ -78,81 +60,10 @@ class FactorizationModel(ABC):
                 )
         for layer in self.layers.values():
             self.embedding_dim = layer.embedding_dim
-        self.history = []
-        self._steps: Optimizer | None = None
 
-    # ---- training ---------------------------------------------------------------------------------------------------
-
-    def fit(self, interactions: Interactions, verbose: bool = False) -> Self:
-        """
-        Train for `n_iter` epochs of shuffled minibatches; again: go on from there.
-
-        Parameters
-        ----------
-        interactions : Interactions
-            What to learn from: two users at least. Calls after the first must name users and items alike.
-        verbose : bool, default False
-            Show a progress bar for each epoch, on a terminal only.
-
-        Returns
-        -------
-        FactorizationModel
-            The model itself.
-
-        Raises
-        ------
-        TypeError, ValueError
-            The interactions do not fit the model.
-
-        Notes
-        -----
-        Optimizer state is kept between calls; `history` grows by one entry an epoch: ``loss``, the mean over all
-        interactions, each at the time of its step, and ``seconds``. Moments and weight decay act on touched rows only (L27).
-        """
-        hidden = None if _check.flag(verbose, "verbose") else True  # None: tqdm hides the bar unless on a terminal
-        self._prepare(interactions)
-        for _ in range(self.n_iter):
-            start = time.perf_counter()
-            order = self._rng.permutation(len(interactions))
-            total = 0.0
-            bar = tqdm(total=len(order), desc=f"epoch {len(self.history) + 1}", leave=False, disable=hidden)
-            with bar, np.errstate(over="ignore", invalid="ignore"):  # a training that diverges shows in `history`
-                for batch in np.split(order, range(self.batch_size, len(order), self.batch_size)):
-                    total += self._step(interactions, batch) * len(batch)
-                    bar.update(len(batch))
-            self.history.append({"loss": total / len(order), "seconds": time.perf_counter() - start})
-        return self
-
-    @abstractmethod
-    def _step(self, interactions: Interactions, batch: IntArray) -> float:
-        """One step on some interactions; the mean loss before it."""
-
-    @abstractmethod
-    def _check_data(self, interactions: Interactions) -> None:
-        """What the loss asks of the interactions."""
-
-    def _prepare(self, interactions: Interactions) -> None:
-        """Check the interactions; on the first call make the tables and the optimizer."""
-        if not isinstance(interactions, Interactions):
-            raise TypeError(f"`interactions` must be Interactions, not {type(interactions).__name__}.")
-        if not len(interactions):
-            raise ValueError("`interactions` must not be empty.")
-        self._check_data(interactions)
-        if self._steps is not None:
-            self._check_known(interactions)
-        else:
-            users = len(np.unique(interactions.user_ids))
-            if users < 2:
-                raise ValueError(f"`interactions` must be of at least 2 users, not {users}: there is nobody to learn from.")
-            self._make_tables(interactions)
-        self._remember(interactions)
-
-    def _make_tables(self, interactions: Interactions) -> None:
-        """Tables for all users and items, but those that were given, and their optimizer."""
-        padding = interactions.padding_idx
-        check_range(interactions.user_ids, interactions.num_users, padding, "user_ids")  # their arrays can be written into
-        check_range(interactions.item_ids, interactions.num_items, padding, "item_ids")
-        layers = dict(self.layers)
+    def _make_layers(self, interactions: Interactions) -> dict[str, Any]:
+        """Tables for all users and items, but those that were given."""
+        padding, layers = interactions.padding_idx, dict(self.layers)
         for kind, size in (("user", interactions.num_users), ("item", interactions.num_items)):
             layer = layers.get(f"{kind}_embeddings")
             if layer is None:
@@ -162,53 +73,11 @@ class FactorizationModel(ABC):
             layers[f"{kind}_embeddings"] = layer
             layers[f"{kind}_biases"] = ZeroEmbedding(size, 1, padding_idx=padding, dtype=layer.dtype)
         layers.update(self._more_layers(interactions))
-        self._steps = self._make_optimizer(layers)
-        self.layers, self.padding_idx = layers, padding
-        self.num_users, self.num_items = interactions.num_users, interactions.num_items
-        self._users, self._items = interactions._users, interactions._items
-        self._seen: IntArray = np.empty(0, dtype=np.int64)
+        return layers
 
     def _more_layers(self, interactions: Interactions) -> dict[str, Any]:
         """Whatever else is trained; also the place to set what the first interactions decide."""
         return {}
-
-    def _make_optimizer(self, layers: dict[str, Any]) -> Optimizer:
-        """The optimizer of all tables."""
-        return OPTIMIZERS[self.optimizer](list(layers.values()), lr=self.learning_rate, weight_decay=self.l2)
-
-    def _check_known(self, interactions: Interactions, name: str = "interactions") -> None:
-        """The model must know all users and items, by the same labels."""
-        for kind, ids, size, known, labels in (
-            ("user", interactions.user_ids, self.num_users, self._users, interactions._users),
-            ("item", interactions.item_ids, self.num_items, self._items, interactions._items),
-        ):
-            if not labels.agrees_with(known):
-                raise ValueError(f"`{name}` numbers {kind}s otherwise than the interactions that the model was fitted on.")
-            if len(ids) and not (ids.min() >= 0 and ids.max() < size):
-                raise ValueError(f"`{name}` has {kind} ids from {ids.min()} to {ids.max()}, and the model {size} {kind}s.")
-            if self.padding_idx is not None and (ids == self.padding_idx).any():
-                raise ValueError(f"`{name}` has {kind} {self.padding_idx}, which is padding to the model.")
-
-    def _remember(self, interactions: Interactions) -> None:
-        """Keep the pairs of all interactions the model was fitted on, each once."""
-        pairs = interactions.user_ids * self.num_items + interactions.item_ids
-        self._seen = np.union1d(self._seen, pairs)
-
-    @property
-    def fitted(self) -> Interactions:
-        """The pairs of user and item that the model was fitted on, each once; saved with the model."""
-        self._check_fitted()
-        return Interactions(
-            *(self._seen // self.num_items, self._seen % self.num_items, None, None, self.num_users, self.num_items),
-            user_labels=self._users.values,
-            item_labels=self._items.values,
-            padding_idx=self.padding_idx,
-        )
-
-    def _check_fitted(self) -> None:
-        """A ValueError before the first `fit`."""
-        if self._steps is None:
-            raise ValueError("The model must be fitted first: call `fit`.")
 
     def _lookup(self, users: IntArray, items: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Vectors of users (n, d) and of each user's items (n, w, d), and their scores (n, w)."""
@@ -241,10 +110,6 @@ class FactorizationModel(ABC):
         """What every score has added to it."""
         return 0.0
 
-    def _link(self, scores: FloatArray) -> FloatArray:
-        """Scores to predictions."""
-        return scores
-
     def _user_vectors(self, users: IntArray) -> FloatArray:
         """Vectors whose dot products with those of items are scores: the bias and a 1 follow the embedding."""
         vectors = self.layers["user_embeddings"].forward(users)
@@ -270,47 +135,16 @@ class FactorizationModel(ABC):
         )
         return scores
 
-    def predict(self, user_ids: ArrayLike, item_ids: ArrayLike | None = None) -> FloatArray:
-        """
-        Predictions for one user and all items, or for pairs.
+    def _scorer(self, users: IntArray) -> Scorer:
+        """Vectors are finite where scores are, but for sums that overflow."""
+        columns = self._all_items()
+        finite(columns, self._user_vectors(users))
+        return lambda block: self._score(block, columns)
 
-        Parameters
-        ----------
-        user_ids : int or int array
-            The users, by number. Without `item_ids` one user.
-        item_ids : int array, optional
-            The items, by number; as many as users, or any number for one user.
-
-        Returns
-        -------
-        float array
-            Without `item_ids` one prediction for each item, shape (num_items,); else one for each pair.
-
-        Raises
-        ------
-        TypeError, ValueError, IndexError
-            The ids are not integers, do not fit each other, or are out of range; or the model is not fitted.
-
-        Notes
-        -----
-        Scores are summed in the dtype of the tables, column by column, user's bias and item's bias last, so that a pair has
-        the same bits alone, in an array, and in an evaluation of all users.
-        """
-        self._check_fitted()
-        users = _ids(user_ids, self.num_users, "user_ids")
-        if item_ids is None:
-            if users.size != 1:
-                raise ValueError(f"`user_ids` must be one user where `item_ids` is not given, not {users.size}.")
-            return self._link(self._score(users.reshape(1), self._all_items())[0])
-        items = _ids(item_ids, self.num_items, "item_ids")
-        if users.size == 1:
-            users = np.broadcast_to(users.reshape(()), items.shape)
-        if users.shape != items.shape:
-            raise ValueError(f"`item_ids` must have the shape of `user_ids`, {users.shape}, not {items.shape}.")
-        flat_users, flat_items = users.reshape(-1), items.reshape(-1)
-        blocks = [slice(start, start + PAIRS) for start in range(0, max(1, users.size), PAIRS)]
-        scores = [self._score_pairs(flat_users[block], flat_items[block]) for block in blocks]
-        return self._link(np.concatenate(scores).reshape(items.shape))
+    def _score_user(self, user: int) -> FloatArray:
+        """The score of each item for a user."""
+        scores: FloatArray = self._score(np.array([user]), self._all_items())[0]
+        return scores
 
     def _score_pairs(self, users: IntArray, items: IntArray) -> FloatArray:
         """The score of each pair."""
@@ -322,139 +156,13 @@ class FactorizationModel(ABC):
         )
         return scores
 
-    def recommend(self, user_label: Label, n: int = 10, exclude: Interactions | None = None) -> list[Label]:
-        """
-        The items with the highest scores for a user, best first.
-
-        Parameters
-        ----------
-        user_label : int or str
-            The user, by the file's own id.
-        n : int, default 10
-            How many; fewer are returned where there are not so many items.
-        exclude : Interactions, optional
-            Items that the user has met here are left out. `fitted` holds what the model was fitted on.
-
-        Returns
-        -------
-        list of int or str
-            Items by the file's own ids. Of equal scores the lower number comes first; padding never comes.
-
-        Raises
-        ------
-        TypeError, ValueError
-            The user is unknown, `n` is less than 1, `exclude` numbers users or items otherwise, the model is not fitted, or
-            its scores are not numbers any more.
-        """
-        self._check_fitted()
-        user, count = self._users.number(user_label), _check.positive_int(n, "n")
-        scores = self._score(np.array([user]), self._all_items())[0]
-        if np.isnan(scores).any():
-            raise ValueError("The model's scores are not numbers: its training diverged; a lower learning rate may help.")
-        wanted = np.ones(self.num_items, dtype=bool)
-        if self.padding_idx is not None:
-            wanted[self.padding_idx] = False
-        if exclude is not None:
-            self._check_known(exclude, "exclude")
-            wanted[exclude.item_ids[exclude.user_ids == user]] = False
-        items = np.flatnonzero(wanted)
-        best = np.argsort(-scores[items], kind="stable")[:count]
-        return self._items.names(items[best])
-
-    def save(self, path: str | os.PathLike[str], *, with_optimizer: bool = True) -> None:
-        """
-        Write the model to one safetensors file.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-        with_optimizer : bool, default True
-            Also write the optimizer's state and the generator's, so that `fit` goes on after `load` as if nothing had happened.
-            Without them the file is smaller (a third, with Adam).
-
-        Raises
-        ------
-        TypeError, ValueError, OSError
-            The model is not fitted, or the file cannot be written.
-
-        Notes
-        -----
-        Tables and state are tensors; hyperparameters, labels, history and the pairs the model was fitted on (so that they can be
-        left out of recommendations) are JSON in the file's metadata. Nothing is pickled.
-        """
-        self._check_fitted()
-        optimizer = self._steps if _check.flag(with_optimizer, "with_optimizer") else None
-        generator = None if optimizer is None else _saved.pack_generator(self._rng)
-        _saved.write(path, self.layers, optimizer, {**self._description(), "generator": generator})
-
-    def _description(self) -> dict[str, Any]:
-        """All but tables, state and generator, for JSON."""
-        return {
-            "model": type(self).__name__,
-            "settings": {name: getattr(self, name) for name in self._settings},
-            "num_users": self.num_users,
-            "num_items": self.num_items,
-            "padding_idx": self.padding_idx,
-            "user_labels": _saved.pack_labels(self._users.values),
-            "item_labels": _saved.pack_labels(self._items.values),
-            "seen": _saved.pack_numbers(self._seen),
-            "history": self.history,
-        }
-
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """
-        Read a model that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-
-        Returns
-        -------
-        FactorizationModel
-            The model, which predicts with the same bits.
-
-        Raises
-        ------
-        OSError
-            The file is missing or cannot be read.
-        ValueError
-            The file is damaged, or holds something else than such a model.
-        """
-        description, layers, optimizer = _saved.read(path)
-        kinds = {kind.__name__: kind for kind in FactorizationModel.__subclasses__()}
-        kind = kinds.get(str(description.get("model")))
-        if kind is None or not issubclass(kind, cls):
-            raise ValueError(f"{path} holds a model of the kind {description.get('model')!r}, not {cls.__name__}.")
-        try:
-            return kind._restored(description, layers, optimizer)
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
-            raise ValueError(f"{path} is damaged: its description of the model does not fit ({error}).") from None
-
-    @classmethod
-    def _restored(cls, description: dict[str, Any], layers: dict[str, Any], optimizer: Optimizer | None) -> Self:
-        """A model from `_description`, its layers, and an optimizer or none."""
-        given = {name: layers[name] for name in ("user_embeddings", "item_embeddings")}
-        generator = description["generator"]
-        rng = None if generator is None else _saved.unpack_generator(generator)
+    def _made_again(cls, settings: dict[str, Any], layers: dict[str, Any], rng: Rng, description: dict[str, Any]) -> Self:
+        """On the embeddings; biases must fit the numbers of users and items."""
+        for kind in ("user", "item"):
+            _check.shape(layers[f"{kind}_biases"].weight, f"{kind}_biases", (description[f"num_{kind}s"], 1))
         make: Callable[..., Self] = cls
-        model = make(**description["settings"], **given, rng=rng)
-        model.layers = layers
-        model.history = [{name: float(entry[name]) for name in ("loss", "seconds")} for entry in description["history"]]
-        model.num_users, model.num_items = description["num_users"], description["num_items"]
-        model.padding_idx = description["padding_idx"]
-        for kind, size in (("user", model.num_users), ("item", model.num_items)):
-            _check.shape(layers[f"{kind}_biases"].weight, f"{kind}_biases", (size, 1))
-            values = check_labels(_saved.unpack_labels(description[f"{kind}_labels"]), f"{kind}_labels", size, model.padding_idx)
-            setattr(model, f"_{kind}s", Labels(values, size, model.padding_idx, kind))
-        model._seen = _saved.unpack_numbers(description["seen"])
-        if not ((model._seen >= 0) & (model._seen < model.num_users * model.num_items)).all():
-            raise ValueError("it names pairs of other users or items")
-        model._steps = model._make_optimizer(layers) if optimizer is None else optimizer
-        return model
+        return make(**settings, **{name: layers[name] for name in ("user_embeddings", "item_embeddings")}, rng=rng)
 
 
 def _check_layer(layer: Any, name: str) -> Embeddings:
@@ -462,12 +170,3 @@ def _check_layer(layer: Any, name: str) -> Embeddings:
     if not isinstance(layer, Embeddings):
         raise TypeError(f"`{name}` must be a ScaledEmbedding, ZeroEmbedding or BloomEmbedding, not {type(layer).__name__}.")
     return layer
-
-
-def _ids(value: Any, size: int, name: str) -> IntArray:
-    """Ids in range (L2)."""
-    ids = _check.ids(value, name)
-    bad = np.flatnonzero((ids < 0) | (ids >= size))
-    if bad.size:
-        raise _check.outside(int(bad[0]), ids, size, name)
-    return ids

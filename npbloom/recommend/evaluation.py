@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,11 @@ import numpy.typing as npt
 
 from npbloom import _check, _parallel
 from npbloom._kernels import ranking as kernels
-from npbloom.recommend._model import FactorizationModel
+from npbloom.recommend._recommender import Recommender, Scorer, finite
 from npbloom.recommend.interactions import Interactions
 from npbloom.types import ArrayLike, FloatArray, IntArray
 
 BLOCK = 2**22  # scores held at once: 16 MB of float32
-
-Scorer = Callable[[IntArray], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -251,19 +249,17 @@ def _ranks(model: Any, test: Interactions, train: Interactions | None) -> _Ranks
 
 def _scorer(model: Any, test: Interactions, train: Interactions | None) -> tuple[Scorer, int, int | None]:
     """A function from users to new rows of scores, the number of items, and the padding item."""
-    if isinstance(model, FactorizationModel):
+    if isinstance(model, Recommender):
         model._check_fitted()
         model._check_known(test, "test")
         if train is not None:
             model._check_known(train, "train")
-        columns = model._all_items()
-        _finite(columns, model._user_vectors(np.unique(test.user_ids)))
-        return lambda users: model._score(users, columns), model.num_items, _padding(model, test, train)
+        return model._scorer(np.unique(test.user_ids)), model.num_items, _padding(model, test, train)
     size, padding = test.num_items, _padding(test, train)
 
     def score(users: IntArray) -> FloatArray:
         rows = np.stack([_row(model.predict(int(user)), size) for user in users])
-        _finite(rows)
+        finite(rows)
         return rows
 
     if train is not None and len(train) and train.item_ids.max() >= size:
@@ -281,9 +277,3 @@ def _row(scores: ArrayLike, size: int) -> FloatArray:
     row = np.asarray(scores)
     _check.shape(row, "predictions", (size,))
     return row if row.dtype in _check.FLOAT_DTYPES else row.astype(np.float64)
-
-
-def _finite(*arrays: FloatArray) -> None:
-    """A ValueError where something is not a number: no rank could be trusted."""
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise ValueError("The model's scores are not finite: its training diverged; a lower learning rate may help.")

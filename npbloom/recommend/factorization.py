@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any, ClassVar, Self, final
 
@@ -293,40 +292,3 @@ def _first_intercept(loss: str, ratings: FloatArray) -> float:
         return math.log(max(float(ratings.mean()), 1e-6))
     share = (float((ratings > 0).sum()) + 1.0) / (len(ratings) + 2.0)
     return math.log(share / (1.0 - share))
-
-
-def load_model(path: str | os.PathLike[str]) -> ImplicitFactorizationModel | ExplicitFactorizationModel:
-    """
-    Read a model of either kind that `save` wrote.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-
-    Returns
-    -------
-    ImplicitFactorizationModel or ExplicitFactorizationModel
-        The model, which predicts with the same bits.
-
-    Raises
-    ------
-    OSError
-        The file is missing or cannot be read.
-    ValueError
-        The file is damaged, or holds no recommender model.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> model = ImplicitFactorizationModel(n_iter=1, rng=0).fit(Interactions([0, 1], [0, 1]))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "model.safetensors")
-    ...     model.save(path)
-    ...     same = load_model(path)
-    >>> np.array_equal(same.predict(0), model.predict(0))
-    True
-    """
-    model = FactorizationModel.load(path)
-    assert isinstance(model, (ImplicitFactorizationModel, ExplicitFactorizationModel))
-    return model

@@ -11,7 +11,7 @@ import pytest
 
 from npbloom import BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag
 from npbloom.recommend import ExplicitFactorizationModel, ImplicitFactorizationModel, Interactions, read_ratings
-from npbloom.recommend import _model as model_module
+from npbloom.recommend import _recommender as model_module
 from tests.recommend._models import EXPLICIT, IMPLICIT, make, two_tastes
 
 

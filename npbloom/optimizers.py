@@ -139,8 +139,9 @@ class Optimizer(ABC):
         KeyError
             The optimizer was not constructed on this layer.
         """
-        for name, array in self.state(layer).items():
-            array[...] = self._initial(name)
+        with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, as IEEE 754 says (L33)
+            for name, array in self.state(layer).items():
+                array[...] = self._initial(name)
 
     def _initial(self, name: str) -> float:
         """The value that a state array starts from."""
@@ -364,7 +365,8 @@ class Adagrad(Optimizer):
         start = self.initial_accumulator_value
         total = zeros(layer.weight.shape, layer.dtype)
         if start != 0:
-            total[...] = start
+            with np.errstate(over="ignore"):
+                total[...] = start
         return {"sum": total, "step": _step()}
 
     def _initial(self, name: str) -> float:

@@ -103,6 +103,14 @@ def test_state_has_torch_s_names_and_is_live(name: str, layer: Any) -> None:
     assert all(optimizer.state(layer)[key] is state[key] for key in state)
 
 
+def test_a_start_beyond_float32_is_infinite() -> None:
+    layer = nb.ZeroEmbedding(2, 1)
+    optimizer = nb.Adagrad(layer, initial_accumulator_value=1e308)  # nothing warns: it rounds as IEEE 754 says (L33)
+    assert np.isposinf(optimizer.state(layer)["sum"]).all()
+    optimizer.reset_state(layer)
+    assert np.isposinf(optimizer.state(layer)["sum"]).all()
+
+
 def test_a_row_gradient_that_names_a_reserved_row_is_refused(name: str, layer: Any) -> None:
     optimizer = EVERY[name](layer)
     if not (layer._reserved):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -185,3 +186,13 @@ def run_range(
 ) -> list[Any]:
     """Call ``kernel(*arrays, lo, hi)`` so that the ranges cover ``[0, size)``; results in order of the ranges."""
     return run_chunks(kernel, even_bounds(size, grain), *arrays, scratch=scratch)
+
+
+def run_blocks(work: Callable[[int, int], Any], size: int, grain: int, block: int) -> None:
+    """Call ``work(lo, hi)`` so that the ranges cover ``[0, size)``, none longer than `block`: what it leaves stays in cache."""
+
+    def part(first: int, last: int) -> None:
+        for lo in range(first, last, block):
+            work(lo, min(lo + block, last))
+
+    run_tasks([partial(part, lo, hi) for lo, hi in pairwise(even_bounds(size, grain))])

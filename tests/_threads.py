@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -40,12 +39,11 @@ def watch(threads: int) -> Iterator[Seen]:
 def split_everything(threads: int) -> Iterator[Seen]:
     """The same, with as many parts as a batch has items, up to the number of threads."""
     even, balanced = _parallel.even_bounds, _parallel.balanced_bounds
-    one_row_a_bucket = SimpleNamespace(**{**vars(_pairs.kernels), "DIGIT": 0})  # buckets are the unit of work of a scatter
     with (
         mock.patch.object(_parallel, "even_bounds", lambda size, grain=1: even(size, 1)),
         mock.patch.object(_parallel, "balanced_bounds", lambda starts, grain: balanced(starts, 1)),
         mock.patch.object(_pairs, "FEW", 0),
-        mock.patch.object(_pairs, "kernels", one_row_a_bucket),
+        mock.patch.object(_pairs, "LEAST_LOW", 0),  # one row a bucket: buckets are the unit of work of a scatter
         watch(threads) as seen,
     ):
         yield seen

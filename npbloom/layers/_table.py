@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 
-from npbloom import _check, _parallel
+from npbloom import _arrays, _check, _parallel
 from npbloom.ops.scatter import Contributions
 from npbloom.types import FloatArray, Rng, RowGrad
 
@@ -41,7 +42,7 @@ class Layer(ABC):
                 raise ValueError(f"`dtype` must be float32 or float64, not {kind}.")
             generator = _check.generator(rng)
             if deviation > 0:
-                self._weight = np.empty((rows, dim), dtype=kind)
+                self._weight = _arrays.empty((rows, dim), kind)
                 fill_normal(self._weight, deviation, generator)
             else:
                 self._weight = zeros((rows, dim), kind)
@@ -125,9 +126,9 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
     Pages of `np.zeros` come one by one when they are first touched: 300 ms for 100,000 random rows of 256 MB, where filling
     all of `np.empty`, which has huge pages, takes 35 ms. Beyond `EAGER` bytes only what is touched shall take memory.
     """
-    array: FloatArray = np.empty(shape, dtype)
-    if array.nbytes > EAGER:
-        return np.zeros(shape, dtype)
+    if math.prod(shape) * dtype.itemsize > EAGER:
+        return _arrays.zeros(shape, dtype)
+    array: FloatArray = _arrays.empty(shape, dtype)
     array.fill(0)
     return array
 

@@ -2,96 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from npbloom import _parallel
-from npbloom._kernels import scatter as kernels
+from npbloom._kernels import pairs as kernels
 from npbloom.types import IntArray
+
+Result = TypeVar("Result")
 
 FEW = 64  # pairs that one insertion sort orders faster than anything with buckets
 MOST_BUCKETS = 12  # bits: more counters than this leave the first cache while the batch is split
-GRAIN = 8192  # pairs below which a second thread does not pay
+LEAST_LOW = 10  # bits left to sort in a bucket at least: fewer buckets are fewer places to write to
+GRAIN = 131072  # elements of gradient to add below which a second thread does not pay
 
 
-class SortedPairs(NamedTuple):
-    """Touched rows (or slices), where the pairs of each begin, and the entries they come from in input order."""
+class Part(NamedTuple):
+    """What one thread sorted: touched rows (or slices), where the pairs of each begin, and the entries they come from."""
 
     touched: IntArray  # (u,) int64, strictly increasing
     starts: IntArray  # (u + 1,) into `sources`
-    sources: npt.NDArray[Any]  # (pairs,)
-
-    def bounds(self, work: int) -> list[int]:
-        """Split the touched rows by pairs, since hot rows make them uneven; `work` is the cost of a pair in elements."""
-        return _parallel.balanced_bounds(self.starts, max(1, 4 * GRAIN // work))
+    sources: npt.NDArray[Any]  # in input order for each row; all parts share one array
 
 
-def _whole(size: int) -> npt.DTypeLike:
-    """The narrower integer type that counts up to `size`: keys and sources are written and read several times."""
-    return np.int32 if size <= 2**31 else np.int64
+class Pairs(NamedTuple):
+    """Pairs in buckets of neighbouring rows, not yet sorted within."""
+
+    bounds: IntArray  # (buckets + 1,) where the pairs of each begin
+    low: int  # bits that the rows of a bucket differ in
+    pairs: npt.NDArray[Any]  # (kept, 2): row and source
+    parts: list[int]  # buckets at which each thread's part begins, and the end
+
+    def sort_and(self, work: Callable[[Part], Result]) -> list[Result]:
+        """Sort each part and give it to `work`, in the thread that sorted it; results in order of the rows."""
+        kept = len(self.pairs)
+        sources, spare = np.empty(kept, self.pairs.dtype), np.empty_like(self.pairs)
+        counters = 1 << min(self.low, kernels.DIGIT)
+
+        def part(lo: int, hi: int) -> Result:
+            size = int(self.bounds[hi] - self.bounds[lo]) + 1
+            rows, starts, counts = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(max(counters, 16), np.int64)
+            found = kernels.sort_buckets_range(self.bounds, self.low, self.pairs, spare, sources, rows, starts, counts, lo, hi)
+            return work(Part(rows[:found], starts[: found + 1], sources))
+
+        return _parallel.run_tasks([partial(part, lo, hi) for lo, hi in pairwise(self.parts)])
 
 
-def sort_pairs(
-    rows: npt.NDArray[Any], num_rows: int, *, slices: int = 1, reserved: int = -1, owner: IntArray | None = None
-) -> SortedPairs:
+def split_pairs(
+    rows_range: Callable[[int, int], npt.NDArray[Any]],
+    entries: int,
+    width: int,
+    num_rows: int,
+    *,
+    work: int,
+    slices: int = 1,
+    reserved: int = -1,
+    owner: IntArray | None = None,
+    spread: bool = False,
+) -> Pairs:
     """
-    Sort the pairs of ``rows`` (n, k) by row, or by slice ``row * slices + j``; pairs of the row `reserved` are left out.
+    Split the pairs of `entries`, each of which reads `width` rows, into buckets of neighbouring rows.
 
-    The source of a pair is its entry ``0 <= i < n``, or ``owner[i]`` where `owner` is given.
+    ``rows_range(lo, hi)`` gives the rows of a range of entries, (hi - lo, width); it may raise. A pair's key is its row, or its
+    slice ``row * slices + j``; pairs of the row `reserved` are left out. The source of a pair is its entry ``0 <= i < n``, or
+    ``owner[i]``, and with `spread` slice ``source * slices + j``. `work` is the cost of a pair in elements.
     """
-    entries, width = rows.shape
-    pairs = entries * width
-    high = max(num_rows * slices - 1, 1).bit_length()
-    low = high if pairs <= FEW else max(min(high, kernels.DIGIT), high - MOST_BUCKETS)  # bits left to sort in a bucket
-    buckets = ((num_rows * slices - 1) >> low) + 1
-
-    bounds = _parallel.even_bounds(entries, max(1, GRAIN // width))
-    counts = np.zeros((len(bounds) - 1, buckets), dtype=np.int64)
+    keys = num_rows * slices
+    high = max(keys - 1, 1).bit_length()
+    low = high if entries * width <= FEW else max(min(high, LEAST_LOW), high - MOST_BUCKETS)
+    buckets = ((keys - 1) >> low) + 1
+    bounds = _parallel.even_bounds(entries, max(1, GRAIN // (width * (work + 16))))
     parts = list(enumerate(pairwise(bounds)))
-    _parallel.run_tasks(
-        [partial(kernels.histogram_range, rows, slices, reserved, low, counts[part], lo, hi) for part, (lo, hi) in parts]
-    )
+    counts = np.zeros((len(parts), buckets), dtype=np.int64)
+
+    def count(part: int, lo: int, hi: int) -> npt.NDArray[Any]:
+        rows = rows_range(lo, hi)
+        kernels.histogram_range(rows, slices, reserved, low, counts[part], 0, hi - lo)
+        return rows
+
+    rows = _parallel.run_tasks([partial(count, part, lo, hi) for part, (lo, hi) in parts])
 
     # The cursor of a bucket in a part stands behind all earlier buckets, and behind the same bucket of earlier parts.
     flat = counts.T.ravel()
     ends = np.cumsum(flat)
-    kept = int(ends[-1])
     cursors = np.ascontiguousarray((ends - flat).reshape(buckets, -1).T)
-    bucket_starts = np.append(cursors[0], kept)
-    key_type, source_type = _whole(num_rows * slices), _whole(max(entries, 1))
-    keys, sources = np.empty(kept, dtype=key_type), np.empty(kept, dtype=source_type)
-    arrays = (rows, slices, reserved, low, owner)
-    _parallel.run_tasks(
-        [partial(kernels.partition_range, *arrays, cursors[part], keys, sources, lo, hi) for part, (lo, hi) in parts]
-    )
-    return _finish(bucket_starts, low, keys, sources)
+    starts = np.append(cursors[0], ends[-1])
+    whole = np.int32 if max(keys, entries * (slices if spread else 1)) < 2**31 else np.int64
+    pairs = np.empty((int(ends[-1]), 2), dtype=whole)
+
+    def place(part: int, lo: int, hi: int) -> None:
+        how = (slices, reserved, low, lo, owner, spread, cursors[part], pairs)
+        kernels.partition_range(rows[part], *how, 0, hi - lo)
+
+    _parallel.run_tasks([partial(place, part, lo, hi) for part, (lo, hi) in parts])
+    return Pairs(starts, low, pairs, _parallel.balanced_bounds(starts, max(1, GRAIN // (work + 16))))
 
 
-def _finish(bucket_starts: IntArray, low: int, keys: npt.NDArray[Any], sources: npt.NDArray[Any]) -> SortedPairs:
-    """Sort inside each bucket, then write the distinct rows of all buckets one after the other."""
-    spare_keys, spare_sources = np.empty_like(keys), np.empty_like(sources)
-    rows, row_starts = np.empty_like(keys), np.empty(len(keys), dtype=np.int64)
-    distinct = np.empty(len(bucket_starts) - 1, dtype=np.int64)
-    bounds = _parallel.balanced_bounds(bucket_starts, GRAIN)
-    counters = min(1 << low, 1 << kernels.DIGIT)
-    _parallel.run_tasks(
-        [
-            partial(
-                kernels.sort_buckets_range,
-                *(bucket_starts, low, keys, sources, spare_keys, spare_sources, rows, row_starts, distinct),
-                *(np.empty(counters, dtype=np.int64), lo, hi),
-            )
-            for lo, hi in pairwise(bounds)
-        ]
-    )
-    ends = np.cumsum(distinct)
-    total = int(ends[-1])
-    touched, starts = np.empty(total, dtype=np.int64), np.empty(total + 1, dtype=np.int64)
-    starts[total] = len(keys)
-    arrays = (bucket_starts, ends - distinct, distinct, rows, row_starts, touched, starts)
-    _parallel.run_chunks(kernels.join_buckets_range, bounds, *arrays)
-    return SortedPairs(touched, starts, spare_sources)
+def distinct_rows(rows: IntArray, num_rows: int) -> IntArray:
+    """The distinct values of ``rows`` (n,), increasing."""
+    column = rows.reshape(-1, 1)
+    pairs = split_pairs(lambda lo, hi: column[lo:hi], rows.size, 1, num_rows, work=0)
+    return np.concatenate(pairs.sort_and(lambda part: part.touched))

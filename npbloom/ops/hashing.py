@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy.typing as npt
 
 from npbloom import _check
 from npbloom._kernels.hashing import first_outside_range, hash_rows_range, table_rows_range
-from npbloom._parallel import run_range
+from npbloom._parallel import even_bounds, run_range, run_tasks
 from npbloom.types import SPOTLIGHT_SEEDS, WIDE_IDS, ArrayLike, HashSpec, IntArray
 
 _SEEDS: Final = np.array(SPOTLIGHT_SEEDS, dtype=np.uint32)
@@ -19,24 +21,43 @@ _SEEDS.flags.writeable = False  # kernels are compiled for read-only inputs
 def check_ids(value: Any, bound: int, name: str = "ids") -> IntArray:
     """An index array (L1) of any shape whose values lie in ``[0, bound)``, else an IndexError for the first outside (L2)."""
     ids = _check.ids(value, name, bound)
-    for flat in run_range(first_outside_range, ids.size, ids.reshape(-1), bound - 1):
-        if flat >= 0:
-            raise _check.outside(flat, ids, bound, name)
+    run_range(partial(check_range, ids, bound, name), ids.size)
     return ids
 
 
-def rows_of(ids: IntArray, hashing: HashSpec) -> npt.NDArray[np.int32]:
-    """The probes (n, k) of checked, flat ids."""
-    rows = np.empty((ids.size, hashing.num_hash_functions), dtype=np.int32)
+def check_range(ids: IntArray, bound: int, name: str, lo: int, hi: int) -> None:
+    """The range check of the ids at flat positions ``[lo, hi)``."""
+    flat = first_outside_range(ids.reshape(-1), bound - 1, lo, hi)
+    if flat >= 0:
+        raise _check.outside(flat, ids, bound, name)
+
+
+def rows_range(ids: IntArray, hashing: HashSpec, lo: int, hi: int) -> npt.NDArray[np.int32]:
+    """The probes (hi - lo, k) of the checked ids at flat positions ``[lo, hi)``."""
+    part = ids.reshape(-1)[lo:hi]
+    rows = np.empty((hi - lo, hashing.num_hash_functions), dtype=np.int32)
     padding = -1 if hashing.padding_idx is None else hashing.padding_idx
     if hashing.table is not None:
-        run_range(table_rows_range, ids.size, ids, hashing.table, padding, rows)
+        table_rows_range(part, hashing.table, padding, rows, 0, hi - lo)
     else:
         first_row = 0 if hashing.padding_idx is None or hashing.share_padding_row else 1
         seeds = _SEEDS[: hashing.num_hash_functions]
         wide = hashing.num_embeddings > WIDE_IDS
-        run_range(hash_rows_range, ids.size, ids, seeds, hashing.num_rows, wide, padding, first_row, rows)
+        hash_rows_range(part, seeds, hashing.num_rows, wide, padding, first_row, rows, 0, hi - lo)
     return rows
+
+
+def checked_rows_range(ids: IntArray, hashing: HashSpec, name: str, lo: int, hi: int) -> npt.NDArray[np.int32]:
+    """The probes of ids at flat positions ``[lo, hi)``, which are checked first: one trip to a thread does both."""
+    check_range(ids, hashing.num_embeddings, name, lo, hi)
+    return rows_range(ids, hashing, lo, hi)
+
+
+def rows_of(ids: IntArray, hashing: HashSpec) -> npt.NDArray[np.int32]:
+    """The probes (n, k) of checked ids."""
+    bounds = even_bounds(ids.size)
+    parts = run_tasks([partial(rows_range, ids, hashing, lo, hi) for lo, hi in pairwise(bounds)])
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def hash_rows(ids: ArrayLike, hashing: HashSpec) -> IntArray:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from npbloom import _check, _parallel
+from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import lookup as kernels
 from npbloom.ops._bags import Bags, read_bags
-from npbloom.ops._pairs import sort_pairs
-from npbloom.ops.hashing import check_ids, rows_of
+from npbloom.ops._pairs import distinct_rows
+from npbloom.ops.hashing import check_ids, check_range, checked_rows_range, rows_of
 from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray
 
 COMBINE = ("sum", "mean", "concat")
 GRAIN = 32768  # table elements to read below which a second thread does not pay
+BLOCK = 16384  # ids looked up at a time: their probes stay in the second cache
 
 
 def embedding_forward(weight: FloatArray, ids: ArrayLike, *, max_norm: float | None = None, norm_type: float = 2) -> FloatArray:
@@ -62,14 +62,25 @@ def embedding_forward(weight: FloatArray, ids: ArrayLike, *, max_norm: float | N
            [4., 5.]])
     """
     table = _check.table(weight)
-    array = check_ids(ids, table.shape[0], "ids")
+    array = _check.ids(ids, "ids", table.shape[0])
     limits = norm_limits(table, max_norm, norm_type)
-    flat = array.reshape(-1)
-    renormalise(table, flat, limits)
-    out = np.empty((flat.size, table.shape[1]), dtype=table.dtype)
-    grain = max(1, GRAIN // table.shape[1])
-    _parallel.run_range(kernels.gather_range, flat.size, _check.read_only(table), flat, out, grain=grain)
-    return out.reshape((*array.shape, table.shape[1]))
+    if limits is not None:
+        renormalise(table, check_ids(array, table.shape[0], "ids").reshape(-1), limits)
+    return gather(table, array)
+
+
+def gather(table: FloatArray, array: IntArray) -> FloatArray:
+    """Rows of a table, each part of the ids checked by the thread that looks it up."""
+    num_rows, dim = table.shape
+    flat, seen = array.reshape(-1), _check.read_only(table)
+    out = _arrays.empty((flat.size, dim), table.dtype)
+
+    def look_up(lo: int, hi: int) -> None:
+        check_range(array, num_rows, "ids", lo, hi)
+        kernels.gather_range(seen, flat, out, lo, hi)
+
+    _parallel.run_blocks(look_up, flat.size, max(1, GRAIN // dim), BLOCK)
+    return out.reshape((*array.shape, dim))
 
 
 def norm_limits(table: FloatArray, max_norm: Any, norm_type: Any) -> tuple[float, float] | None:
@@ -86,7 +97,7 @@ def renormalise(table: FloatArray, flat: IntArray, limits: tuple[float, float] |
     """Scale the distinct rows that `flat` names, where their norm exceeds the limit (L10)."""
     if limits is None or flat.size == 0:
         return
-    touched = sort_pairs(flat.reshape(-1, 1), table.shape[0]).touched
+    touched = distinct_rows(flat, table.shape[0])
     grain = max(1, GRAIN // table.shape[1])
     _parallel.run_range(kernels.renorm_range, touched.size, table, touched, *limits, grain=grain)
 
@@ -171,7 +182,7 @@ def embedding_bag_forward(
 def bag_output(table: FloatArray, bags: Bags) -> tuple[FloatArray, IntArray | None]:
     """The reduced bags, and for ``max`` the entry that won each dimension (-1: none)."""
     dim = table.shape[1]
-    out = np.empty((bags.size, dim), dtype=table.dtype)
+    out = _arrays.empty((bags.size, dim), table.dtype)
     table = _check.read_only(table)
     if bags.mode == "max":
         winners = np.empty((bags.size, dim), dtype=np.int64)
@@ -179,7 +190,7 @@ def bag_output(table: FloatArray, bags: Bags) -> tuple[FloatArray, IntArray | No
         _parallel.run_chunks(kernels.bag_max_range, bags.bounds(dim), *arrays)
         return out, winners
     arrays = (table, bags.ids, bags.starts, bags.weights, bags.mode == "mean", bags.padding, out)
-    _parallel.run_chunks(kernels.bag_sum_range, bags.bounds(dim), *arrays, scratch=(dim,))
+    _parallel.run_chunks(kernels.bag_sum_range, bags.bounds(dim), *arrays, scratch=(1, dim))
     return out, None
 
 
@@ -232,20 +243,26 @@ def bloom_forward(weight: FloatArray, ids: ArrayLike, hashing: HashSpec, *, comb
            [200.]])
     """
     table = bloom_table(weight, hashing, combine)
-    array = check_ids(ids, hashing.num_embeddings, "ids")
-    rows = rows_of(array.reshape(-1), hashing)
-    out = np.empty((rows.shape[0], table.shape[1]), dtype=table.dtype)
-    grain = max(1, GRAIN // (table.shape[1] * rows.shape[1]))
-    reserved = reserved_row(hashing)
-    table = _check.read_only(table)
-    if combine == "concat":
-        arrays: tuple[Any, ...] = (table, rows, reserved, out)
-        kernel: Callable[..., None] = kernels.bloom_concat_range
-    else:
-        arrays = (table, rows, reserved, divisor_of(hashing, combine), out)
-        kernel = kernels.bloom_sum_range
-    _parallel.run_range(kernel, rows.shape[0], *arrays, grain=grain, scratch=(table.shape[1],))
-    return out.reshape((*array.shape, table.shape[1]))
+    return bloom_output(table, _check.ids(ids, "ids", hashing.num_embeddings), hashing, combine)
+
+
+def bloom_output(table: FloatArray, array: IntArray, hashing: HashSpec, combine: str) -> FloatArray:
+    """Bloom vectors; a thread checks, hashes and looks up a block of ids at a time, and no other trip to it is made."""
+    dim = table.shape[1]
+    out = _arrays.empty((array.size, dim), table.dtype)
+    seen, reserved = _check.read_only(table), reserved_row(hashing)
+    divisor = divisor_of(hashing, combine)
+
+    def look_up(lo: int, hi: int) -> None:
+        rows = checked_rows_range(array, hashing, "ids", lo, hi)
+        if combine == "concat":
+            kernels.bloom_concat_range(seen, rows, reserved, out[lo:hi], 0, hi - lo)
+        else:
+            kernels.bloom_sum_range(seen, rows, reserved, divisor, out[lo:hi], 0, hi - lo)
+
+    work = dim if combine == "concat" else dim * hashing.num_hash_functions
+    _parallel.run_blocks(look_up, array.size, max(1, GRAIN // work), BLOCK)
+    return out.reshape((*array.shape, dim))
 
 
 def check_combine(combine: Any, dim: int, num_hash_functions: int) -> str:
@@ -368,7 +385,7 @@ def bloom_bag_output(
 ) -> tuple[FloatArray, IntArray | None]:
     """The reduced bags, and for ``max`` the entry that won each dimension (-1: none)."""
     dim = table.shape[1]
-    out = np.empty((bags.size, dim), dtype=table.dtype)
+    out = _arrays.empty((bags.size, dim), table.dtype)
     bounds = bags.bounds(dim * rows.shape[1])
     table = _check.read_only(table)
     how = (bags.padding, reserved_row(hashing), divisor_of(hashing, combine), combine == "concat")

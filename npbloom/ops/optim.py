@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from npbloom import _check, _parallel
 from npbloom._kernels import optim as kernels
+from npbloom.ops._pairs import Part
 from npbloom.ops.scatter import Contributions
 from npbloom.types import ArrayLike, FloatArray, RowGrad
 
@@ -28,43 +28,47 @@ class Rule:
     state: tuple[FloatArray | None, ...]
     scalars: Any
     reserved: range  # rows that are never trained
+    group: int = 0  # gradient rows that the kernel holds at a time
 
-    def run(self, rows: Any, values: FloatArray, lo: int, hi: int) -> None:
-        """Apply gradient rows ``[lo, hi)``; `rows` None means that they are the table's own."""
-        self.kernel(self.weight, rows, values, *self.state, self.scalars, lo, hi)
+    def run(self, touched: Any, terms: tuple[Any, ...], lo: int, hi: int) -> None:
+        """Step with gradient rows ``[lo, hi)``, given as terms to sum; `touched` None means that they are the table's own."""
+        width = self.weight.shape[1]
+        held = (np.empty((self.group, width), self.weight.dtype),) if self.group else ()
+        self.kernel(self.weight, touched, *terms, *self.state, *held, self.scalars, np.empty((1, width)), lo, hi)
 
     def apply(self, grad: RowGrad | FloatArray) -> None:
-        """Apply a checked gradient."""
+        """Step with a checked gradient."""
         grain = max(1, GRAIN // self.weight.shape[1])
         if isinstance(grad, RowGrad):
             rows, values = _check.read_only(grad.rows), _check.read_only(grad.values)
-            _parallel.run_range(partial(self.run, rows, values), len(values), grain=grain)
+            _parallel.run_range(partial(self.run, rows, (values, None, None, None, None)), len(values), grain=grain)
             return
-        values = _check.read_only(grad)
-        for first, last in ((0, self.reserved.start), (self.reserved.stop, len(values))):
+        terms = (_check.read_only(grad), None, None, None, None)
+        for first, last in ((0, self.reserved.start), (self.reserved.stop, len(grad))):
             bounds = [first + bound for bound in _parallel.even_bounds(last - first, grain)]
-            _parallel.run_chunks(partial(self.run, None, values), bounds)
+            _parallel.run_chunks(partial(self.run, None, terms), bounds)
 
     def apply_fused(self, contributions: Contributions) -> None:
-        """Sum and apply a block of touched rows at a time, so that nothing of size (u, d) is ever written (L26)."""
-        touched = _check.read_only(contributions.touched)
-        width = contributions.width
-        step = max(1, BLOCK // width)
+        """Step with gradients that are not summed yet; nothing of size (u, d) is ever written (L26).
 
-        def part(lo: int, hi: int) -> Callable[[], None]:
-            values = np.empty((min(step, hi - lo), width), dtype=self.weight.dtype)
-            seen = _check.read_only(values)
-            acc = np.empty(width)
+        The thread that has sorted a part of the pairs steps on it: sums go from registers into the optimizer's arithmetic.
+        Gradients with factors of other kinds are summed a block at a time first.
+        """
 
-            def blocks() -> None:
-                for first in range(lo, hi, step):
-                    last = min(first + step, hi)
-                    contributions.sum_into(values, acc, first, last)
-                    self.run(touched[first:last], seen, 0, last - first)
+        def step(part: Part) -> None:
+            touched = _check.read_only(part.touched)
+            if contributions.plain:
+                self.run(touched, contributions.terms(part), 0, touched.size)
+                return
+            size = max(1, BLOCK // contributions.width)
+            values = np.empty((min(size, touched.size), contributions.width), dtype=self.weight.dtype)
+            terms = (_check.read_only(values), None, None, None, None)
+            for lo in range(0, touched.size, size):
+                hi = min(lo + size, touched.size)
+                contributions.sum_into(part, values, lo, hi)
+                self.run(touched[lo:hi], terms, 0, hi - lo)
 
-            return blocks
-
-        _parallel.run_tasks([part(lo, hi) for lo, hi in pairwise(contributions.bounds())])
+        contributions.pairs.sort_and(step)
 
 
 def _scalar(table: FloatArray, value: float) -> Any:
@@ -181,8 +185,9 @@ def sgd_update(
 def adagrad_rule(table: FloatArray, state_sum: FloatArray, lr: float, eps: float, weight_decay: float, reserved: range) -> Rule:
     """An Adagrad step on checked arguments; a sum of one dimension is row-wise Adagrad's."""
     scalars = kernels.Adagrad(_scalar(table, lr), _scalar(table, weight_decay), _scalar(table, eps), weight_decay != 0)
-    kernel = kernels.rowwise_adagrad_range if state_sum.ndim == 1 else kernels.adagrad_range
-    return Rule(kernel, table, (state_sum,), scalars, reserved)
+    rowwise = state_sum.ndim == 1
+    kernel = kernels.rowwise_adagrad_range if rowwise else kernels.adagrad_range
+    return Rule(kernel, table, (state_sum,), scalars, reserved, kernels.GROUP if rowwise else 0)
 
 
 def adagrad_update(

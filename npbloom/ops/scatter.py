@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from npbloom import _check, _parallel
+from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import lookup as lookup_kernels
 from npbloom._kernels import scatter as kernels
 from npbloom.ops import lookup
 from npbloom.ops._bags import Bags, read_bags
-from npbloom.ops._pairs import SortedPairs, sort_pairs
-from npbloom.ops.hashing import check_ids, rows_of
+from npbloom.ops._pairs import Pairs, Part, split_pairs
+from npbloom.ops.hashing import check_range, checked_rows_range, rows_of
 from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray, RowGrad
 
 
@@ -23,60 +23,57 @@ class Contributions:
     """
     Which parts of an output gradient land on which touched row, not yet summed.
 
-    `backward` writes the sums into a RowGrad; a fused optimizer step takes them block by block and never holds them all.
+    `to_row_grad` writes the sums into a RowGrad; a fused optimizer step takes them as they come and never holds them.
     """
 
-    pairs: SortedPairs
-    grad: FloatArray  # (outputs, d)
+    pairs: Pairs
+    grad: FloatArray  # (outputs, width): slices of an output follow each other where sources name slices
     num_rows: int  # rows of the gradient: slices where probes are concatenated
-    slices: int = 1
+    dtype: np.dtype[Any]  # of the gradient; `grad` may be float64 already divided by a mean's count
+    slices: int = 1  # slices of one row of `grad` that must be told apart by the row they land on
     owner: IntArray | None = None  # output of each source; None: the source is the output
-    counts: FloatArray | None = None  # (outputs,) a mean's divisors
     weights: FloatArray | None = None  # (entries,) factors
     winners: IntArray | None = None  # (outputs, d) the entry that takes the gradient
     divisor: float = 1.0
     by_frequency: bool = False
 
     @property
-    def touched(self) -> IntArray:
-        """Rows (or slices) that were looked up, strictly increasing."""
-        return self.pairs.touched
-
-    @property
     def width(self) -> int:
         """Columns of a gradient row."""
         return int(self.grad.shape[1]) // self.slices
 
-    def bounds(self) -> list[int]:
-        """How the touched rows are split over the threads."""
-        return self.pairs.bounds(max(1, self.width // 8))
-
     @property
     def plain(self) -> bool:
-        """Whether a row's gradient is just the sum of its sources' rows."""
-        scaled = (self.owner, self.counts, self.weights, self.winners)
-        return self.slices == 1 and self.divisor == 1.0 and not self.by_frequency and all(each is None for each in scaled)
+        """Whether a row's gradient is just the sum of its sources' rows, each times its factor."""
+        return self.slices == 1 and self.divisor == 1.0 and not self.by_frequency and self.winners is None
 
-    def sum_into(self, values: FloatArray, acc: FloatArray, lo: int, hi: int) -> None:
-        """Write the gradients of ``touched[lo:hi]`` into the first rows of `values`; `acc` is a float64 scratch row."""
-        sources, starts = self.pairs.sources, self.pairs.starts
+    def terms(self, part: Part) -> tuple[Any, ...]:
+        """What kernels sum where this is plain: rows, sources, owners, factors, and where the terms of each row begin."""
+        return self.grad, part.sources, self.owner, self.weights, part.starts
+
+    def sum_into(self, part: Part, values: FloatArray, lo: int, hi: int) -> None:
+        """Write the gradients of ``part.touched[lo:hi]`` into the first rows of `values`."""
+        acc = np.empty((1, self.width))
         if self.plain:
-            kernels.sum_rows_range(self.grad, sources, starts, values, acc, lo, hi)
+            sources, owner, weights = part.sources, self.owner, self.weights
+            kernels.sum_rows_range(self.grad, sources, owner, weights, part.starts, values, acc, lo, hi)
             return
-        scaled = (self.owner, self.counts, self.weights, self.winners, None if self.divisor == 1.0 else self.divisor)
-        where = (self.grad, sources, starts, self.touched, self.slices)
-        kernels.sum_terms_range(*where, *scaled, self.by_frequency, values, acc, lo, hi)
+        how = (self.owner, self.weights, self.winners, None if self.divisor == 1.0 else self.divisor, self.by_frequency)
+        where = (self.grad, part.sources, part.starts, part.touched, self.slices)
+        kernels.sum_terms_range(*where, *how, values, acc, lo, hi)
 
     def to_row_grad(self) -> RowGrad:
         """Sum everything."""
-        values = np.empty((self.touched.size, self.width), dtype=self.grad.dtype)
+        parts = self.pairs.sort_and(lambda part: part)
+        ends = np.cumsum([0, *(part.touched.size for part in parts)])
+        values = _arrays.empty((int(ends[-1]), self.width), self.dtype)
 
-        def part(lo: int, hi: int) -> Any:
-            acc = np.empty(self.width)
-            return lambda: self.sum_into(values[lo:hi], acc, lo, hi)
+        def task(part: Part, lo: int, hi: int) -> None:
+            self.sum_into(part, values[lo:hi], 0, hi - lo)
 
-        _parallel.run_tasks([part(lo, hi) for lo, hi in pairwise(self.bounds())])
-        return RowGrad(self.touched, values, self.num_rows)
+        _parallel.run_tasks([partial(task, *each) for each in zip(parts, ends.tolist(), ends[1:].tolist(), strict=False)])
+        touched = parts[0].touched if len(parts) == 1 else np.concatenate([part.touched for part in parts])
+        return RowGrad(touched, values, self.num_rows)
 
 
 def embedding_backward(
@@ -148,10 +145,16 @@ def embedding_contributions(
     """What `embedding_backward` sums; `dim` and `dtype` are the table's where there is one."""
     padding = _check.padding_row(padding_idx, num_rows)
     by_frequency = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
-    array = check_ids(ids, num_rows, "ids")
+    array = _check.ids(ids, "ids", num_rows)
     grad = _check.grad_out(grad_out, array.shape, dim, dtype)
-    pairs = sort_pairs(array.reshape(-1, 1), num_rows, reserved=padding)
-    return Contributions(pairs, grad, num_rows, by_frequency=by_frequency)
+    column = array.reshape(-1, 1)
+
+    def rows_range(lo: int, hi: int) -> IntArray:
+        check_range(array, num_rows, "ids", lo, hi)
+        return column[lo:hi]
+
+    pairs = split_pairs(rows_range, array.size, 1, num_rows, work=grad.shape[1], reserved=padding)
+    return Contributions(pairs, grad, num_rows, grad.dtype, by_frequency=by_frequency)
 
 
 def embedding_bag_backward(
@@ -243,17 +246,36 @@ def bag_contributions(
 def _from_bags(
     bags: Bags, grad: FloatArray, rows: Any, num_rows: int, reserved: int, *, slices: int = 1, **how: Any
 ) -> Contributions:
-    """Contributions of bags: sources are entries where weights or winners must be told apart, else whole bags."""
-    owner = bags.owner()
+    """
+    Contributions of bags: sources are entries where weights or winners must be told apart, else whole bags.
+
+    A mean's gradient is divided once for each bag, not once for each entry: the same float64 quotient (L5).
+    """
+    dtype, owner = grad.dtype, bags.owner()
     by_entry = bags.weights is not None or bags.mode == "max"
-    pairs = sort_pairs(rows, num_rows, slices=slices, reserved=reserved, owner=None if by_entry else owner)
+    spread = slices > 1 and not by_entry
+    if bags.mode == "mean":
+        grad = _check.read_only(grad / np.maximum(bags.counts(), 1)[:, None])
+    if spread:
+        grad = grad.reshape(grad.shape[0] * slices, grad.shape[1] // slices)
+    pairs = split_pairs(
+        lambda lo, hi: rows[lo:hi],
+        rows.shape[0],
+        rows.shape[1],
+        num_rows,
+        work=grad.shape[1],
+        slices=slices,
+        reserved=reserved,
+        owner=None if by_entry else owner,
+        spread=spread,
+    )
     return Contributions(
         pairs,
         grad,
         num_rows * slices,
-        slices,
+        dtype,
+        slices if by_entry else 1,
         owner=owner if by_entry else None,
-        counts=bags.counts() if bags.mode == "mean" else None,
         weights=bags.weights,
         **how,
     )
@@ -379,13 +401,23 @@ def bloom_contributions(
 ) -> Contributions:
     """What `bloom_backward` sums; `dim` and `dtype` are the table's where there is one."""
     lookup.check_hashing(hashing)
-    array = check_ids(ids, hashing.num_embeddings, "ids")
+    array = _check.ids(ids, "ids", hashing.num_embeddings)
     grad = _check.grad_out(grad_out, array.shape, dim, dtype)
-    lookup.check_combine(combine, grad.shape[1], hashing.num_hash_functions)
-    rows = rows_of(array.reshape(-1), hashing)
-    slices = hashing.num_hash_functions if combine == "concat" else 1
-    pairs = sort_pairs(rows, hashing.num_rows, slices=slices, reserved=lookup.reserved_row(hashing))
-    return Contributions(pairs, grad, hashing.num_rows * slices, slices, divisor=lookup.divisor_of(hashing, combine))
+    width = hashing.num_hash_functions
+    lookup.check_combine(combine, grad.shape[1], width)
+    slices = width if combine == "concat" else 1
+    grad = grad.reshape(grad.shape[0] * slices, grad.shape[1] // slices)
+    pairs = split_pairs(
+        partial(checked_rows_range, array, hashing, "ids"),
+        array.size,
+        width,
+        hashing.num_rows,
+        work=grad.shape[1],
+        slices=slices,
+        reserved=lookup.reserved_row(hashing),
+        spread=slices > 1,
+    )
+    return Contributions(pairs, grad, hashing.num_rows * slices, grad.dtype, divisor=lookup.divisor_of(hashing, combine))
 
 
 def bloom_bag_backward(
@@ -523,5 +555,5 @@ def bloom_bag_backward_weights(
     how = (bags.padding, lookup.reserved_row(hashing), lookup.divisor_of(hashing, combine), combine == "concat")
     arrays = (_check.read_only(table), bags.ids, rows, bags.starts, grad, *how, out)
     bounds = bags.bounds(table.shape[1] * rows.shape[1])
-    _parallel.run_chunks(lookup_kernels.bloom_bag_dot_range, bounds, *arrays, scratch=(table.shape[1],))
+    _parallel.run_chunks(lookup_kernels.bloom_bag_dot_range, bounds, *arrays, scratch=(1, table.shape[1]))
     return out.reshape(bags.shape)

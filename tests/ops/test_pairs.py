@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.ops import _pairs
-from npbloom.ops._pairs import sort_pairs
+from npbloom.ops._pairs import split_pairs
 
 
 @pytest.fixture
@@ -19,22 +19,31 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Buckets and parts so small that little batches have many, and more than one pass inside a bucket."""
     monkeypatch.setattr(_pairs, "FEW", 2)
     monkeypatch.setattr(_pairs, "MOST_BUCKETS", 3)
-    monkeypatch.setattr(_pairs, "GRAIN", 8)
+    monkeypatch.setattr(_pairs, "LEAST_LOW", 2)
+    monkeypatch.setattr(_pairs, "GRAIN", 128)
     return
 
 
-def check(rows: np.ndarray, num_rows: int, slices: int, reserved: int, owner: np.ndarray | None) -> None:
+def check(rows: np.ndarray, num_rows: int, slices: int, reserved: int, owner: np.ndarray | None, spread: bool = False) -> None:
     """Compare with a stable argsort of the keys that are kept."""
-    pairs = sort_pairs(rows, num_rows, slices=slices, reserved=reserved, owner=owner)
     n, k = rows.shape
-    keys = rows.astype(np.int64) * slices + (np.arange(k) if slices > 1 else 0)
+    how = {"slices": slices, "reserved": reserved, "owner": owner, "spread": spread}
+    parts = split_pairs(lambda lo, hi: rows[lo:hi], n, k, num_rows, work=0, **how).sort_and(lambda part: part)
+    probes = np.arange(k) if slices > 1 else np.zeros(k, int)
+    keys = rows.astype(np.int64) * slices + probes
     sources = np.repeat(np.arange(n) if owner is None else owner, k)
+    if spread:
+        sources = sources * slices + np.tile(probes, n)
     kept = rows.ravel() != reserved
     order = np.argsort(keys.ravel()[kept], kind="stable")
     touched, starts = np.unique(keys.ravel()[kept][order], return_index=True)
-    np.testing.assert_array_equal(pairs.touched, touched)
-    np.testing.assert_array_equal(pairs.starts, np.append(starts, kept.sum()))
-    np.testing.assert_array_equal(pairs.sources, sources[kept][order])
+    np.testing.assert_array_equal(np.concatenate([part.touched for part in parts]), touched)
+    np.testing.assert_array_equal(
+        np.concatenate([part.starts[:-1] for part in parts] + [[kept.sum()]]), np.append(starts, kept.sum())
+    )
+    for part, after in zip(parts, [*parts[1:], None], strict=True):
+        assert part.starts[-1] == (kept.sum() if after is None else after.starts[0])
+        np.testing.assert_array_equal(part.sources, sources[kept][order])
 
 
 @pytest.mark.usefixtures("_small_parts")
@@ -53,7 +62,14 @@ def test_pairs_are_sorted_stably(data: st.DataObject) -> None:
     slices = data.draw(st.sampled_from([1, k]), label="slices")
     event(f"many pairs: {n * k > 32}, slices: {slices > 1}")
     with nb.num_threads(data.draw(st.sampled_from([1, 2, 3, 7]), label="threads")):
-        check(rows, num_rows, slices, data.draw(st.sampled_from([-1, 0]), label="reserved"), owner)
+        check(
+            rows,
+            num_rows,
+            slices,
+            data.draw(st.sampled_from([-1, 0]), label="reserved"),
+            owner,
+            slices > 1 and data.draw(st.booleans()),
+        )
 
 
 @pytest.mark.parametrize("num_rows", [300, 200_000, 10**9])

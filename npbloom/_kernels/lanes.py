@@ -1,0 +1,188 @@
+"""
+Eight neighbouring columns as one value, so that a kernel's inner loop is as many machine vectors as it looks.
+
+A plain loop over columns leaves LLVM to find out that no output overlaps an input, which it asks again for every row, and
+to finish widths that are no multiple of a vector one by one. `load` and `store` move eight columns at once; in between they
+are a number like any other: ``+ - * /`` with each other and with scalars of their dtype, and `root`. Each lane is computed
+as a scalar would be, in the same order and width, so bits do not change (L6).
+
+Un-jitted a value of lanes is a NumPy array of eight.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+WIDTH = 8
+
+if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+
+    def load(table: Any, row: Any, column: Any) -> Any:
+        """Columns ``[column, column + WIDTH)`` of a row."""
+        assert 0 <= column <= table.shape[1] - WIDTH
+        return table[row, column : column + WIDTH].copy()
+
+    def load_wide(table: Any, row: Any, column: Any) -> Any:
+        """The same in float64, which sums are taken in (L5)."""
+        return load(table, row, column).astype(np.float64)
+
+    def store(table: Any, row: Any, column: Any, lanes: Any) -> None:
+        """Write columns ``[column, column + WIDTH)`` of a row, rounded to its dtype."""
+        assert 0 <= column <= table.shape[1] - WIDTH
+        table[row, column : column + WIDTH] = lanes
+
+    def rounded(table: Any, value: Any) -> Any:
+        """Lanes or a scalar, rounded to the dtype of a table."""
+        return table.dtype.type(value) if np.ndim(value) == 0 else value.astype(table.dtype)
+
+    def zero_wide() -> Any:
+        """Zeros in float64."""
+        return np.zeros(WIDTH)
+
+    root: Any = np.sqrt
+
+else:
+    import operator
+
+    from llvmlite import ir
+    from numba.core import cgutils, types
+    from numba.core.datamodel import models
+    from numba.core.imputils import lower_builtin
+    from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+    from numba.extending import intrinsic, register_model
+
+    class Lanes(types.Type):
+        """Type of `WIDTH` numbers of one dtype in a machine vector."""
+
+        def __init__(self, dtype: Any) -> None:
+            self.dtype = dtype
+            super().__init__(name=f"Lanes({dtype})")
+
+    def _number(dtype: Any) -> Any:
+        """LLVM's type of a float32 or float64."""
+        return ir.FloatType() if dtype == types.float32 else ir.DoubleType()
+
+    def _vector(dtype: Any) -> Any:
+        """LLVM's type of lanes."""
+        return ir.VectorType(_number(dtype), WIDTH)
+
+    @register_model(Lanes)
+    class LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+        """Lanes are held as a vector."""
+
+        def __init__(self, manager: Any, fe_type: Any) -> None:
+            super().__init__(manager, fe_type, _vector(fe_type.dtype))
+
+    class _Arithmetic(AbstractTemplate):  # type: ignore[misc]
+        """Lanes with lanes, or with a scalar of the same dtype on either side."""
+
+        def generic(self, args: Any, kws: Any) -> Any:
+            left, right = args
+            for lanes, other in ((left, right), (right, left)):
+                if isinstance(lanes, Lanes) and other in (lanes, lanes.dtype):
+                    return signature(lanes, left, right)
+            return None
+
+    def _spread(builder: Any, value: Any) -> Any:
+        """A scalar in every lane; lanes as they are."""
+        if isinstance(value.type, ir.VectorType):
+            return value
+        vector, index = ir.VectorType(value.type, WIDTH), ir.IntType(32)
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, index(0))
+        return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(index, WIDTH), None))
+
+    def _define(operation: Any, instruction: str) -> None:
+        """Give an operator of Python its instruction."""
+        infer_global(operation)(type(f"_{instruction}", (_Arithmetic,), {"key": operation}))
+
+        def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(*(_spread(builder, argument) for argument in arguments))
+
+        for left, right in ((Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)):
+            lower_builtin(operation, left, right)(lower)
+
+    _define(operator.add, "fadd")
+    _define(operator.sub, "fsub")
+    _define(operator.mul, "fmul")
+    _define(operator.truediv, "fdiv")
+
+    def _cast(builder: Any, value: Any, dtype: Any) -> Any:
+        """A vector in another dtype."""
+        target = _vector(dtype)
+        if value.type == target:
+            return value
+        return builder.fpext(value, target) if dtype == types.float64 else builder.fptrunc(value, target)
+
+    def _place(context: Any, builder: Any, argument_types: Any, arguments: Any) -> Any:
+        """Pointer to the lanes at ``table[row, column]``, and the alignment that is certain: that of one number."""
+        table, row, column = argument_types[:3]
+        struct = context.make_array(table)(context, builder, arguments[0])
+        indices = [context.cast(builder, arguments[1], row, types.intp), context.cast(builder, arguments[2], column, types.intp)]
+        pointer = cgutils.get_item_pointer(context, builder, table, struct, indices)
+        return builder.bitcast(pointer, _vector(table.dtype).as_pointer()), table.dtype.bitwidth // 8
+
+    def _loader(wide: bool) -> Any:
+        """Code for `load`, and with `wide` for `load_wide`."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer, align = _place(context, builder, signature.args, arguments)
+            return _cast(builder, builder.load(pointer, align=align), signature.return_type.dtype)
+
+        return generate
+
+    @intrinsic
+    def load(typing_context: Any, table: Any, row: Any, column: Any) -> Any:
+        """Columns ``[column, column + WIDTH)`` of a row."""
+        return Lanes(table.dtype)(table, row, column), _loader(False)
+
+    @intrinsic
+    def load_wide(typing_context: Any, table: Any, row: Any, column: Any) -> Any:
+        """The same in float64, which sums are taken in (L5)."""
+        return Lanes(types.float64)(table, row, column), _loader(True)
+
+    @intrinsic
+    def store(typing_context: Any, table: Any, row: Any, column: Any, lanes: Any) -> Any:
+        """Write columns ``[column, column + WIDTH)`` of a row, rounded to its dtype."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer, align = _place(context, builder, signature.args, arguments)
+            builder.store(_cast(builder, arguments[3], signature.args[0].dtype), pointer, align=align)
+            return context.get_dummy_value()
+
+        return types.void(table, row, column, lanes), generate
+
+    @intrinsic
+    def rounded(typing_context: Any, table: Any, value: Any) -> Any:
+        """Lanes or a scalar, rounded to the dtype of a table."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if isinstance(value, Lanes):
+                return _cast(builder, arguments[1], table.dtype)
+            return context.cast(builder, arguments[1], value, table.dtype)
+
+        return (Lanes(table.dtype) if isinstance(value, Lanes) else table.dtype)(table, value), generate
+
+    @intrinsic
+    def zero_wide(typing_context: Any) -> Any:
+        """Zeros in float64."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return ir.Constant(_vector(types.float64), None)
+
+        return Lanes(types.float64)(), generate
+
+    @intrinsic
+    def root(typing_context: Any, value: Any) -> Any:
+        """Square root of lanes or a scalar."""
+        bits = value.dtype.bitwidth if isinstance(value, Lanes) else value.bitwidth
+        name = f"llvm.sqrt.v{WIDTH}f{bits}" if isinstance(value, Lanes) else f"llvm.sqrt.f{bits}"
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            number = arguments[0].type
+            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(number, [number]), name)
+            return builder.call(function, arguments)
+
+        return value(value), generate

@@ -84,7 +84,7 @@ def wide_kernels(root: Path) -> list[str]:
 
 
 def compiler_named(root: Path) -> list[str]:
-    """Names and module paths of the compiler in code outside `_kernels/jit.py` and `lanes.py`; comments and strings may speak of it."""
+    """Names and module paths of the compiler outside `_kernels/jit.py` and `lanes.py`; comments and strings may speak of it."""
     faults = []
     for path in sorted((root / "npbloom").rglob("*.py")):
         if path.relative_to(root / "npbloom").as_posix() in ("_kernels/jit.py", "_kernels/lanes.py"):

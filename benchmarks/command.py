@@ -1,0 +1,79 @@
+"""The command line: measure, write, report."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.contenders import peers
+from benchmarks.environment import ROOT
+from benchmarks.measuring import Settings
+from benchmarks.registry import Benchmark, all_benchmarks
+from benchmarks.report import document
+from benchmarks.results import Result, read, write
+
+QUICK_RESULTS = ROOT / "build" / "benchmarks"
+
+
+def _positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _threads(text: str) -> tuple[int, ...]:
+    """Numbers with commas between."""
+    return tuple(dict.fromkeys(_positive(word) for word in text.split(",")))
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options."""
+    found = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure npbloom beside its peers.")
+    names = list(all_benchmarks())
+    found.add_argument(
+        "--only", action="append", metavar="NAME", choices=names, help=f"measure this one (again for more): {', '.join(names)}"
+    )
+    found.add_argument("--quick", action="store_true", help="tiny sizes: does everything run? Results go to build/benchmarks")
+    found.add_argument("--rounds", type=_positive, metavar="N", help="rounds of every comparison (default: each benchmark's own)")
+    found.add_argument("--threads", type=_threads, metavar="N,N", default=(2, 1), help="numbers of threads (default: 2,1)")
+    found.add_argument("--report", action="store_true", help="measure nothing: tables and plots from the results that are there")
+    found.add_argument("--out", type=Path, metavar="FOLDER", help="where results are (default: benchmarks/results)")
+    return found
+
+
+def measure(benchmark: Benchmark, settings: Settings, run: dict[str, Any]) -> Result:
+    """One benchmark's result, with what belongs to it."""
+    measured = benchmark.run(settings)
+    return Result(benchmark.name, run, machine.describe(), measured.sizes, measured.cases)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 2 for wrong use."""
+    options = parser()
+    chosen = options.parse_args(arguments)
+    folder = (chosen.out or (QUICK_RESULTS if chosen.quick else document.RESULTS)).resolve()
+    if chosen.quick and folder == document.RESULTS:
+        options.error("a quick run says nothing about speed: its results do not go to benchmarks/results")
+    if not chosen.report:
+        if not peers.has_fbgemm():
+            options.error('FBGEMM is not installed: python -m pip install -e ".[benchmarks]"')
+        settings = Settings(chosen.quick, chosen.rounds, chosen.threads)
+        run = {
+            "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+            "commit": machine.commit(ROOT),
+            "quick": chosen.quick,
+        }
+        for name, benchmark in all_benchmarks().items():
+            if chosen.only is None or name in chosen.only:
+                start = time.perf_counter()
+                print(f"{name} ...", end=" ", flush=True)
+                write(measure(benchmark, settings, run), folder)
+                print(f"{time.perf_counter() - start:.0f} s", flush=True)
+    for path in document.write(read(folder), folder):
+        print(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+    return 0

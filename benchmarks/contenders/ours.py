@@ -1,0 +1,62 @@
+"""npbloom's layers and optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import npbloom as nb
+from benchmarks.contenders.table import EPS, LEARNING_RATE, Batch, FloatArray, Table
+
+OPTIMIZERS = {
+    "sgd": lambda layer: nb.SGD(layer, lr=LEARNING_RATE),
+    "adagrad": lambda layer: nb.Adagrad(layer, lr=LEARNING_RATE, eps=EPS),
+    "rowwise_adagrad": lambda layer: nb.RowWiseAdagrad(layer, lr=LEARNING_RATE, eps=EPS),
+    "adam": lambda layer: nb.Adam(layer, lr=LEARNING_RATE, eps=EPS),
+}
+
+
+class Ours(Table):
+    """A layer of npbloom: it is given ids and hashes them itself."""
+
+    name: ClassVar[str] = "npbloom"
+
+    def __init__(self, layer: Any, optimizer: str, batches: Sequence[Batch]) -> None:
+        super().__init__(batches)
+        self.layer = layer
+        self.optimizer = OPTIMIZERS[optimizer](layer)
+        self._bags = [self._bag_arguments(batch) for batch in batches]
+
+    @staticmethod
+    def _bag_arguments(batch: Batch) -> dict[str, Any]:
+        if batch.offsets is None:
+            return {}
+        return {"offsets": batch.offsets, "per_sample_weights": batch.per_sample_weights}
+
+    @property
+    def weight(self) -> FloatArray:
+        """The layer's own."""
+        weight: FloatArray = self.layer.weight
+        return weight
+
+    def accumulators(self) -> list[FloatArray]:
+        """Under torch's names."""
+        state = self.optimizer.state(self.layer)
+        return [state[name] for name in ("sum", "exp_avg_sq") if name in state]
+
+    def forward(self) -> Any:
+        """The layer's call."""
+        number = self.turn()
+        return self.layer.forward(self.batches[number].ids, **self._bags[number])
+
+    def output(self) -> FloatArray:
+        """The same array."""
+        out: FloatArray = self.forward()
+        return out
+
+    def step(self) -> None:
+        """Forward, then the fused update."""
+        number = self.turn()
+        batch, bags = self.batches[number], self._bags[number]
+        self.layer.forward(batch.ids, **bags)
+        self.optimizer.update(self.layer, batch.ids, batch.grad_out, **bags)

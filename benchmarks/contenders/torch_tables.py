@@ -1,0 +1,95 @@
+"""torch's embedding modules with sparse gradients, and with dense ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from benchmarks.contenders.table import EPS, LEARNING_RATE, Batch, FloatArray, Table
+
+torch.sparse.check_sparse_tensor_invariants.disable()  # as is the default; said aloud, torch does not warn of it
+
+
+def _tensor(array: Any) -> Any:
+    return None if array is None else torch.from_numpy(array)
+
+
+class TorchTable(Table):
+    """
+    `EmbeddingBag` over given rows or over bags, `Embedding` where each id is a row, with the optimizer for their gradients.
+
+    The modules are made as a user makes them; FBGEMM's and torch's tables get our values by copying.
+    """
+
+    name: ClassVar[str] = "torch"
+    sparse: ClassVar[bool] = True
+
+    def __init__(self, height: int, optimizer: str, batches: Sequence[Batch], mode: str = "sum", dtype: Any = np.float32) -> None:
+        super().__init__(batches)
+        self._inputs = [self._input(batch) for batch in batches]
+        self._grads = [torch.from_numpy(batch.grad_out) for batch in batches]
+        kind = {np.float32: torch.float32, np.float64: torch.float64}[dtype]
+        options: dict[str, Any] = {"sparse": self.sparse, "dtype": kind}
+        if batches[0].rows is None and batches[0].offsets is None:
+            self.module: Any = torch.nn.Embedding(height, batches[0].grad_out.shape[1], **options)
+        else:
+            self.module = torch.nn.EmbeddingBag(height, batches[0].grad_out.shape[1], mode=mode, **options)
+        self.optimizer = self._optimizer(optimizer)
+
+    @staticmethod
+    def _input(batch: Batch) -> tuple[Any, ...]:
+        """Arguments of the module's call."""
+        if batch.offsets is not None:
+            return _tensor(batch.ids), _tensor(batch.offsets), _tensor(batch.per_sample_weights)
+        return (_tensor(batch.ids if batch.rows is None else batch.rows),)
+
+    def _optimizer(self, name: str) -> torch.optim.Optimizer:
+        parameters = list(self.module.parameters())
+        if name == "sgd":
+            return torch.optim.SGD(parameters, lr=LEARNING_RATE)
+        if name == "adagrad":
+            return torch.optim.Adagrad(parameters, lr=LEARNING_RATE, eps=EPS)
+        adam = torch.optim.SparseAdam if self.sparse else torch.optim.Adam
+        return adam(parameters, lr=LEARNING_RATE, eps=EPS)
+
+    @property
+    def weight(self) -> FloatArray:
+        """A view of the parameter."""
+        weight: FloatArray = self.module.weight.detach().numpy()
+        return weight
+
+    def accumulators(self) -> list[FloatArray]:
+        """Adam makes its state in the first step: here it is made before, as the first step would."""
+        parameter = self.module.weight
+        state = self.optimizer.state[parameter]
+        if isinstance(self.optimizer, (torch.optim.SparseAdam, torch.optim.Adam)) and not state:
+            state["step"] = 0 if self.sparse else torch.tensor(0.0)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        return [state[name].detach().numpy() for name in ("sum", "exp_avg_sq") if name in state]
+
+    def forward(self) -> Any:
+        """The module's call, without a graph."""
+        with torch.no_grad():
+            return self.module(*self._inputs[self.turn()])
+
+    def output(self) -> FloatArray:
+        """A view of the result."""
+        out: FloatArray = self.forward().numpy()
+        return out
+
+    def step(self) -> None:
+        """As in torch's tutorials."""
+        number = self.turn()
+        self.optimizer.zero_grad()
+        self.module(*self._inputs[number]).backward(self._grads[number])
+        self.optimizer.step()
+
+
+class TorchDenseTable(TorchTable):
+    """The same with dense gradients: every row moves in every step."""
+
+    name: ClassVar[str] = "torch_dense"
+    sparse: ClassVar[bool] = False

@@ -1,0 +1,35 @@
+"""What must not be set while measuring. This module imports nothing that loads a BLAS library."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Settings of OpenBLAS that hold it back on some machines; it reads them when it is loaded. And ours: threads are `--threads`.
+UNWANTED = (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "NPBLOOM_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "NUMBA_DISABLE_JIT",
+    "NUMBA_BOUNDSCHECK",
+)
+
+
+def remove(variables: MutableMapping[str, str]) -> list[str]:
+    """Take the unwanted variables out; the names of those that were there."""
+    found = [name for name in UNWANTED if name in variables]
+    for name in found:
+        del variables[name]
+    return found
+
+
+def clean(arguments: Sequence[str]) -> None:
+    """Clean this process's environment; start it again where NumPy was loaded already (by a .pth file or a profiler)."""
+    if remove(os.environ) and "numpy" in sys.modules:
+        os.chdir(ROOT)
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *arguments], dict(os.environ))

@@ -1,0 +1,91 @@
+"""Time contenders side by side: in one process, one call each a round, in an order that changes from round to round."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+import npbloom as nb
+
+Call = Callable[[], object]
+WARM_UP = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line decides."""
+
+    quick: bool = False  # tiny sizes and few rounds: to see that everything runs
+    rounds: int | None = None  # instead of each benchmark's own number
+    threads: tuple[int, ...] = (2, 1)
+    fbgemm: bool = True  # False only where the tests run without it
+
+    def rounds_or(self, usual: int) -> int:
+        """Rounds to measure: as asked for, else the benchmark's own number, or 3 in a quick run."""
+        return self.rounds or (min(usual, 3) if self.quick else usual)
+
+
+def order(names: Sequence[str], turn: int) -> list[str]:
+    """Names in the order of one round: rotated by one each round; backwards every other time round: neighbours change, too."""
+    start = turn % len(names)
+    rotated = [*names[start:], *names[:start]]
+    return rotated[::-1] if turn // len(names) % 2 else rotated
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """The garbage collector does not run in the block; what is garbage already is collected first."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """As many threads for npbloom as for torch, and for FBGEMM, which asks torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with nb.num_threads(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def timed(call: Call, calls: int = 1) -> float:
+    """Seconds of one call, the mean of so many in a row."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls
+
+
+def interleave(contenders: Mapping[str, Call], rounds: int, *, calls: int = 1, lead: bool = True) -> dict[str, list[float]]:
+    """
+    Seconds a call of every contender in every round.
+
+    With `lead` each timed call follows an untimed one of the same contender, as a training step follows a training step: OpenMP's
+    threads go on spinning for some milliseconds after a peer's call and would take a processor from the next contender, and
+    its caches hold the other's table.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    for call in contenders.values():
+        for _ in range(WARM_UP):
+            call()
+    with without_collector():
+        for turn in range(rounds):
+            for name in order(list(contenders), turn):
+                if lead:
+                    timed(contenders[name], calls)
+                samples[name].append(timed(contenders[name], calls))
+    return samples

@@ -1,0 +1,28 @@
+"""Print the seconds from a fresh interpreter to the end of a first training step, in parts."""
+
+from __future__ import annotations
+
+import json
+import time
+
+
+def main() -> dict[str, float]:
+    """Import, build a layer and its optimizer, take a step; what each takes."""
+    times = [time.perf_counter()]
+    import numpy as np
+
+    import npbloom as nb
+
+    times.append(time.perf_counter())
+    layer = nb.BloomEmbedding(100_000, 64, rng=0)
+    optimizer = nb.Adagrad(layer)
+    times.append(time.perf_counter())
+    ids = np.arange(1, 4097)
+    out = layer.forward(ids)
+    optimizer.update(layer, ids, np.ones_like(out))
+    times.append(time.perf_counter())
+    return dict(zip(("import", "build", "step"), np.diff(times).tolist(), strict=True))
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))

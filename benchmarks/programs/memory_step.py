@@ -1,0 +1,75 @@
+"""
+Print how much memory a training step takes beyond what is there before it: CONTENDER OPTIMIZER IDS BATCH THREADS.
+
+The kernel's own record of the peak (`VmHWM`) is reset before the step, so that the table's making does not count. Before that
+come a step on a few rows, which makes what is made once (state, threads, compiled code), and the batch's ids, rows and gradients.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.contenders.table import Batch, Table
+from benchmarks.measuring import threads
+from benchmarks.topics import steps
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def resident(field: str) -> int:
+    """`VmRSS` or `VmHWM` in bytes."""
+    match = re.search(rf"^{field}:\s+(\d+) kB", STATUS.read_text(encoding="utf-8"), flags=re.M)
+    assert match is not None
+    return int(match[1]) * 1024
+
+
+def settle() -> int:
+    """Give back what the allocator keeps, begin a new record, and say what is resident."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    CLEAR.write_text("5", encoding="ascii")
+    return resident("VmRSS")
+
+
+def contender(name: str, optimizer: str, num_embeddings: int, count: int) -> Table:
+    """One contender with two batches: a small one first, then the real one."""
+    sized = {"ids": num_embeddings, "ids a batch": count, "k": 4, "d": 64, "ratio": 0.2}
+    layer, batch = steps.problem("uniform", sized)
+    assert batch.rows is not None
+    few = Batch(batch.ids[:16].copy(), batch.grad_out[:16].copy(), batch.rows[:16].copy())
+    height, batches = len(layer.weight), [few, batch]
+    if name == "npbloom":
+        from benchmarks.contenders.ours import Ours
+
+        return Ours(layer, optimizer, batches)
+    del layer
+    if name == "fbgemm":
+        from benchmarks.contenders.fbgemm_tables import FbgemmTable
+
+        return FbgemmTable(height, optimizer, batches)
+    from benchmarks.contenders.torch_tables import TorchDenseTable, TorchTable
+
+    return (TorchDenseTable if name == "torch_dense" else TorchTable)(height, optimizer, batches)
+
+
+def main(name: str, optimizer: str, num_embeddings: int, count: int, number: int) -> dict[str, int]:
+    """Peak of the second step beyond what is resident before it, and the table's own bytes."""
+    with threads(number):
+        table = contender(name, optimizer, num_embeddings, count)
+        for accumulator in table.accumulators():
+            accumulator.fill(1)  # every page of the state is there before
+        table.step()
+        before = settle()
+        table.step()
+        return {"peak": resident("VmHWM") - before, "table": int(np.asarray(table.weight).nbytes)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*sys.argv[1:3], *(int(word) for word in sys.argv[3:]))))

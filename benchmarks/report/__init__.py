@@ -1,0 +1,1 @@
+"""From results to Markdown: tables, targets, and the documents they stand in."""

@@ -1,0 +1,95 @@
+"""Markdown tables and the numbers in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.results import OURS, Case, Result
+
+NAMES = {
+    "npbloom": "npbloom",
+    "fbgemm": "FBGEMM",
+    "torch": "torch",
+    "torch_dense": "torch, dense",
+    "torch_module": "torch, module",
+    "sklearn": "scikit-learn",
+    "spotlight": "Spotlight on torch",
+    "sgd": "SGD",
+    "adagrad": "Adagrad",
+    "rowwise_adagrad": "RowWiseAdagrad",
+    "adam": "Adam",
+}
+
+
+def name(value: str | int) -> str:
+    """How a label's value is written."""
+    return NAMES.get(str(value), f"{value:,}" if isinstance(value, int) else str(value))
+
+
+def digits(value: float, count: int = 3) -> str:
+    """A number with so many significant digits, never as a power of ten."""
+    if value == 0:
+        return "0"
+    exponent = int(f"{abs(value):.{count - 1}e}".partition("e")[2])
+    return f"{value:,.{max(0, count - 1 - exponent)}f}"
+
+
+def seconds(value: float) -> str:
+    """A time in the unit that suits it."""
+    for limit, factor, unit in ((1.0, 1.0, "s"), (1e-3, 1e3, "ms"), (0.0, 1e6, "µs")):
+        if value >= limit:
+            return f"{digits(value * factor)} {unit}"
+    raise ValueError(f"a time is not {value}")
+
+
+def times(value: float) -> str:
+    """A ratio."""
+    return f"{digits(value)}x"
+
+
+def megabytes(value: float) -> str:
+    """Bytes in MB."""
+    return f"{digits(value / 1e6)} MB"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """A table whose first `words` columns are words, to the left, and the others numbers, to the right."""
+    lines = [header, ["---" if column < words else "---:" for column in range(len(header))], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def comparison(cases: Sequence[Case], labels: dict[str, str], contenders: Sequence[str]) -> str:
+    """A row a case: its labels, our median, and each peer's median with how many times as long it takes."""
+    present = [each for each in contenders if any(each in case.samples for case in cases)]
+    header = [*labels.values(), name(OURS)]
+    for contender in present:
+        header += [name(contender), "/ npbloom"]
+    rows = []
+    for case in cases:
+        row = [*(name(case.labels[label]) for label in labels), seconds(case.median())]
+        for contender in present:
+            there = contender in case.samples
+            row += [seconds(case.median(contender)), times(case.ratio(contender))] if there else ["", ""]
+        rows.append(row)
+    return markdown(header, rows, len(labels))
+
+
+def caption(result: Result) -> str:
+    """Where a table comes from: machine, versions, sizes, date."""
+    machine, versions = result.machine, dict(result.machine["versions"])
+    caches = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
+    packages = ", ".join(f"{package} {version}" for package, version in versions.items())
+    sizes = "; ".join(f"{key}: {_words(value)}" for key, value in result.sizes.items())
+    commit = f", commit {result.run['commit']}" if result.run["commit"] else ""
+    kind = " **A quick run: its sizes are too small to say anything.**" if result.run["quick"] else ""
+    return (
+        f"<sub>{machine['processor']}, {machine['cores']} cores ({caches}), {machine['memory']}, {machine['system']}, huge pages "
+        f"{machine['huge pages']}; {packages}; {sizes}; {result.run['started']}{commit}.{kind}</sub>\n"
+    )
+
+
+def _words(value: object) -> str:
+    """A size as it is read."""
+    if isinstance(value, list):
+        return ", ".join(_words(item) for item in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,109 @@
+"""What a benchmark measured: raw samples with what they belong to, in a JSON file each, and the numbers made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+OURS = "npbloom"
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile."""
+    low, middle, high = np.percentile(np.asarray(values, dtype=np.float64), [25, 50, 75])
+    return float(low), float(middle), float(high)
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value, or the mean of the two in the middle."""
+    return quartiles(values)[1]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison: what was compared, a sample a round for each contender, and numbers that go with it."""
+
+    labels: dict[str, str | int]
+    samples: dict[str, list[float]]  # seconds a call, or bytes; sample i of all contenders is of round i
+    facts: dict[str, float] = field(default_factory=dict)
+
+    def median(self, contender: str = OURS) -> float:
+        """Median of a contender's samples."""
+        return median(self.samples[contender])
+
+    def ratios(self, over: str, under: str = OURS) -> list[float]:
+        """Quotients of two contenders' samples, round by round."""
+        return [a / b for a, b in zip(self.samples[over], self.samples[under], strict=True)]
+
+    def ratio(self, over: str, under: str = OURS) -> float:
+        """The median of the rounds' quotients: so many times as long takes `over`."""
+        return median(self.ratios(over, under))
+
+
+@dataclass(frozen=True)
+class Result:
+    """A benchmark's cases, with the run they come from, the machine, the versions and the sizes."""
+
+    benchmark: str
+    run: dict[str, Any]
+    machine: dict[str, Any]
+    sizes: dict[str, Any]
+    cases: list[Case]
+
+    def all(self, **labels: str | int) -> list[Case]:
+        """Cases that have these labels, in the order they were measured in."""
+        return [case for case in self.cases if all(case.labels.get(name) == value for name, value in labels.items())]
+
+    def one(self, **labels: str | int) -> Case:
+        """The one case that has these labels."""
+        (case,) = self.all(**labels)
+        return case
+
+    def values(self, label: str) -> list[str | int]:
+        """The distinct values of a label, in the order they were measured in."""
+        return list(dict.fromkeys(case.labels[label] for case in self.cases if label in case.labels))
+
+    @property
+    def threads(self) -> int:
+        """The largest number of threads that was measured: the one that targets are about."""
+        return max(int(value) for value in self.values("threads"))
+
+    def to_json(self) -> str:
+        """A case a line, numbers with six digits."""
+        head = {"benchmark": self.benchmark, "run": self.run, "machine": self.machine, "sizes": self.sizes}
+        lines = [json.dumps(_short({"labels": c.labels, "samples": c.samples, "facts": c.facts})) for c in self.cases]
+        return json.dumps(head, indent=1)[:-2] + ',\n "cases": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`."""
+        read = json.loads(text)
+        return cls(**{**read, "cases": [Case(**case) for case in read["cases"]]})
+
+
+def _short(value: Any) -> Any:
+    """Floats with six significant digits: a thousandth of a timing's spread."""
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def write(result: Result, folder: Path) -> Path:
+    """Write a result's file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.benchmark}.json"
+    path.write_text(result.to_json(), encoding="utf-8")
+    return path
+
+
+def read(folder: Path) -> dict[str, Result]:
+    """All results in a folder, by benchmark."""
+    found = (Result.from_json(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")))
+    return {result.benchmark: result for result in found}

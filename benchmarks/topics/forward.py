@@ -1,0 +1,61 @@
+"""The forward alone, hashing included, against torch's and FBGEMM's with the rows given."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks import ids as draws
+from benchmarks.contenders import peers, same_work
+from benchmarks.measuring import Settings, interleave, threads
+from benchmarks.registry import Benchmark, Measured, Target, at_least
+from benchmarks.report import tables
+from benchmarks.results import Case, Result
+from benchmarks.topics import steps
+
+HASHING = {"computed before": True, "on the fly": False}  # to `precompute_hashes`
+
+
+def run(settings: Settings) -> Measured:
+    """Both ways to have the probes, on both kinds of ids."""
+    sized, cases = steps.sizes(settings), []
+    for kind in draws.KINDS:
+        for way, precomputed in HASHING.items():
+            layer, batch = steps.problem(kind, sized, precompute_hashes=precomputed)
+            found = peers.contenders(layer, "sgd", [batch], fbgemm=settings.fbgemm)
+            same_work.check(found)
+            calls = {table.name: table.forward for table in found if table.name != "torch"}
+            weight, rows = torch.from_numpy(layer.weight), torch.from_numpy(batch.rows)
+            calls["torch"] = lambda rows=rows, weight=weight: torch.nn.functional.embedding_bag(rows, weight, mode="sum")
+            for count in settings.threads:
+                with threads(count):
+                    samples = interleave(calls, settings.rounds_or(31))
+                cases.append(Case({"ids": kind, "hashes": way, "threads": count}, samples, {"touched rows": len(batch.touched)}))
+    return Measured({**sized, "id distributions": [draws.WORDS[kind] for kind in draws.KINDS]}, cases)
+
+
+def show(result: Result) -> str:
+    """One table."""
+    return tables.comparison(result.cases, {"ids": "ids", "hashes": "hashes", "threads": "threads"}, ("torch", "fbgemm"))
+
+
+def targets(result: Result) -> list[Target]:
+    """Against torch, the largest number of threads."""
+    return [
+        at_least(f"forward, hashes {way}, {kind} ids", "torch embedding_bag, rows given", 1.0, case.ratio("torch"))
+        for kind in result.values("ids")
+        for way in result.values("hashes")
+        for case in [result.one(ids=kind, hashes=way, threads=result.threads)]
+    ]
+
+
+BENCHMARK = Benchmark(
+    name="forward",
+    title="Forward, hashing included",
+    measures=(
+        "npbloom finds the rows, in the table of all ids' probes that a layer of this size keeps, or by hashing each id; "
+        "`torch.nn.functional.embedding_bag` and FBGEMM's module are given them. torch reads npbloom's own array."
+    ),
+    run=run,
+    tables=show,
+    targets=targets,
+)

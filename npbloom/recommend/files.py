@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import re
+import stat
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -82,9 +83,10 @@ def read_ratings(path: Path) -> Interactions:
     (array(['', 'ann', 'bob'], dtype='<U3'), array([-1, 50,  7]))
     """
     try:
-        return _read(_File(os.fspath(path)))
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}, line {_undecodable_line(path)}: the text is not UTF-8.") from None
+        try:
+            return _read(_File(os.fspath(path)))
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}, line {_undecodable_line(path)}: the text is not UTF-8.") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: the gzip file is damaged ({error}).") from None
 
@@ -98,6 +100,8 @@ class _File:
     def __init__(self, path: str) -> None:
         """Find the separator in the first line that is not blank."""
         self.path = path
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+            raise ValueError(f"{path} is no regular file: it is read more than once, which a pipe or a device does not allow.")
         self.separator: str | None = None  # None: any run of spaces
         with self.open() as lines:
             first = next((line for line in lines if line.strip()), None)
@@ -132,7 +136,7 @@ class _File:
         """The number of the line on which a row starts, both counted from the top; only read again for an error's sake."""
         before = 0
         with self.open() as lines:
-            counter = _Counted(lines)
+            counter = _Counted(self.path, lines)
             rows = self.split(counter)
             for number, _ in enumerate(rows):
                 if number == row:
@@ -151,21 +155,23 @@ class _File:
 
 
 class _Counted:
-    """An iterator over lines that knows how many it gave."""
+    """An iterator over the lines of a file that knows how many it gave."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, path: str, lines: Iterable[str]) -> None:
         """Nothing given yet."""
         self.lines = 0
-        self._lines = iter(lines)
+        self._path, self._lines = path, iter(lines)
 
     def __iter__(self) -> _Counted:
         """Itself."""
         return self
 
     def __next__(self) -> str:
-        """The next line, counted."""
+        """The next line, counted; NumPy would drop a NUL at the end of a label, and so make two of them one."""
         line = next(self._lines)
         self.lines += 1
+        if "\0" in line:
+            raise ValueError(f"{self._path}, line {self.lines}: there is a NUL character in the text.")
         return line
 
 
@@ -179,7 +185,7 @@ class _Layout:
 
     def name(self, role: str) -> str:
         """What the file, or else this module, calls the column of a role."""
-        return role if self.names is None else self.names[self.columns[role]]
+        return role if self.names is None else self.names[self.columns[role]][:60]
 
 
 def _layout(file: _File, first: list[str], second: list[str] | None) -> _Layout:
@@ -196,11 +202,11 @@ def _layout(file: _File, first: list[str], second: list[str] | None) -> _Layout:
     if named or (words and numbers_follow and len(first) > 1):
         for role in ("user", "item"):
             if role not in columns:
-                header = ", ".join(repr(field) for field in first)
+                header = ", ".join(map(_quoted, first[:10])) + (f" and {len(first) - 10} more" if len(first) > 10 else "")
                 raise file.error(0, f"no column of the header is named as the {role} ({_examples(role)}): {header}.")
         return _Layout([field.strip() for field in first], len(first), columns)
     if len(first) < 2:
-        raise file.error(0, f"one column, {first[0]!r}, where a user and an item must be.", 0)
+        raise file.error(0, f"one column, {_quoted(first[0])}, where a user and an item must be.", 0)
     if len(first) > len(ROLES):
         raise file.error(0, f"{len(first)} columns and no header that says which is the user and which the item.")
     return _Layout(None, len(first), {role: column for column, role in enumerate(ROLES[: len(first)])})
@@ -215,6 +221,11 @@ def _plain_name(field: str) -> str:
 def _examples(role: str) -> str:
     """Some names a column may have, for an error."""
     return {"user": "user_id, userId, user, ...", "item": "item_id, movieId, item, asin, ..."}[role]
+
+
+def _quoted(field: str) -> str:
+    """A field in a sentence; a long one only begins there."""
+    return repr(field) if len(field) <= 60 else f"{field[:60]!r}..."
 
 
 def _is_number(field: str) -> bool:
@@ -267,7 +278,7 @@ def _read(file: _File) -> Interactions:
 
 def _checked_rows(file: _File, lines: Iterable[str]) -> Iterator[list[str]]:
     """The rows of a file; quotes that do not match are a ValueError."""
-    counter = _Counted(lines)
+    counter = _Counted(file.path, lines)
     try:
         yield from file.split(counter)
     except csv.Error as error:
@@ -342,7 +353,7 @@ def _parsed(
                 continue
         except ValueError:
             pass
-        is_not = "there is no number" if not field.strip() else f"{field.strip()!r} is not {what}"
+        is_not = "there is no number" if not field.strip() else f"{_quoted(field.strip())} is not {what}"
         raise file.error(done + row, f"{is_not}.", layout.columns[role], layout.name(role))
     raise file.error(
         done, f"numbers and dates are mixed in the {BLOCK} lines from here.", layout.columns[role], layout.name(role)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,28 @@ REFUSED = {
         'user,item,note,score\na,b,"one\ntwo\nthree",1\nc,d,x,bad\n',
         "{path}, line 5, column 4 (score): 'bad' is not a number.",
     ),
+    "NUL": ("user,item\na,b\n1,2\n1\0,2\n", "{path}, line 4: there is a NUL character in the text."),
+    "NUL in another column": (
+        'user,item,title\na,b,"c\nd\0"\n',
+        "{path}, line 3: there is a NUL character in the text.",
+    ),
+    "blocks that were never written": (
+        b"user,item\na,b\n" + bytes(4096),
+        "{path}, line 3: there is a NUL character in the text.",
+    ),
     "not UTF-8": (b"user,item\na,b\nc,\xff\n", "{path}, line 3: the text is not UTF-8."),
+    "a long field": (f"1,2,{'x' * 61}\n", "{path}, line 1, column 3 (rating): '" + "x" * 60 + "'... is not a number."),
+    "a long header": (
+        f"{'y' * 70},b,c,d,e,f,g,h,i,rating,k,l\n",
+        "{path}, line 1: no column of the header is named as the user (user_id, userId, user, ...): '"
+        + "y" * 60
+        + "'..., 'b', 'c', "
+        "'d', 'e', 'f', 'g', 'h', 'i', 'rating' and 2 more.",
+    ),
+    "damaged gzip of a text that is not UTF-8": (
+        gzip.compress(b"user,item\na,b\nc,\xe4", mtime=0)[:-8] + bytes(8),
+        "{path}: the gzip file is damaged (CRC check failed 0x0 != 0x9221623).",
+    ),
     "damaged gzip": (
         gzip.compress(b"user,item\na,b\n")[:-9],
         "{path}: the gzip file is damaged (Compressed file ended before the end-of-stream marker was reached).",
@@ -213,6 +235,13 @@ def test_missing_files_and_folders_are_os_errors(tmp_path: Path) -> None:
         read_ratings(tmp_path / "nothing.csv")
     with pytest.raises(IsADirectoryError):
         read_ratings(tmp_path)
+
+
+def test_pipes_and_devices_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ValueError, match=f"^{path} is no regular file: it is read more than once, which a pipe or a device "):
+            read_ratings(path)
 
 
 @pytest.mark.data

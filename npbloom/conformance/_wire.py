@@ -19,6 +19,7 @@ from npbloom.conformance._case import Case, Outputs
 Array = np.ndarray[Any, Any]
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64")
+MOST_DIMENSIONS = 32
 CASE_FIELDS = frozenset(each.name for each in fields(Case)) - {"op", "dtype"}
 KINDS = ("outputs", "error", "unsupported")  # a reply has exactly one of them
 
@@ -49,6 +50,12 @@ def _shortened(line: str | bytes) -> str:
     start = line[:61]
     text = start if isinstance(start, str) else start.decode("ascii", errors="backslashreplace")
     return f"'{text}'" if len(line) <= 60 else f"'{text[:57]}...'"
+
+
+def in_words(value: object) -> str:
+    """Whatever a file holds, or an error that quotes it, as a part of a sentence: one line, and not all of a long one."""
+    words = " ".join(str(value).split())
+    return words if len(words) <= 200 else f"{words[:197]}..."
 
 
 # ---- arrays and numbers -----------------------------------------------------------------------------------------------
@@ -86,16 +93,18 @@ def array_of(value: Any, name: str) -> Array:
 def array_from(dtype: Any, shape: Any, digits: Any, name: str) -> Array:
     """The array of these bytes."""
     if dtype not in DTYPES:
-        raise ValueError(f"`{name}` has the dtype {dtype!r}, not one of {', '.join(DTYPES)}")
-    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError(f"`{name}` has the shape {shape!r}, not a list of sizes")
+        raise ValueError(f"`{name}` has the dtype {in_words(repr(dtype))}, not one of {', '.join(DTYPES)}")
+    if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"`{name}` has the shape {in_words(shape)}, not a list of sizes")
     try:
         data = bytes.fromhex(digits)
     except (TypeError, ValueError):
         raise ValueError(f"`{name}` must be hexadecimal digits, not {_shortened(str(digits))}") from None
     kind = np.dtype(dtype)
     if len(data) != math.prod(shape) * kind.itemsize:
-        raise ValueError(f"`{name}` has {len(data)} bytes, not the {math.prod(shape) * kind.itemsize} of its shape {shape}")
+        raise ValueError(
+            f"`{name}` has {len(data)} bytes, not the {math.prod(shape) * kind.itemsize} of its shape {in_words(shape)}"
+        )
     return np.frombuffer(data, dtype=kind.newbyteorder("<")).astype(kind).reshape(shape)
 
 
@@ -140,6 +149,14 @@ def kind_of(reply: Mapping[str, Any]) -> str:
     if len(found) != 1:
         raise ValueError(f"must have one of {', '.join(KINDS)}, not {' and '.join(found) or 'none'}")
     return found[0]
+
+
+def names_of(reply: Mapping[str, Any]) -> list[str]:
+    """The outputs that a reply leaves out by name; a ValueError where they are no list of names."""
+    omits = reply.get("omits", [])
+    if not isinstance(omits, list) or not all(isinstance(name, str) for name in omits):
+        raise ValueError(f"`omits` must be a list of names, not {_shortened(str(omits))}")
+    return omits
 
 
 def outputs_of(reply: Mapping[str, Any]) -> Outputs:

@@ -140,6 +140,8 @@ def test_results_are_lines_or_one_array(folder):
         (["3"], "Line 1 of the results is no JSON object: '3'"),
         ([as_line({"tcId": 1001, "error": ""}), "NaN"], "Line 2 of the results is no JSON: 'NaN'"),
         (["[1,"], "The results are no JSON"),
+        (["[" * 100_000], "The results are no JSON: maximum recursion depth exceeded while decoding a JSON array"),
+        (["[" + "9" * 5000 + "]"], "The results are no JSON: Exceeds the limit"),
         (["[1]"], "Each result must be an object with a tcId, not 1"),
         (['{"tcId":"1001","error":""}'], "Each result must be an object with a tcId"),
         (['{"tcId":99,"error":""}'], "There is no test 99 among the vectors."),
@@ -151,12 +153,86 @@ def test_files_that_are_no_results_are_refused(folder, lines, sentence):
         judge(folder, lines)
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda test: test.update(tcId=1002), "has a test without a number of its own: {'tcId': 1002"),
+        (lambda test: test.update(expect=[]), "has a test 1001 that cannot be read: 'list' object has no attribute 'items'"),
+        (
+            lambda test: test.update(expect={"hash": {"a": 1}}),
+            "has a test 1001 that cannot be read: 'int' object has no attribute",
+        ),
+        (
+            lambda test: test.update(note={"a": nested(500)}),
+            "has a test 1001 that cannot be read: maximum recursion depth exceeded",
+        ),
+        (
+            lambda test: test["in"]["keys"].update(shape=[2**62, 2**62, 0]),
+            "has a test 1001 that cannot be read: cannot reshape array of size 0",
+        ),
+        (
+            lambda test: test["in"]["keys"].update(shape=[1] * 33),
+            "has a test 1001 that cannot be read: `keys` has the shape [1, 1,",
+        ),
+        (
+            lambda test: test["in"].update({"keys": None, "weight": 5}),
+            "has a test 1001 that contradicts itself: 'int' object has no",
+        ),
+        (
+            lambda test: test["expect"]["hash"].update(shape=[1, 1]),
+            None,
+        ),  # a hash of another shape: no answer passes, this one does
+        (
+            lambda test: test["expect"].update(out=test["expect"].pop("hash")),
+            "has a test 1001 that contradicts itself: must return",
+        ),
+    ],
+)
+def test_vectors_that_do_not_hang_together_are_refused(change, sentence, folder, tmp_path):
+    """After what mutation found: each of these was an exception of another kind, or a verdict on nothing."""
+    whole = json.loads((folder / "hash.json").read_text())
+    assert {"keys", "seed"} <= whole["tests"][0]["in"].keys()
+    change(whole["tests"][0])
+    path = tmp_path / "hash.json"
+    path.write_text(json.dumps(whole))
+    if sentence is None:
+        assert judge(tmp_path, []).verdicts[1001] == ("unanswered", "")
+        return
+    with pytest.raises(ValueError, match="^" + re.escape(f"{path} {sentence}")) as caught:
+        judge(tmp_path, [])
+    assert len(str(caught.value)) < 500
+
+
+def nested(depth):
+    """Objects in objects, not more than JSON can hold."""
+    return {"a": nested(depth - 1)} if depth else {}
+
+
+def test_a_dtype_that_no_table_has_is_refused(folder, tmp_path):
+    path = tmp_path / "lookup.json"
+    path.write_text((folder / "lookup.json").read_text().replace('"dtype":"float32"', '"dtype":"float32768"', 1))
+    with pytest.raises(ValueError, match="^" + re.escape(f"{path} has a test 2001 that contradicts itself: 'float32768'")):
+        judge(tmp_path, [])
+
+
+def test_omitted_outputs_are_a_list_of_names(folder):
+    answer = json.loads(reply(1001))
+    for omits in (3, "hash", {"hash": 1}, [1]):
+        status, sentence = judge(folder, [json.dumps({**answer, "omits": omits})]).verdicts[1001]
+        assert status == "failed"
+        assert sentence.startswith("the answer `omits` must be a list of names, not ")
+
+
 def test_files_that_are_no_vectors_are_refused(tmp_path):
     path = tmp_path / "hash.json"
     for text, sentence in (
         ("nonsense", "hash.json is no JSON"),
         ("[]", "hash.json is no file of vectors in the format npbloom-vectors-1"),
+        ('{"format":"npbloom-vectors-1"}', "hash.json is no file of vectors in the format npbloom-vectors-1"),
         ('{"format":"npbloom-vectors-1","tests":[{"tcId":5}]}', "hash.json has a test 5 that cannot be read"),
+        ('{"format":"npbloom-vectors-1","tests":[7]}', "hash.json has a test without a number of its own: 7"),
+        ('{"format":"npbloom-vectors-1","tests":[],"numberOfTests":2}', "hash.json has 0 tests, not the 2 that it speaks of"),
+        ('{"a":' + "[" * 100_000, "hash.json is no JSON: maximum recursion depth exceeded while decoding a JSON array"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=re.escape(sentence)):

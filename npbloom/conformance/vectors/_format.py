@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from npbloom.conformance._wire import DTYPES, array_from, as_line, case_of, inputs_of, little_endian
+from npbloom.conformance._wire import DTYPES, array_from, as_line, case_of, in_words, inputs_of, little_endian
 from npbloom.conformance.vectors._source import Array
 from npbloom.conformance.vectors._vector import FLAGS, RESULTS, Band, Expected, Vector
 
@@ -94,17 +94,21 @@ def tests_of(text: str, tensors: Place) -> dict[int, Vector]:
     """The vectors of a set's file by number; a ValueError says what is wrong with it."""
     try:
         whole = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"is no JSON: {error}") from None
-    if not isinstance(whole, dict) or whole.get("format") != FORMAT:
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"is no JSON: {in_words(error)}") from None
+    if not isinstance(whole, dict) or whole.get("format") != FORMAT or not isinstance(whole.get("tests"), list):
         raise ValueError(f"is no file of vectors in the format {FORMAT}")
-    found = {}
+    found: dict[int, Vector] = {}
     for entry in whole["tests"]:
+        number = entry.get("tcId") if isinstance(entry, dict) else None
+        if type(number) is not int or number in found:
+            raise ValueError(f"has a test without a number of its own: {in_words(entry)}")
         try:
-            found[entry["tcId"]] = _vector(_filled(entry, tensors))
-        except (KeyError, TypeError, ValueError) as error:
-            number = entry.get("tcId") if isinstance(entry, dict) else entry
-            raise ValueError(f"has a test {number!r} that cannot be read: {error}") from None
+            found[number] = _vector(_filled(entry, tensors))
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            raise ValueError(f"has a test {number} that cannot be read: {in_words(error)}") from None
+    if whole.get("numberOfTests") != len(found):
+        raise ValueError(f"has {len(found)} tests, not the {in_words(whole.get('numberOfTests'))} that it speaks of")
     return found
 
 

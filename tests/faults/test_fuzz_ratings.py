@@ -1,0 +1,71 @@
+"""Damaged files of ratings: read as what stands there, or refused with a sentence that names the file; never anything else."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from npbloom.recommend import Interactions, read_ratings
+from tests.faults._mutations import cases, mutated, tried, watched
+
+LOG = logging.getLogger(__name__)  # figures: --log-cli-level=INFO
+MOST_MEMORY = 32 * 2**20  # bytes, for files of some kilobytes
+
+ROWS = [(user, item, (user + item) % 9 / 2, 10**9 + user) for user in range(12) for item in range(1, 30, 3)]
+TEXTS = [
+    "userId,movieId,rating,timestamp\n" + "".join(f"{u},{i},{r},{t}\n" for u, i, r, t in ROWS),
+    "".join(f"{u}::{i}::{r}::{t}\n" for u, i, r, t in ROWS),
+    "".join(f"u{u} é{i}\r\n" for u, i, r, t in ROWS),
+    "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "".join(f"{u}\t{i}\t{r}\t{t}\n" for u, i, r, t in ROWS),
+    '\ufeff"title";"user";"asin";"stars";"date"\n'
+    + "".join(f'"a; ""b""\nc";{u};{i};{r};2001-09-{u + 1:02}\n' for u, i, r, t in ROWS),
+]
+SEEDS = [text.encode() for text in TEXTS]
+SEEDS += [gzip.compress(data, mtime=0) for data in SEEDS[:2]]
+
+
+def judge(path: Path) -> str:
+    """What comes of a file: interactions that hang together, or one sentence."""
+    found, refused = tried(lambda: read_ratings(path))
+    if refused:
+        assert refused.startswith(str(path))
+        return "refused"
+    assert isinstance(found, Interactions)
+    assert len(found) > 0
+    for ids, labels, size in (
+        (found.user_ids, found.user_labels, found.num_users),
+        (found.item_ids, found.item_labels, found.num_items),
+    ):
+        assert ids.dtype == np.int64
+        assert labels is not None
+        assert len(labels) == size == ids.max() + 1
+        assert ids.min() == 1
+        assert len(set(labels[1:].tolist())) == size - 1  # the first stands for nothing
+    for numbers in (found.ratings, found.timestamps):
+        assert numbers is None or (len(numbers) == len(found) and np.isfinite(numbers).all())
+    return "read"
+
+
+def test_damaged_ratings(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.csv"
+    for data in SEEDS:
+        path.write_bytes(data)
+        assert judge(path) == "read"
+    counts: Counter[str] = Counter()
+    tracemalloc.start()
+    with watched():
+        for case in cases():
+            data = mutated(SEEDS, case)[1]
+            path.write_bytes(data)
+            counts[judge(path)] += 1
+            counts["bytes"] += len(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < MOST_MEMORY
+    assert min(counts["read"], counts["refused"]) > 0.1 * len(cases())
+    LOG.info("%s", dict(counts))

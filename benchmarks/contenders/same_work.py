@@ -47,10 +47,10 @@ def check(contenders: Sequence[Table]) -> None:
     slack = LEARNING_RATE * (1e-5 + 1e-6 * hits[:, np.newaxis])
     for other in others:
         _compare(outputs[first.name], outputs[other.name], 1e-6 * np.abs(start).max() * 100, f"{other.name}'s output")
-        tolerance = slack + 1e-3 * np.abs(after - start)
-        _compare(after, other.weight[watched], tolerance, f"{other.name}'s table after a step")
         if not np.array_equal(other.weight[watched[~moved]], start[~moved]):
             raise DifferentWork(f"{other.name} moves rows that the batch does not read.")
+        tolerance = slack + 1e-3 * np.abs(after - start)
+        _compare(after, other.weight[watched], tolerance, f"{other.name}'s table after a step")
 
 
 def _rewound(table: Table, call: Callable[[], Result]) -> Result:

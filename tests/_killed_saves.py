@@ -1,7 +1,8 @@
-"""Saves that are killed, in processes of their own: a program that `tests/test_checkpoint_kills.py` runs and that counts.
+"""Saves that are killed, or forked in their middle: a program that `tests/test_checkpoint_kills.py` runs, and that counts.
 
 ``python -m tests._killed_saves FILE lines`` kills one save at each line that it runs. ``python -m tests._killed_saves FILE
 moments COUNT ROWS SEED`` kills COUNT times a process that saves a table of ROWS rows again and again, at random moments.
+``python -m tests._killed_saves FILE forks COUNT`` forks COUNT children that save while their parent does.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import select
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -139,7 +141,44 @@ def kill_at_moments(path: Path, count: int, rows: int, seed: int) -> Counter[str
     return counts
 
 
+def fork_during_saves(path: Path, count: int) -> Counter[str]:
+    """Fork while a thread saves; every child saves to the same file, and trains a mapped copy of it."""
+    counts: Counter[str] = Counter()
+    save(path, 0, 2000)
+    done = threading.Event()
+
+    def saving() -> None:
+        while not done.is_set():
+            save(path, 0, 2000)
+            counts["saves of the parent"] += 1
+
+    thread = threading.Thread(target=saving)
+    thread.start()
+    mapped = checkpoint.load(path, mmap=True).layers["items"]
+
+    def work() -> None:
+        save(path, 1, 2000)
+        assert generation_of(path) in (0, 1)
+        own = checkpoint.load(path, mmap=True).layers["items"]
+        for layer in (own, mapped):  # also the parent's, which stays as it is there
+            layer.weight[...] = 7
+
+    for _ in range(count):
+        assert os.waitpid(fork(work), 0)[1] == 0
+        counts["children"] += 1
+    done.set()
+    thread.join()
+    assert (mapped.weight == 0).all()
+    assert generation_of(path) in (0, 1)
+    assert leftovers(path) == []
+    return counts
+
+
 if __name__ == "__main__":
     target, mode, *numbers = sys.argv[1:]
-    found = kill_at_lines(Path(target)) if mode == "lines" else kill_at_moments(Path(target), *map(int, numbers))
-    sys.stdout.write(json.dumps(found))
+    modes: dict[str, Callable[..., Counter[str]]] = {
+        "lines": kill_at_lines,
+        "moments": kill_at_moments,
+        "forks": fork_during_saves,
+    }
+    sys.stdout.write(json.dumps(modes[mode](Path(target), *map(int, numbers))))

@@ -35,6 +35,12 @@ def test_saves_killed_at_random_moments_leave_a_whole_file(tmp_path: Path) -> No
     assert counts["kills"] == KILLS == counts.get("old file", 0) + counts.get("new file", 0)
 
 
+def test_a_fork_in_the_middle_of_a_save_harms_neither_side(tmp_path: Path) -> None:
+    counts = killed(tmp_path / "model.safetensors", "forks", "8")
+    assert counts["children"] == 8
+    assert counts["saves of the parent"] > 0
+
+
 def test_processes_that_save_to_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     program = (

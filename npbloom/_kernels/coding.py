@@ -13,6 +13,7 @@ import numpy as np
 from npbloom._kernels.jit import helper, kernel, prefetch
 
 WIDTH = 8  # instances scored at once
+ZERO = np.float64(0.0)  # of this type un-jitted, too: 0.0 plus a float32 is a float32 there
 MARKS = 32  # marks that may be looked at for a value that is sorted by them
 AHEAD = 8  # items between asking for the log-probabilities of their bits and adding them
 
@@ -70,16 +71,16 @@ def _sort_distinct(values: Any) -> int:
 
 
 @helper
-def _mark_distinct(values: Any, marks: Any, bound: int) -> int:
-    """The same by a mark for each value below `bound`, which costs a look at all of them."""
+def _mark_distinct(values: Any, marks: Any, found: Any, bound: int) -> int:
+    """The same by a mark for each value below `bound`, which costs a look at all of them; `found` has room for one more."""
     for i in range(values.size):
         marks[values[i]] = 1
     count = 0
-    for value in range(bound):
-        if marks[value]:
-            values[count] = value
-            count += 1
-            marks[value] = 0
+    for value in range(bound):  # without a branch, which could not be foretold
+        found[count] = value
+        count += marks[value]
+        marks[value] = 0
+    values[:count] = found[:count]
     return count
 
 
@@ -87,15 +88,15 @@ def _mark_distinct(values: Any, marks: Any, bound: int) -> int:
 def distinct_range(probes: Any, starts: Any, bound: int, bits: Any, counts: Any, scratch: Any, lo: int, hi: int) -> None:
     """Sort each instance's probes into its part of `bits`, each once, and count them.
 
-    Values lie below `bound`. `scratch` has a byte for each, or is empty where no instance is large enough for marks to pay.
+    Values lie below `bound`. `scratch` is (2, bound + 1), or empty where no instance is large enough for marks to pay.
     """
-    marks = scratch.view(np.uint8)
+    marks, found = scratch[0].view(np.int64), scratch[1].view(np.int64)
     marks[:] = 0
     for b in range(lo, hi):
         part = bits[starts[b] : starts[b + 1]]
         part[:] = probes[starts[b] : starts[b + 1]]
         if marks.size >= bound and part.size * MARKS >= bound:
-            counts[b] = _mark_distinct(part, marks, bound)
+            counts[b] = _mark_distinct(part, marks, found, bound)
         else:
             counts[b] = _sort_distinct(part)
 
@@ -118,7 +119,7 @@ def _score(columns: Any, rows: Any, start: int, stop: int, tile: Any) -> None:
         if q + AHEAD < rows.shape[0]:
             for j in range(rows.shape[1]):
                 prefetch(columns, rows[q + AHEAD, j], 0)
-        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = ZERO
         for j in range(rows.shape[1]):
             bit = rows[q, j]
             s0 += columns[bit, 0]

@@ -7,11 +7,13 @@ from npbloom.recommend.evaluation import hit_rate_score, mrr_score, precision_re
 from npbloom.recommend.factorization import ExplicitFactorizationModel, ImplicitFactorizationModel
 from npbloom.recommend.files import read_ratings
 from npbloom.recommend.interactions import Interactions
+from npbloom.recommend.network import ImplicitNetworkModel
 from npbloom.recommend.splits import leave_last_out, random_train_test_split, user_based_train_test_split
 
 __all__ = [
     "ExplicitFactorizationModel",
     "ImplicitFactorizationModel",
+    "ImplicitNetworkModel",
     "Interactions",
     "fetch_movielens",
     "hit_rate_score",

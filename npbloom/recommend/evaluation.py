@@ -44,7 +44,7 @@ def mrr_score(model: Any, test: Interactions, train: Interactions | None = None)
 
     Parameters
     ----------
-    model : ImplicitFactorizationModel or ExplicitFactorizationModel
+    model : ImplicitFactorizationModel, ExplicitFactorizationModel or ImplicitNetworkModel
         A fitted model; also any object whose ``predict(user_id)`` gives a score for each item, which takes a call a user.
     test : Interactions
         What to find.
@@ -89,7 +89,7 @@ def precision_recall_score(
 
     Parameters
     ----------
-    model : ImplicitFactorizationModel or ExplicitFactorizationModel
+    model : ImplicitFactorizationModel, ExplicitFactorizationModel or ImplicitNetworkModel
         As in `mrr_score`.
     test : Interactions
         What to find.
@@ -136,7 +136,7 @@ def hit_rate_score(model: Any, test: Interactions, train: Interactions | None = 
 
     Parameters
     ----------
-    model : ImplicitFactorizationModel or ExplicitFactorizationModel
+    model : ImplicitFactorizationModel, ExplicitFactorizationModel or ImplicitNetworkModel
         As in `mrr_score`.
     test : Interactions
         What to find.

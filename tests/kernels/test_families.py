@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
-from npbloom._kernels import coding, hashing, lookup, optim, pairs, ranking, scatter
+from npbloom._kernels import coding, hashing, lookup, network, optim, pairs, ranking, scatter
 from tests._threads import split_everything
 from tests._twins import TWINS
 
@@ -33,7 +33,7 @@ def test_kernels_equal_the_reference(twin, data):
 
 def test_kernels_run_as_the_environment_says():
     jitted = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
-    for family in (coding, hashing, lookup, optim, pairs, ranking, scatter):
+    for family in (coding, hashing, lookup, network, optim, pairs, ranking, scatter):
         kernels = [value for name, value in vars(family).items() if name.endswith("_range")]
         assert kernels
         assert all(isinstance(kernel, numba.core.dispatcher.Dispatcher) is jitted for kernel in kernels)

@@ -1,0 +1,160 @@
+"""Bits -> ReLU layers -> softmax over bits, forward and backward written out; every matrix is the table of a layer."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from npbloom import _check, _parallel
+from npbloom._kernels import network as kernels
+from npbloom.coding import BloomCoder
+from npbloom.layers import BloomEmbedding, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
+from npbloom.types import FloatArray, IntArray
+
+CACHED = 2**16  # logits that are worked on at once, so that they stay in the second cache
+
+Layers = dict[str, Any]
+
+
+def make_layers(
+    num_bits: int, hidden: tuple[int, ...], coder: BloomCoder | None, dtype: np.dtype[Any], rng: np.random.Generator
+) -> Layers:
+    """Weights of normal values of variance 2 / (inputs + outputs), biases of zeros."""
+
+    def drawn(rows: int, columns: int, inputs: int, outputs: int) -> FloatArray:
+        values: FloatArray = rng.standard_normal((rows, columns), dtype=dtype.type)
+        values *= dtype.type(np.sqrt(2.0 / (inputs + outputs)))
+        return values
+
+    first, last = hidden[0], hidden[-1]
+    layers: Layers = {
+        "input": ScaledEmbeddingBag(num_bits, first, mode="sum", weight=drawn(num_bits, first, num_bits, first)),
+        "input_biases": ZeroEmbedding(1, first, dtype=dtype),
+    }
+    for number, (inputs, outputs) in enumerate(pairwise(hidden), 1):
+        layers[f"hidden_{number}"] = ScaledEmbedding(inputs, outputs, weight=drawn(inputs, outputs, inputs, outputs))
+        layers[f"hidden_{number}_biases"] = ZeroEmbedding(1, outputs, dtype=dtype)
+    layers["output"] = ScaledEmbedding(num_bits, last, weight=drawn(num_bits, last, last, num_bits))
+    layers["output_biases"] = _output_biases(num_bits, coder, dtype)
+    return layers
+
+
+def make_shapes(num_bits: int, hidden: tuple[int, ...]) -> dict[str, tuple[int, int]]:
+    """The shapes of the tables that `make_layers` makes."""
+    shapes = {"input": (num_bits, hidden[0]), "input_biases": (1, hidden[0])}
+    for number, (inputs, outputs) in enumerate(pairwise(hidden), 1):
+        shapes |= {f"hidden_{number}": (inputs, outputs), f"hidden_{number}_biases": (1, outputs)}
+    return {**shapes, "output": (num_bits, hidden[-1]), "output_biases": (num_bits, 1)}
+
+
+def _output_biases(num_bits: int, coder: BloomCoder | None, dtype: np.dtype[Any]) -> ZeroEmbedding | BloomEmbedding:
+    """One for each bit. With a coder an item's is the sum of its bits', so the layer, and its file, knows the bits of items."""
+    if coder is None:
+        return ZeroEmbedding(num_bits, 1, dtype=dtype)
+    options: dict[str, Any] = {"hash_table": coder.table}
+    if coder.table is None:
+        options = {"num_hash_functions": coder.num_hashes, "precompute_hashes": False}
+    zeros = np.zeros((num_bits, 1), dtype=dtype)
+    return BloomEmbedding(coder.num_items, 1, num_rows=num_bits, padding_idx=None, weight=zeros, **options)
+
+
+def coder_of(layers: Layers) -> BloomCoder | None:
+    """The coder that `make_layers` was given."""
+    biases = layers["output_biases"]
+    if not isinstance(biases, BloomEmbedding):
+        return None
+    sizes = biases.num_embeddings, biases.compressed_num_embeddings
+    if biases.hashing.table is not None:
+        return BloomCoder(*sizes, table=biases.hashing.table)
+    return BloomCoder.murmur(*sizes, biases.num_hash_functions)
+
+
+# ---- forward and backward -----------------------------------------------------------------------------------------------------
+
+
+def forward(layers: Layers, bits: IntArray, offsets: IntArray) -> tuple[list[FloatArray], FloatArray]:
+    """Outputs of the ReLU layers, and logits (n, num_bits), of instances given as bits."""
+    first: FloatArray = layers["input"].forward(bits, offsets)
+    first += layers["input_biases"].weight
+    activations = [np.maximum(first, 0, out=first)]
+    for number in range(1, _depth(layers)):
+        hidden: FloatArray = activations[-1] @ layers[f"hidden_{number}"].weight
+        hidden += layers[f"hidden_{number}_biases"].weight
+        activations.append(np.maximum(hidden, 0, out=hidden))
+    logits: FloatArray = activations[-1] @ layers["output"].weight.T
+    logits += layers["output_biases"].weight[:, 0]
+    return activations, logits
+
+
+def backward(layers: Layers, activations: list[FloatArray], grad_logits: FloatArray) -> dict[str, FloatArray]:
+    """Gradients of all tables as arrays of their shapes; that of "input" as the gradient (n, width) of its output."""
+    grads = {
+        "output": grad_logits.T @ activations[-1],
+        "output_biases": grad_logits.sum(axis=0)[:, np.newaxis],
+    }
+    grad = grad_logits @ layers["output"].weight
+    for number in range(_depth(layers) - 1, 0, -1):
+        grad *= activations[number] > 0
+        grads[f"hidden_{number}"] = activations[number - 1].T @ grad
+        grads[f"hidden_{number}_biases"] = grad.sum(axis=0, keepdims=True)
+        grad = grad @ layers[f"hidden_{number}"].weight.T
+    grad *= activations[0] > 0
+    grads["input_biases"] = grad.sum(axis=0, keepdims=True)
+    grads["input"] = grad
+    return grads
+
+
+def _depth(layers: Layers) -> int:
+    """Number of ReLU layers."""
+    return len(layers) // 2 - 1
+
+
+def softmax_loss(logits: FloatArray, bits: IntArray, offsets: IntArray) -> float:
+    r"""
+    Mean categorical cross-entropy of the softmax against each instance's bits, which share a weight of one.
+
+    :math:`L = \frac1n \sum_i \bigl(\log \sum_b e^{z_{ib}} - \frac1{|T_i|} \sum_{b \in T_i} z_{ib}\bigr)`. The gradient, (softmax
+    minus target) / n, takes the place of the logits.
+    """
+    count = len(logits)
+    starts = np.append(offsets, len(bits))
+    losses = np.empty(count)
+    bits = _check.read_only(bits)
+
+    def work(lo: int, hi: int) -> None:
+        part = logits[lo:hi]
+        part -= part.max(axis=1, keepdims=True)
+        kernels.pick_range(logits, bits, starts, losses, lo, hi)
+        np.exp(part, out=part)
+        totals = part.sum(axis=1, keepdims=True, dtype=np.float64)
+        losses[lo:hi] = np.log(totals[:, 0]) - losses[lo:hi]
+        part *= (1.0 / (count * totals)).astype(part.dtype)
+        kernels.subtract_range(logits, bits, starts, 1.0 / count, lo, hi)
+
+    _by_rows(work, logits)
+    return float(losses.mean())
+
+
+def log_softmax(logits: FloatArray) -> None:
+    """Logits become log-probabilities."""
+
+    def work(lo: int, hi: int) -> None:
+        part = logits[lo:hi]
+        part -= part.max(axis=1, keepdims=True)
+        part -= np.log(np.exp(part).sum(axis=1, keepdims=True))
+
+    _by_rows(work, logits)
+
+
+def _by_rows(work: Any, logits: FloatArray) -> None:
+    """Some rows at a time, on all threads."""
+    rows = max(1, CACHED // logits.shape[1])
+
+    def run(lo: int, hi: int) -> None:
+        with np.errstate(invalid="ignore", divide="ignore"):  # a training that diverges shows in `history`
+            for first in range(lo, hi, rows):
+                work(first, min(first + rows, hi))
+
+    _parallel.run_range(run, len(logits), grain=max(1, 2**15 // logits.shape[1]))

@@ -1,0 +1,276 @@
+"""`ImplicitNetworkModel`: what a user has met through ReLU layers to what the user may meet, with items as bits or by a coder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from npbloom import _check
+from npbloom.coding import BloomCoder
+from npbloom.recommend import _network
+from npbloom.recommend._recommender import Recommender, Scorer, finite
+from npbloom.recommend.interactions import Interactions
+from npbloom.types import ArrayLike, FloatArray, IntArray, Rng
+
+BLOCK = 2**22  # scores, and logits, held at once
+
+
+class _Instances(NamedTuple):
+    """Distinct items of each user: ``items[starts[i]:starts[i + 1]]``."""
+
+    items: IntArray
+    starts: IntArray
+
+
+@final
+class ImplicitNetworkModel(Recommender):
+    r"""
+    A feed-forward network from the items a user has met to the items the user may meet next.
+
+    Input is a binary vector: a bit for each item, or with a `coder` the bits of Serrà and Karatzoglou's Bloom embedding, a
+    few for each item, many items on one bit. It goes through layers of ReLU units to a softmax over such bits. In training
+    each user's items are split at random at every step, one part in, the other to be predicted, by categorical cross-entropy.
+    The score of an item is the logarithm of its bit's probability, with a coder the sum over its bits.
+
+    Parameters
+    ----------
+    hidden : int or sequence of int, default 128
+        Units of each ReLU layer.
+    coder : BloomCoder, optional
+        How items become bits at both ends; by default each item is one bit. Its `num_items` must be at least that of the
+        interactions.
+    held_out : float, default 0.5
+        Probability that an item of a user is to be predicted instead of given, between 0 and 1. Of two items or more at least
+        one is on each side; of one item that item is predicted from nothing.
+    n_iter : int, default 20
+        Epochs of one `fit`: an epoch sees every user once.
+    batch_size : int, default 128
+        Users a step.
+    l2 : float, default 0.0
+        Weight decay; of the input's weights on the rows that a step touches (L27).
+    learning_rate : float, default 3e-3
+        The optimizer's rate.
+    optimizer : {"adam", "adagrad", "sgd", "rowwise_adagrad"}
+        One optimizer for all layers.
+    dtype : float32 or float64
+        Of all weights.
+    rng : numpy.random.Generator or int, optional
+        Source of initial values, order and splits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or out of its range.
+
+    See Also
+    --------
+    npbloom.coding.BloomCoder : Bits of items, and items by likelihood.
+
+    Notes
+    -----
+    - The input's weights are the table of a `ScaledEmbeddingBag` that sums, with sparse gradients; the others are dense matrices,
+      each the table of a layer. Gradients are written out, `layers` holds all that is trained.
+    - Each target is divided by its number of bits, so that every user weighs the same.
+    - A user is scored by the items that the model was `fitted` on; `predict_instances` scores any set of items.
+    - Matrix products are BLAS's: unlike those of factorization models, the last bits of a score may depend on how many users
+      are scored together, and on the machine.
+
+    References
+    ----------
+    .. [1] J. Serrà, A. Karatzoglou, "Getting deep recommenders fit: Bloom embeddings for sparse binary input/output
+       networks", RecSys 2017.
+
+    Examples
+    --------
+    >>> met = Interactions([0, 0, 0, 1, 1, 1], [0, 1, 2, 3, 4, 5], user_labels=["ann", "bob"])
+    >>> model = ImplicitNetworkModel(16, n_iter=100, rng=0).fit(met)
+    >>> sorted(model.recommend("ann", n=3))
+    [0, 1, 2]
+    >>> coded = ImplicitNetworkModel(16, BloomCoder(6, 5, 2, rng=0), n_iter=100, rng=0).fit(met)
+    >>> coded.layers["output"].weight.shape
+    (5, 16)
+    """
+
+    _settings: ClassVar[tuple[str, ...]] = (
+        *("hidden", "held_out", "n_iter", "batch_size", "l2", "learning_rate", "optimizer", "dtype"),
+    )
+
+    def __init__(
+        self,
+        hidden: int | Sequence[int] = 128,
+        coder: BloomCoder | None = None,
+        held_out: float = 0.5,
+        n_iter: int = 20,
+        batch_size: int = 128,
+        l2: float = 0.0,
+        learning_rate: float = 3e-3,
+        optimizer: str = "adam",
+        *,
+        dtype: npt.DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        """Check the arguments; the first `fit` makes the layers."""
+        widths = hidden if isinstance(hidden, (Sequence, np.ndarray)) and not isinstance(hidden, str) else [hidden]
+        self.hidden = tuple(_check.positive_int(width, "hidden") for width in widths)
+        if not self.hidden:
+            raise ValueError("`hidden` must name at least one layer.")
+        if coder is not None and not isinstance(coder, BloomCoder):
+            raise TypeError(f"`coder` must be a BloomCoder or None, not {type(coder).__name__}.")
+        self.coder = coder
+        self.held_out = _check.real(held_out, "held_out")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"`held_out` must lie between 0 and 1, not {self.held_out:g}.")
+        kind = np.dtype(dtype)
+        if kind not in _check.FLOAT_DTYPES:
+            raise ValueError(f"`dtype` must be float32 or float64, not {kind}.")
+        self.dtype = kind.name
+        self._configure_training(
+            n_iter=n_iter, batch_size=batch_size, l2=l2, learning_rate=learning_rate, optimizer=optimizer, rng=rng
+        )
+
+    # ---- training ---------------------------------------------------------------------------------------------------
+
+    def _check_data(self, interactions: Interactions) -> None:
+        """There must be something to choose from."""
+        first = 0 if interactions.padding_idx is None else 1
+        if interactions.num_items - first < 2:
+            raise ValueError("`interactions` must be with at least 2 items, not 1: there is nothing to choose from.")
+
+    def _make_layers(self, interactions: Interactions) -> dict[str, Any]:
+        """Weights for all bits."""
+        bits = interactions.num_items
+        if self.coder is not None:
+            if self.coder.num_items < bits:
+                raise ValueError(f"`coder` is for {self.coder.num_items} items, and there are {bits}.")
+            bits = self.coder.num_bits
+        return _network.make_layers(bits, self.hidden, self.coder, np.dtype(self.dtype), self._rng)
+
+    def _examples(self, interactions: Interactions) -> int:
+        """A user is one."""
+        pairs = np.unique(interactions.user_ids * self.num_items + interactions.item_ids)
+        _, starts = np.unique(pairs // self.num_items, return_index=True)
+        self._instances = _Instances(pairs % self.num_items, np.append(starts, len(pairs)).astype(np.int64))
+        return len(starts)
+
+    def _step(self, interactions: Interactions, batch: IntArray) -> float:
+        """Split, predict, compare, and update each layer once."""
+        assert self._steps is not None
+        given, wanted = self._split(batch)
+        bits, offsets = self._encode(*given)
+        activations, logits = _network.forward(self.layers, bits, offsets)
+        loss = _network.softmax_loss(logits, *self._encode(*wanted))
+        for name, grad in _network.backward(self.layers, activations, logits).items():
+            if name == "input":
+                self._steps.update(self.layers[name], bits, grad, offsets=offsets)
+            else:
+                self._steps.step(self.layers[name], grad)
+        return loss
+
+    def _split(self, batch: IntArray) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
+        """Items of some users, each given or held out at random: items and offsets of both parts."""
+        items, starts = self._instances
+        sizes = starts[batch + 1] - starts[batch]
+        offsets = np.append(0, np.cumsum(sizes))[:-1]
+        own = items[np.arange(sizes.sum()) + np.repeat(starts[batch] - offsets, sizes)]
+        held = self._rng.random(len(own)) < self.held_out
+        one = offsets + (self._rng.random(len(batch)) * sizes).astype(np.int64)  # an item that crosses over where a side is empty
+        counts = np.add.reduceat(held, offsets, dtype=np.int64)
+        held[one[counts == 0]] = True
+        held[one[(counts == sizes) & (sizes > 1)]] = False
+        counts = np.add.reduceat(held, offsets, dtype=np.int64)
+        held_offsets = np.append(0, np.cumsum(counts))[:-1]
+        return (own[~held], offsets - held_offsets), (own[held], held_offsets)
+
+    def _encode(self, items: IntArray, offsets: IntArray) -> tuple[IntArray, IntArray]:
+        """Bits and offsets of instances of distinct items."""
+        return (items, offsets) if self.coder is None else self.coder.encode(items, offsets)
+
+    # ---- scores -----------------------------------------------------------------------------------------------------
+
+    def predict_instances(self, items: ArrayLike, offsets: ArrayLike | None = None) -> FloatArray:
+        """
+        Scores of all items for sets of items, whoever has met them.
+
+        Parameters
+        ----------
+        items : int array, shape (total,) or (n, length)
+            The items of all sets, by number; repeated ones count once.
+        offsets : int array, shape (n,), optional
+            For 1-D items: where each set starts. It may be empty.
+
+        Returns
+        -------
+        float array, shape (n, num_items)
+            Logarithms of probabilities, with a coder sums of them over each item's bits.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            The items are not integers, are out of range, or do not fit the offsets; or the model is not fitted.
+        """
+        self._check_fitted()
+        ids = _check.ids(items, "items", self.num_items)
+        bad = np.flatnonzero((ids < 0) | (ids >= self.num_items))
+        if bad.size:
+            raise _check.outside(int(bad[0]), ids, self.num_items, "items")
+        starts = _check.offsets(offsets, ids, False)
+        sets = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        pairs = np.unique(sets * self.num_items + ids.reshape(-1))
+        distinct = np.searchsorted(pairs, np.arange(len(starts) - 1) * self.num_items)
+        return self._score(pairs % self.num_items, distinct)
+
+    def _score(self, items: IntArray, offsets: IntArray) -> FloatArray:
+        """Scores of all items for instances of distinct items."""
+        _, logits = _network.forward(self.layers, *self._encode(items, offsets))
+        _network.log_softmax(logits)
+        return logits if self.coder is None else self.coder.log_likelihood(logits)[:, : self.num_items]
+
+    def _score_users(self, users: IntArray) -> FloatArray:
+        """Scores of all items for users, by what they have met."""
+        first = np.searchsorted(self._seen, users * self.num_items)
+        sizes = np.searchsorted(self._seen, (users + 1) * self.num_items) - first
+        offsets = np.append(0, np.cumsum(sizes))[:-1]
+        pairs = self._seen[np.arange(sizes.sum()) + np.repeat(first - offsets, sizes)]
+        return self._score(pairs % self.num_items, offsets)
+
+    def _scorer(self, users: IntArray) -> Scorer:
+        """Log-probabilities are finite where all weights are, but for sums that overflow."""
+        finite(*(layer.weight for layer in self.layers.values()))
+        return self._score_users
+
+    def _score_user(self, user: int) -> FloatArray:
+        """The score of each item for a user."""
+        scores: FloatArray = self._score_users(np.array([user]))[0]
+        return scores
+
+    def _score_pairs(self, users: IntArray, items: IntArray) -> FloatArray:
+        """The score of each pair, by blocks of distinct users."""
+        distinct, which = np.unique(users, return_inverse=True)
+        scores = np.empty(len(users), dtype=self.dtype)
+        step = max(1, BLOCK // self.num_items)
+        for first in range(0, len(distinct), step):
+            mine = np.flatnonzero((which >= first) & (which < first + step))
+            scores[mine] = self._score_users(distinct[first : first + step])[which[mine] - first, items[mine]]
+        return scores
+
+    # ---- files ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _made_again(cls, settings: dict[str, Any], layers: dict[str, Any], rng: Rng, description: dict[str, Any]) -> Self:
+        """On layers that fit each other and the number of items."""
+        make: Callable[..., Self] = cls
+        model = make(**settings, coder=_network.coder_of(layers), rng=rng)
+        bits = description["num_items"] if model.coder is None else model.coder.num_bits
+        expected = _network.make_shapes(bits, model.hidden)
+        if {name: layer.weight.shape for name, layer in layers.items()} != expected:
+            raise ValueError("its layers are not those of such a network")
+        if model.coder is not None and model.coder.num_items < description["num_items"]:
+            raise ValueError("its coder is for fewer items")
+        return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle keeps: all but the instances of the last `fit`, which are as large as the interactions."""
+        return {name: value for name, value in self.__dict__.items() if name != "_instances"}

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from npbloom import _check, _parallel
+from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import coding as kernels
 from npbloom.ops.hashing import check_ids, rows_of
 from npbloom.types import FloatArray, HashSpec, IntArray
@@ -104,7 +104,7 @@ def _column_blocks(log_probs: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
     for first in range(0, len(log_probs), step):
         block = log_probs[first : first + step]
         groups = -(-len(block) // kernels.WIDTH)
-        columns = np.zeros((groups, log_probs.shape[1], kernels.WIDTH), dtype=log_probs.dtype)
+        columns = _arrays.zeros((groups, log_probs.shape[1], kernels.WIDTH), log_probs.dtype)
         for g in range(groups):
             part = block[g * kernels.WIDTH : (g + 1) * kernels.WIDTH]
             columns[g, :, : len(part)] = part.T

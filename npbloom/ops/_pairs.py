@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
     touched: IntArray  # (u,) int64, strictly increasing
     starts: IntArray  # (u + 1,) into `sources`
-    sources: npt.NDArray[Any]  # in input order for each row; all parts share one array
+    sources: npt.NDArray[Any]  # in input order for each row; up to the part's end: what follows another thread still writes
 
 
 class Pairs(NamedTuple):
@@ -48,7 +48,7 @@ class Pairs(NamedTuple):
             size = int(self.bounds[hi] - self.bounds[lo]) + 1
             rows, starts, counts = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(max(counters, 16), np.int64)
             found = kernels.sort_buckets_range(self.bounds, self.low, self.pairs, spare, sources, rows, starts, counts, lo, hi)
-            return work(Part(rows[:found], starts[: found + 1], sources))
+            return work(Part(rows[:found], starts[: found + 1], sources[: self.bounds[hi]]))
 
         return _parallel.run_tasks([partial(part, lo, hi) for lo, hi in pairwise(self.parts)])
 

@@ -43,7 +43,7 @@ def check(rows: np.ndarray, num_rows: int, slices: int, reserved: int, owner: np
     )
     for part, after in zip(parts, [*parts[1:], None], strict=True):
         assert part.starts[-1] == (kept.sum() if after is None else after.starts[0])
-        np.testing.assert_array_equal(part.sources, sources[kept][order])
+        np.testing.assert_array_equal(part.sources, sources[kept][order][: part.starts[-1]])  # and nothing unsorted behind
 
 
 @pytest.mark.usefixtures("_small_parts")

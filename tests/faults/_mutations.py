@@ -199,6 +199,6 @@ def forge(structure: Any, chance: random.Random) -> None:
     if chance.random() < 0.2:
         del holder[path[-1]]
     else:
-        holder[path[-1]] = chance.choice([*HOSTILE, json.loads(json.dumps(other))])
+        holder[path[-1]] = json.loads(json.dumps(chance.choice([*HOSTILE, other])))  # a copy: lists and objects are changed later
     if isinstance(holder, dict) and chance.random() < 0.1:
         holder[chance.choice(EXTRA_KEYS)] = json.loads(json.dumps(other))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from npbloom.cli import main
+from tests._files import write_example
 
 # A kernel that compiles inside an example takes seconds: no deadline. In CI the same examples every time.
 settings.register_profile("dev", deadline=None, print_blob=True)
@@ -75,3 +76,15 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
         return SimpleNamespace(status=status, out=printed.out, err=printed.err)
 
     return go
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file to write."""
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def saved(path: Path) -> Path:
+    """A file with two layers and an optimizer."""
+    return write_example(path)

@@ -17,21 +17,8 @@ from safetensors import safe_open
 import npbloom as nb
 from npbloom import checkpoint
 from tests._bits import assert_same_bits
-from tests._files import HASH_TABLE, IDS, LAYERS, assert_same_layer, bytes_of, edit, train, write_example
+from tests._files import HASH_TABLE, IDS, LAYERS, assert_same_layer, bytes_of, edit, train
 from tests._layers import OPTIMIZERS
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file to write."""
-    return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
-def saved(path: Path) -> Path:
-    """A file with two layers and an optimizer."""
-    return write_example(path)
-
 
 # ---- what comes back ------------------------------------------------------------------------------------------------------
 

@@ -16,20 +16,7 @@ from safetensors import numpy as safetensors_numpy
 
 import npbloom as nb
 from npbloom import checkpoint
-from tests._files import LAYERS, contents, edit, sealed, write_example
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file to write."""
-    return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
-def saved(path: Path) -> Path:
-    """A file with two layers and an optimizer."""
-    return write_example(path)
-
+from tests._files import LAYERS, contents, edit, sealed
 
 # ---- bad arguments --------------------------------------------------------------------------------------------------------
 

@@ -17,19 +17,7 @@ import pytest
 
 import npbloom as nb
 from npbloom import checkpoint
-from tests._files import LAYERS, assert_same_layer, write_example
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file to write."""
-    return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
-def saved(path: Path) -> Path:
-    """A file with two layers and an optimizer."""
-    return write_example(path)
+from tests._files import LAYERS, assert_same_layer
 
 
 def constant(value: float, rows: int = 2000) -> dict[str, Any]:

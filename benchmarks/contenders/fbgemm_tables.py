@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from benchmarks.contenders.table import EPS, LEARNING_RATE, Batch, FloatArray, Table
+from benchmarks.contenders.table import EPS, LEARNING_RATE, Batch, FloatArray
+from benchmarks.contenders.torch_tables import ModuleTable
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # a module for GPUs that the CPU's wheel has not
@@ -25,7 +26,7 @@ OPTIMIZERS = {
 POOLING = {"sum": PoolingMode.SUM, "mean": PoolingMode.MEAN}
 
 
-class FbgemmTable(Table):
+class FbgemmTable(ModuleTable):
     """One table, pooled over given rows or over bags."""
 
     name: ClassVar[str] = "fbgemm"
@@ -33,7 +34,7 @@ class FbgemmTable(Table):
     def __init__(self, height: int, optimizer: str, batches: Sequence[Batch], mode: str = "sum") -> None:
         super().__init__(batches)
         place = (height, batches[0].grad_out.shape[1], EmbeddingLocation.HOST, ComputeDevice.CPU)
-        self.module: Any = SplitTableBatchedEmbeddingBagsCodegen(
+        self.module = SplitTableBatchedEmbeddingBagsCodegen(
             [place], optimizer=OPTIMIZERS[optimizer], learning_rate=LEARNING_RATE, eps=EPS, pooling_mode=POOLING[mode]
         )
         self._inputs = [self._input(batch) for batch in batches]
@@ -57,16 +58,6 @@ class FbgemmTable(Table):
     def accumulators(self) -> list[FloatArray]:
         """The one optimizer state, where there is one."""
         return [state.detach().numpy() for states in self.module.split_optimizer_states() for state in states]
-
-    def forward(self) -> Any:
-        """The module's call, without a graph."""
-        with torch.no_grad():
-            return self.module(*self._inputs[self.turn()])
-
-    def output(self) -> FloatArray:
-        """A view of the result."""
-        out: FloatArray = self.forward().numpy()
-        return out
 
     def step(self) -> None:
         """The backward pass updates the table."""

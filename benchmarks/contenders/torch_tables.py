@@ -17,7 +17,24 @@ def _tensor(array: Any) -> Any:
     return None if array is None else torch.from_numpy(array)
 
 
-class TorchTable(Table):
+class ModuleTable(Table):
+    """A table that is a module of torch, called with one tuple of tensors a batch."""
+
+    module: Any
+    _inputs: list[tuple[Any, ...]]
+
+    def forward(self) -> Any:
+        """The module's call, without a graph."""
+        with torch.no_grad():
+            return self.module(*self._inputs[self.turn()])
+
+    def output(self) -> FloatArray:
+        """A view of the result."""
+        out: FloatArray = self.forward().numpy()
+        return out
+
+
+class TorchTable(ModuleTable):
     """
     `EmbeddingBag` over given rows or over bags, `Embedding` where each id is a row, with the optimizer for their gradients.
 
@@ -34,7 +51,7 @@ class TorchTable(Table):
         kind = {np.float32: torch.float32, np.float64: torch.float64}[dtype]
         options: dict[str, Any] = {"sparse": self.sparse, "dtype": kind}
         if batches[0].rows is None and batches[0].offsets is None:
-            self.module: Any = torch.nn.Embedding(height, batches[0].grad_out.shape[1], **options)
+            self.module = torch.nn.Embedding(height, batches[0].grad_out.shape[1], **options)
         else:
             self.module = torch.nn.EmbeddingBag(height, batches[0].grad_out.shape[1], mode=mode, **options)
         self.optimizer = self._optimizer(optimizer)
@@ -69,16 +86,6 @@ class TorchTable(Table):
             state["step"] = 0 if self.sparse else torch.tensor(0.0)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         return [state[name].detach().numpy() for name in ("sum", "exp_avg_sq") if name in state]
-
-    def forward(self) -> Any:
-        """The module's call, without a graph."""
-        with torch.no_grad():
-            return self.module(*self._inputs[self.turn()])
-
-    def output(self) -> FloatArray:
-        """A view of the result."""
-        out: FloatArray = self.forward().numpy()
-        return out
 
     def step(self) -> None:
         """As in torch's tutorials."""

@@ -45,7 +45,7 @@ def read_instances(items: Any, offsets: Any, num_items: int, name: str = "items"
     return check_ids(array, num_items, name).reshape(-1), _check.read_only(starts)
 
 
-def _distinct(values: npt.NDArray[Any], starts: IntArray, bound: int) -> tuple[IntArray, IntArray]:
+def distinct_values(values: npt.NDArray[Any], starts: IntArray, bound: int) -> tuple[IntArray, IntArray]:
     """The distinct values, below `bound`, of each part in increasing order, and where each part starts and the last ends."""
     sorted_parts, counts = np.empty(len(values), dtype=np.int64), np.empty(len(starts) - 1, dtype=np.int64)
     bounds = _parallel.balanced_bounds(starts, 4096)
@@ -61,7 +61,7 @@ def _distinct(values: npt.NDArray[Any], starts: IntArray, bound: int) -> tuple[I
 def encode(items: Any, hashing: HashSpec, offsets: Any = None) -> tuple[IntArray, IntArray]:
     """The distinct bits of each instance in increasing order, flat, and where each instance starts (L36)."""
     ids, starts = read_instances(items, offsets, hashing.num_embeddings)
-    bits, ends = _distinct(rows_of(ids, hashing).reshape(-1), starts * hashing.num_hash_functions, hashing.num_rows)
+    bits, ends = distinct_values(rows_of(ids, hashing).reshape(-1), starts * hashing.num_hash_functions, hashing.num_rows)
     return bits, ends[:-1]
 
 
@@ -165,7 +165,7 @@ def read_excluded(exclude: Any, size: int, num_items: int) -> tuple[IntArray, In
     ids, starts = read_instances(items, offsets, num_items, "exclude")
     if len(starts) - 1 != size:
         raise ValueError(f"`exclude` must have one entry for each row of `log_probs`, {size}, not {len(starts) - 1}.")
-    distinct, ends = _distinct(ids, starts, num_items)
+    distinct, ends = distinct_values(ids, starts, num_items)
     return _check.read_only(distinct), ends
 
 
@@ -190,7 +190,7 @@ def _pairs(members: IntArray, starts: IntArray, num_candidates: int, least: int)
 
 def cooccurring(items: IntArray, starts: IntArray, num_items: int) -> tuple[IntArray, IntArray]:
     """The pairs of items that occur together more often than an item on average, the rarest pair first (L39)."""
-    events, ends = _distinct(items, starts, num_items)
+    events, ends = distinct_values(items, starts, num_items)
     least = len(events) // num_items + 1
     frequent = np.flatnonzero(np.bincount(events, minlength=num_items) >= least)  # a pair is no more frequent than its items
     kept = np.isin(events, frequent, assume_unique=False)

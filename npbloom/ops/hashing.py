@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from npbloom import _check
 from npbloom._kernels.hashing import first_outside_range, hash_rows_range, table_rows_range
-from npbloom._parallel import even_bounds, run_range, run_tasks
+from npbloom._parallel import run_range
 from npbloom.types import SPOTLIGHT_SEEDS, WIDE_IDS, ArrayLike, HashSpec, IntArray
 
 _SEEDS: Final = np.array(SPOTLIGHT_SEEDS, dtype=np.uint32)
@@ -32,32 +31,31 @@ def check_range(ids: IntArray, bound: int, name: str, lo: int, hi: int) -> None:
         raise _check.outside(flat, ids, bound, name)
 
 
-def rows_range(ids: IntArray, hashing: HashSpec, lo: int, hi: int) -> npt.NDArray[np.int32]:
-    """The probes (hi - lo, k) of the checked ids at flat positions ``[lo, hi)``."""
-    part = ids.reshape(-1)[lo:hi]
-    rows = np.empty((hi - lo, hashing.num_hash_functions), dtype=np.int32)
+def _fill_rows(ids: IntArray, hashing: HashSpec, rows: npt.NDArray[np.int32], lo: int, hi: int) -> None:
+    """Write the probes of the checked, flat ids ``[lo, hi)`` into those places of `rows` (n, k)."""
     padding = -1 if hashing.padding_idx is None else hashing.padding_idx
     if hashing.table is not None:
-        table_rows_range(part, hashing.table, padding, rows, 0, hi - lo)
+        table_rows_range(ids, hashing.table, padding, rows, lo, hi)
     else:
         first_row = 0 if hashing.padding_idx is None or hashing.share_padding_row else 1
         seeds = _SEEDS[: hashing.num_hash_functions]
         wide = hashing.num_embeddings > WIDE_IDS
-        hash_rows_range(part, seeds, hashing.num_rows, wide, padding, first_row, rows, 0, hi - lo)
-    return rows
+        hash_rows_range(ids, seeds, hashing.num_rows, wide, padding, first_row, rows, lo, hi)
 
 
 def checked_rows_range(ids: IntArray, hashing: HashSpec, name: str, lo: int, hi: int) -> npt.NDArray[np.int32]:
     """The probes of ids at flat positions ``[lo, hi)``, which are checked first: one trip to a thread does both."""
     check_range(ids, hashing.num_embeddings, name, lo, hi)
-    return rows_range(ids, hashing, lo, hi)
+    rows = np.empty((hi - lo, hashing.num_hash_functions), dtype=np.int32)
+    _fill_rows(ids.reshape(-1)[lo:hi], hashing, rows, 0, hi - lo)
+    return rows
 
 
 def rows_of(ids: IntArray, hashing: HashSpec) -> npt.NDArray[np.int32]:
-    """The probes (n, k) of checked ids."""
-    bounds = even_bounds(ids.size)
-    parts = run_tasks([partial(rows_range, ids, hashing, lo, hi) for lo, hi in pairwise(bounds)])
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    """The probes (n, k) of checked, flat ids."""
+    rows = np.empty((ids.size, hashing.num_hash_functions), dtype=np.int32)
+    run_range(partial(_fill_rows, ids, hashing, rows), ids.size)
+    return rows
 
 
 def hash_rows(ids: ArrayLike, hashing: HashSpec) -> IntArray:

@@ -12,7 +12,7 @@ import numpy as np
 from npbloom import _check, _parallel
 from npbloom._kernels import optim as kernels
 from npbloom.ops._pairs import Part
-from npbloom.ops.scatter import Contributions
+from npbloom.ops.scatter import Contributions, Terms
 from npbloom.types import ArrayLike, FloatArray, RowGrad
 
 GRAIN = 16384  # table elements to update below which a second thread does not pay
@@ -30,7 +30,7 @@ class Rule:
     reserved: range  # rows that are never trained
     group: int = 0  # gradient rows that the kernel holds at a time
 
-    def run(self, touched: Any, terms: tuple[Any, ...], lo: int, hi: int) -> None:
+    def run(self, touched: Any, terms: Terms, lo: int, hi: int) -> None:
         """Step with gradient rows ``[lo, hi)``, given as terms to sum; `touched` None means that they are the table's own."""
         width = self.weight.shape[1]
         held = (np.empty((self.group, width), self.weight.dtype),) if self.group else ()
@@ -41,9 +41,9 @@ class Rule:
         grain = max(1, GRAIN // self.weight.shape[1])
         if isinstance(grad, RowGrad):
             rows, values = _check.read_only(grad.rows), _check.read_only(grad.values)
-            _parallel.run_range(partial(self.run, rows, (values, None, None, None, None)), len(values), grain=grain)
+            _parallel.run_range(partial(self.run, rows, Terms(values)), len(values), grain=grain)
             return
-        terms = (_check.read_only(grad), None, None, None, None)
+        terms = Terms(_check.read_only(grad))
         for first, last in ((0, self.reserved.start), (self.reserved.stop, len(grad))):
             bounds = [first + bound for bound in _parallel.even_bounds(last - first, grain)]
             _parallel.run_chunks(partial(self.run, None, terms), bounds)
@@ -62,7 +62,7 @@ class Rule:
                 return
             size = max(1, BLOCK // contributions.width)
             values = np.empty((min(size, touched.size), contributions.width), dtype=self.weight.dtype)
-            terms = (_check.read_only(values), None, None, None, None)
+            terms = Terms(_check.read_only(values))
             for lo in range(0, touched.size, size):
                 hi = min(lo + size, touched.size)
                 contributions.sum_into(part, values, lo, hi)

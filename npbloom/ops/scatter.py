@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import lookup as lookup_kernels
@@ -16,6 +17,20 @@ from npbloom.ops._bags import Bags, read_bags
 from npbloom.ops._pairs import Pairs, Part, split_pairs
 from npbloom.ops.hashing import check_range, checked_rows_range, rows_of
 from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray, RowGrad
+
+
+class Terms(NamedTuple):
+    """
+    What kernels sum to gradients of rows: ``grad[owner[source]] * weights[source]`` over a row's sources.
+
+    Without sources the gradient of row q is ``grad[q]``; without owners a source is its own; without weights they are 1.
+    """
+
+    grad: FloatArray
+    sources: npt.NDArray[Any] | None = None
+    owner: IntArray | None = None
+    weights: FloatArray | None = None
+    starts: IntArray | None = None  # of each row's sources, and the end
 
 
 @dataclass(frozen=True)
@@ -47,16 +62,15 @@ class Contributions:
         """Whether a row's gradient is just the sum of its sources' rows, each times its factor."""
         return self.slices == 1 and self.divisor == 1.0 and not self.by_frequency and self.winners is None
 
-    def terms(self, part: Part) -> tuple[Any, ...]:
-        """What kernels sum where this is plain: rows, sources, owners, factors, and where the terms of each row begin."""
-        return self.grad, part.sources, self.owner, self.weights, part.starts
+    def terms(self, part: Part) -> Terms:
+        """What kernels sum where this is plain."""
+        return Terms(self.grad, part.sources, self.owner, self.weights, part.starts)
 
     def sum_into(self, part: Part, values: FloatArray, lo: int, hi: int) -> None:
         """Write the gradients of ``part.touched[lo:hi]`` into the first rows of `values`."""
         acc = np.empty((1, self.width))
         if self.plain:
-            sources, owner, weights = part.sources, self.owner, self.weights
-            kernels.sum_rows_range(self.grad, sources, owner, weights, part.starts, values, acc, lo, hi)
+            kernels.sum_rows_range(*self.terms(part), values, acc, lo, hi)
             return
         how = (self.owner, self.weights, self.winners, None if self.divisor == 1.0 else self.divisor, self.by_frequency)
         where = (self.grad, part.sources, part.starts, part.touched, self.slices)

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from npbloom import _check
+from npbloom.ops.hashing import check_ids
 from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
 from npbloom.recommend import _saved
 from npbloom.recommend._labels import Label, Labels, check_labels
@@ -220,12 +221,12 @@ class Recommender(ABC):
             The ids are not integers, do not fit each other, or are out of range; or the model is not fitted.
         """
         self._check_fitted()
-        users = _ids(user_ids, self.num_users, "user_ids")
+        users = check_ids(user_ids, self.num_users, "user_ids")
         if item_ids is None:
             if users.size != 1:
                 raise ValueError(f"`user_ids` must be one user where `item_ids` is not given, not {users.size}.")
             return self._link(self._score_user(int(users.item())))
-        items = _ids(item_ids, self.num_items, "item_ids")
+        items = check_ids(item_ids, self.num_items, "item_ids")
         if users.size == 1:
             users = np.broadcast_to(users.reshape(()), items.shape)
         if users.shape != items.shape:
@@ -384,15 +385,6 @@ def finite(*arrays: FloatArray) -> None:
     """A ValueError where something is not a number: no rank could be trusted."""
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("The model's scores are not finite: its training diverged; a lower learning rate may help.")
-
-
-def _ids(value: Any, size: int, name: str) -> IntArray:
-    """Ids in range (L2)."""
-    ids = _check.ids(value, name)
-    bad = np.flatnonzero((ids < 0) | (ids >= size))
-    if bad.size:
-        raise _check.outside(int(bad[0]), ids, size, name)
-    return ids
 
 
 def load_model(path: str | os.PathLike[str]) -> Recommender:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from npbloom import _check
 from npbloom.coding import BloomCoder
+from npbloom.ops.coding import distinct_values
+from npbloom.ops.hashing import check_ids
 from npbloom.recommend import _network
 from npbloom.recommend._recommender import Recommender, Scorer, finite
 from npbloom.recommend.interactions import Interactions
@@ -173,8 +175,7 @@ class ImplicitNetworkModel(Recommender):
         """Items of some users, each given or held out at random: items and offsets of both parts."""
         items, starts = self._instances
         sizes = starts[batch + 1] - starts[batch]
-        offsets = np.append(0, np.cumsum(sizes))[:-1]
-        own = items[np.arange(sizes.sum()) + np.repeat(starts[batch] - offsets, sizes)]
+        own, offsets = _pieces(items, starts[batch], sizes)
         held = self._rng.random(len(own)) < self.held_out
         one = offsets + (self._rng.random(len(batch)) * sizes).astype(np.int64)  # an item that crosses over where a side is empty
         counts = np.add.reduceat(held, offsets, dtype=np.int64)
@@ -212,15 +213,10 @@ class ImplicitNetworkModel(Recommender):
             The items are not integers, are out of range, or do not fit the offsets; or the model is not fitted.
         """
         self._check_fitted()
-        ids = _check.ids(items, "items", self.num_items)
-        bad = np.flatnonzero((ids < 0) | (ids >= self.num_items))
-        if bad.size:
-            raise _check.outside(int(bad[0]), ids, self.num_items, "items")
-        starts = _check.offsets(offsets, ids, False)
-        sets = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        pairs = np.unique(sets * self.num_items + ids.reshape(-1))
-        distinct = np.searchsorted(pairs, np.arange(len(starts) - 1) * self.num_items)
-        return self._score(pairs % self.num_items, distinct)
+        ids = check_ids(items, self.num_items, "items")
+        starts = _check.read_only(_check.offsets(offsets, ids, False))
+        distinct, ends = distinct_values(ids.reshape(-1), starts, self.num_items)
+        return self._score(distinct, ends[:-1])
 
     def _score(self, items: IntArray, offsets: IntArray) -> FloatArray:
         """Scores of all items for instances of distinct items."""
@@ -232,8 +228,7 @@ class ImplicitNetworkModel(Recommender):
         """Scores of all items for users, by what they have met."""
         first = np.searchsorted(self._seen, users * self.num_items)
         sizes = np.searchsorted(self._seen, (users + 1) * self.num_items) - first
-        offsets = np.append(0, np.cumsum(sizes))[:-1]
-        pairs = self._seen[np.arange(sizes.sum()) + np.repeat(first - offsets, sizes)]
+        pairs, offsets = _pieces(self._seen, first, sizes)
         return self._score(pairs % self.num_items, offsets)
 
     def _scorer(self, users: IntArray) -> Scorer:
@@ -274,3 +269,9 @@ class ImplicitNetworkModel(Recommender):
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps: all but the instances of the last `fit`, which are as large as the interactions."""
         return {name: value for name, value in self.__dict__.items() if name != "_instances"}
+
+
+def _pieces(values: IntArray, firsts: IntArray, sizes: IntArray) -> tuple[IntArray, IntArray]:
+    """``values[firsts[i] : firsts[i] + sizes[i]]`` for each i, one after the other, and where each begins."""
+    offsets = np.append(0, np.cumsum(sizes))[:-1]
+    return values[np.arange(sizes.sum()) + np.repeat(firsts - offsets, sizes)], offsets

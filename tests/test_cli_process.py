@@ -85,9 +85,12 @@ def test_wrong_use_is_status_2_and_one_line(ratings):
 
 
 def test_control_c_is_quiet(tmp_path):
-    pipe = tmp_path / "ratings.csv"
+    pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    child = subprocess.Popen([*COMMAND, "fit", str(pipe)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    (tmp_path / "waiting.py").write_text(f"open({str(pipe)!r}).read()\n", encoding="utf-8")
+    child = subprocess.Popen(
+        [*COMMAND, "verify", "waiting:Backend"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    )
     with open(pipe, "wb"):  # opens once the child has opened it to read
         child.send_signal(signal.SIGINT)
         out, err = child.communicate()

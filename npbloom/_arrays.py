@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 LINE = 64  # bytes of a cache line
 SMALL = 16384  # bytes below which lines do not matter
+BLOCK = 2**18  # values of a mapped file that are in memory at a time while it is filled
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -35,3 +38,57 @@ def _on_a_line(make: Callable[..., np.ndarray[Any, Any]], shape: tuple[int, ...]
     memory = make(size + LINE, np.uint8)
     offset = -memory.ctypes.data % LINE
     return memory[offset : offset + size].view(dtype).reshape(shape)
+
+
+# ---- files that are mapped ------------------------------------------------------------------------------------------------
+
+
+def expect_random_rows(array: np.ndarray[Any, Any]) -> None:
+    """
+    Tell the kernel that rows of this array are read here and there, if it lies in a mapped file; else nothing.
+
+    Without that a page that is missing brings its neighbours along. Ten steps of 8,192 uniform ids on a file of 12 GB, none of
+    it in memory before, took 0.3 to 0.8 s each and 0.9 GB in all; without the advice 0.7 to 21 s, and 6.3 GB.
+    """
+    _advise(array, _mapping(array)[0], "MADV_RANDOM")
+
+
+def fill(array: np.ndarray[Any, Any], value: float) -> None:
+    """Give every item this value, a block at a time."""
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        part = flat[start : start + BLOCK]
+        part.fill(value)
+        let_go(part)
+
+
+def let_go(array: np.ndarray[Any, Any]) -> None:
+    """
+    Take an array that was filled out of this process's memory, if it is a shared mapping of a file; else nothing.
+
+    The kernel has what was written and brings it to the disk. Only shared mappings that NumPy made are let go: in any other
+    memory it would be lost.
+    """
+    mapping, mode = _mapping(array)
+    if mode in ("r+", "w+"):
+        _advise(array, mapping, "MADV_DONTNEED")
+
+
+def _mapping(array: Any) -> tuple[mmap.mmap | None, str | None]:
+    """The mapping that an array lies in, and in which mode NumPy made it."""
+    mode = None
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            mode = array.mode
+        array = array.base
+    return (array, mode) if isinstance(array, mmap.mmap) else (None, None)
+
+
+def _advise(array: np.ndarray[Any, Any], mapping: mmap.mmap | None, advice: str) -> None:
+    """Advise the pages of an array; where the system has no such advice, none is given."""
+    if mapping is None or not array.nbytes or not hasattr(mmap, advice):
+        return
+    start = array.ctypes.data - np.frombuffer(mapping, np.uint8).ctypes.data
+    first = start // mmap.PAGESIZE * mmap.PAGESIZE
+    with suppress(OSError):  # a file system that takes no advice
+        mapping.madvise(getattr(mmap, advice), first, start + array.nbytes - first)

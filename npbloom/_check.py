@@ -224,11 +224,12 @@ def writable(array: np.ndarray[Any, Any], name: str, why: str) -> None:
 
 
 def same_kind(array: Any, name: str, like: FloatArray, expected: tuple[int, ...]) -> FloatArray:
-    """Optimizer state: an array of the table's dtype and the given shape, writable and C-contiguous."""
-    if not isinstance(array, np.ndarray):
+    """Optimizer state: an array of the table's dtype (a counter's int64) and the given shape, writable and C-contiguous."""
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"`{name}` must be a NumPy array, not {type(array).__name__}.")
     if array.dtype != like.dtype or not array.dtype.isnative:
-        raise ValueError(f"`{name}` must be {like.dtype}, as the table is, not {array.dtype}.")
+        why = ", as the table is" if like.ndim else ""
+        raise ValueError(f"`{name}` must be {like.dtype}{why}, not {array.dtype if array.dtype.isnative else array.dtype.str}.")
     shape(array, name, expected)
     if not (array.flags.c_contiguous and array.flags.aligned):
         raise ValueError(f"`{name}` must be C-contiguous and aligned.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar, final, overload
 
 import numpy as np
 
-from npbloom import _check
+from npbloom import _arrays, _check
 from npbloom.layers import Layer
 from npbloom.layers._table import zeros
 from npbloom.ops.optim import Rule, adagrad_rule, adam_rule, check_betas, check_gradient, sgd_rule
@@ -16,6 +16,9 @@ from npbloom.types import ArrayLike, FloatArray, RowGrad
 
 Value = TypeVar("Value")
 State = dict[str, np.ndarray[Any, Any]]
+Given = Mapping[Layer, Mapping[str, np.ndarray[Any, Any]]]
+
+STEP = np.zeros((), dtype=np.int64)  # a counter of calls that stands at 0
 
 __all__ = ["Adagrad", "Adam", "Optimizer", "RowWiseAdagrad", "SGD"]
 
@@ -83,13 +86,34 @@ class Optimizer(ABC):
             raise ValueError("`layers` must hold at least one layer.")
         self._given = given
 
-    def _allocate(self) -> None:
-        """Make the state of every layer; called when all hyperparameters are checked."""
-        self._states: dict[Layer, State] = {layer: self._new_state(layer) for layer in self.__dict__.pop("_given")}
+    def _allocate(self, state: Given | None) -> None:
+        """Adopt or make the state of every layer; called when all hyperparameters are checked."""
+        layers = self.__dict__.pop("_given")
+        given = {} if state is None else state
+        if not isinstance(given, Mapping):
+            raise TypeError(f"`state` must be a dict of layers to their arrays, not {type(given).__name__}.")
+        known = [("weight", layer.weight) for layer in layers]
+        for layer, arrays in given.items():
+            if not any(layer is other for other in layers):
+                raise ValueError(f"`state` must be of layers in `layers`, not of {layer!r}.")
+            known += _check_state(arrays, layer, self._shapes(layer), known)
+        for _, array in known:
+            _arrays.expect_random_rows(array)
+        self._states: dict[Layer, State] = {layer: dict(given.get(layer) or self._new_state(layer)) for layer in layers}
 
     @abstractmethod
+    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of a layer's state, under torch's names; all but `step` have the table's dtype."""
+
     def _new_state(self, layer: Layer) -> State:
-        """State before the first step, under torch's names."""
+        """State before the first step."""
+        state: State = {}
+        for name, shape in self._shapes(layer).items():
+            state[name] = zeros(shape, (STEP if name == "step" else layer).dtype)
+            if self._initial(name) != 0:
+                with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, as IEEE 754 says (L33)
+                    _arrays.fill(state[name], self._initial(name))
+        return state
 
     @abstractmethod
     def _rule(self, layer: Layer, state: State) -> Rule:
@@ -139,9 +163,9 @@ class Optimizer(ABC):
         KeyError
             The optimizer was not constructed on this layer.
         """
-        with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, as IEEE 754 says (L33)
+        with np.errstate(over="ignore"):
             for name, array in self.state(layer).items():
-                array[...] = self._initial(name)
+                _arrays.fill(array, self._initial(name))
 
     def _initial(self, name: str) -> float:
         """The value that a state array starts from."""
@@ -244,9 +268,26 @@ class Optimizer(ABC):
         return f"{type(self).__name__}({len(self._states)} layer{'s' * (len(self._states) != 1)}, {words})"
 
 
-def _step() -> np.ndarray[Any, Any]:
-    """A counter of calls."""
-    return np.zeros((), dtype=np.int64)
+Named = tuple[str, np.ndarray[Any, Any]]
+
+
+def _check_state(given: Any, layer: Layer, shapes: dict[str, tuple[int, ...]], known: list[Named]) -> list[Named]:
+    """State to adopt, named: all arrays of the layer and no other, that a step can write to, in memory that nothing else has."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"`state` must hold a dict of arrays for each layer, not {type(given).__name__}.")
+    if given.keys() != shapes.keys():
+        wanted, found = (", ".join(sorted(map(str, names))) or "nothing" for names in (shapes, given))
+        raise ValueError(f"`state` of a layer must hold {wanted}, not {found}.")
+    checked: list[Named] = []
+    for name, shape in shapes.items():
+        array = _check.same_kind(given[name], f"state[{name!r}]", STEP if name == "step" else layer.weight, shape)
+        if name == "step" and array < 0:
+            raise ValueError(f"`state['step']` must be at least 0, not {array}.")
+        for other, memory in known + checked:
+            if np.may_share_memory(array, memory):
+                raise ValueError(f"`state[{name!r}]` must be memory of its own; it overlaps `{other}`.")
+        checked.append((f"state[{name!r}]", array))
+    return checked
 
 
 @final
@@ -257,16 +298,19 @@ class SGD(Optimizer):
     Parameters
     ----------
     layers : Layer or sequence of Layer
-        What is trained; state is allocated now.
+        What is trained; state that is not given is allocated now.
     lr : float
         Learning rate, at least 0; may be assigned between steps.
     momentum, weight_decay : float, default 0
         At least 0. A term with coefficient 0 is not computed.
+    state : dict of Layer to dict of str to array, optional
+        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
+        They are taken as they are. Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, or a layer is read-only.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer.
 
     Notes
     -----
@@ -283,14 +327,22 @@ class SGD(Optimizer):
     weight_decay = _Setting(_check.at_least_zero)
     _names = ("lr", "momentum", "weight_decay")
 
-    def __init__(self, layers: Layer | Iterable[Layer], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        layers: Layer | Iterable[Layer],
+        lr: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        *,
+        state: Given | None = None,
+    ) -> None:
         super().__init__(layers, lr)
         self.momentum = momentum
         self.weight_decay = weight_decay
-        self._allocate()
+        self._allocate(state)
 
-    def _new_state(self, layer: Layer) -> State:
-        return {"momentum_buffer": zeros(layer.weight.shape, layer.dtype)} if self.momentum != 0 else {}
+    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
+        return {"momentum_buffer": layer.weight.shape} if self.momentum != 0 else {}
 
     def _rule(self, layer: Layer, state: State) -> Rule:
         table, reserved = self._target(layer)
@@ -306,18 +358,21 @@ class Adagrad(Optimizer):
     Parameters
     ----------
     layers : Layer or sequence of Layer
-        What is trained; state is allocated now.
+        What is trained; state that is not given is allocated now.
     lr : float, default 1e-2
         Learning rate, at least 0; may be assigned between steps.
     lr_decay, weight_decay, initial_accumulator_value : float, default 0
         At least 0.
     eps : float, default 1e-10
         At least 0; outside the root.
+    state : dict of Layer to dict of str to array, optional
+        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
+        They are taken as they are. Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, or a layer is read-only.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer.
 
     Notes
     -----
@@ -353,21 +408,18 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        *,
+        state: Given | None = None,
     ) -> None:
         super().__init__(layers, lr)
         self.lr_decay = lr_decay
         self.weight_decay = weight_decay
         self.initial_accumulator_value = initial_accumulator_value
         self.eps = eps
-        self._allocate()
+        self._allocate(state)
 
-    def _new_state(self, layer: Layer) -> State:
-        start = self.initial_accumulator_value
-        total = zeros(layer.weight.shape, layer.dtype)
-        if start != 0:
-            with np.errstate(over="ignore"):
-                total[...] = start
-        return {"sum": total, "step": _step()}
+    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
+        return {"sum": layer.weight.shape, "step": ()}
 
     def _initial(self, name: str) -> float:
         return self.initial_accumulator_value if name == "sum" else 0
@@ -386,18 +438,21 @@ class RowWiseAdagrad(Optimizer):
     Parameters
     ----------
     layers : Layer or sequence of Layer
-        What is trained; state is allocated now.
+        What is trained; state that is not given is allocated now.
     lr : float, default 1e-2
         Learning rate, at least 0; may be assigned between steps.
     weight_decay : float, default 0
         At least 0.
     eps : float, default 1e-8
         At least 0; outside the root.
+    state : dict of Layer to dict of str to array, optional
+        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
+        They are taken as they are. Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, or a layer is read-only.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer.
 
     Notes
     -----
@@ -418,18 +473,26 @@ class RowWiseAdagrad(Optimizer):
     eps = _Setting(_check.at_least_zero)
     _names = ("lr", "weight_decay", "eps")
 
-    def __init__(self, layers: Layer | Iterable[Layer], lr: float = 1e-2, weight_decay: float = 0.0, eps: float = 1e-8) -> None:
+    def __init__(
+        self,
+        layers: Layer | Iterable[Layer],
+        lr: float = 1e-2,
+        weight_decay: float = 0.0,
+        eps: float = 1e-8,
+        *,
+        state: Given | None = None,
+    ) -> None:
         super().__init__(layers, lr)
         self.weight_decay = weight_decay
         self.eps = eps
-        self._allocate()
+        self._allocate(state)
 
-    def _new_state(self, layer: Layer) -> State:
-        return {"sum": zeros((layer.weight.shape[0] * layer._slices,), layer.dtype)}
+    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
+        return {"sum": (layer.weight.shape[0] * layer._slices,)}
 
     def _rule(self, layer: Layer, state: State) -> Rule:
         table, reserved = self._target(layer)
-        return adagrad_rule(table, state["sum"], self.lr, self.eps, self.weight_decay, reserved)
+        return adagrad_rule(table, state["sum"].view(np.ndarray), self.lr, self.eps, self.weight_decay, reserved)
 
 
 @final
@@ -440,7 +503,7 @@ class Adam(Optimizer):
     Parameters
     ----------
     layers : Layer or sequence of Layer
-        What is trained; state is allocated now.
+        What is trained; state that is not given is allocated now.
     lr : float, default 1e-3
         Learning rate, at least 0; may be assigned between steps.
     betas : pair of float, default (0.9, 0.999)
@@ -449,11 +512,14 @@ class Adam(Optimizer):
         At least 0; outside the root, after bias correction.
     weight_decay : float, default 0
         At least 0; added to the gradient.
+    state : dict of Layer to dict of str to array, optional
+        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
+        They are taken as they are. Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, or a layer is read-only.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer.
 
     Notes
     -----
@@ -485,16 +551,17 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        *,
+        state: Given | None = None,
     ) -> None:
         super().__init__(layers, lr)
         self.betas = betas
         self.eps = eps
         self.weight_decay = weight_decay
-        self._allocate()
+        self._allocate(state)
 
-    def _new_state(self, layer: Layer) -> State:
-        shape = layer.weight.shape
-        return {"exp_avg": zeros(shape, layer.dtype), "exp_avg_sq": zeros(shape, layer.dtype), "step": _step()}
+    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
+        return {"exp_avg": layer.weight.shape, "exp_avg_sq": layer.weight.shape, "step": ()}
 
     def _rule(self, layer: Layer, state: State) -> Rule:
         table, reserved = self._target(layer)

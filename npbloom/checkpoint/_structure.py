@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from npbloom import _arrays
 from npbloom.checkpoint._format import OWN_KEYS, Tensors
 from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, Layer, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
 from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
@@ -161,6 +162,7 @@ def _restore_optimizer(described: Described, layers: dict[str, Any], tensors: Te
         for key, array in state.items():
             if (array.dtype, array.shape) != expected[key]:
                 raise ValueError(f"the tensor 'optimizer.{name}.{key}' does not fit the layer {name!r}")
+            _arrays.expect_random_rows(array)
     optimizer._states = states
     return optimizer
 

@@ -101,7 +101,7 @@ class BloomTable(Layer):
             "share_padding_row": share,
             "precompute_hashes": precompute_hashes,
         }
-        self._set_table(height, self.embedding_dim, dtype, rng, weight, 1.0 / self.embedding_dim)
+        self._set_table(height, self.embedding_dim, dtype, rng, weight)
         self._lookup = self._with_probes()
 
     def _decide(self, wanted: bool | None) -> bool:

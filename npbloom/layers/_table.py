@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,20 +33,20 @@ class Layer(ABC):
     num_embeddings: int
     embedding_dim: int
     padding_idx: int | None
+    _zero: ClassVar[bool] = False  # whether tables start at zero
 
-    def _set_table(self, rows: int, dim: int, dtype: Any, rng: Rng, weight: Any, deviation: float) -> None:
-        """Adopt `weight`, or make a table of normal values; a deviation of 0 makes zeros."""
+    def _set_table(self, rows: int, dim: int, dtype: Any, rng: Rng, weight: Any) -> None:
+        """Adopt `weight`, or make a table of initial values (L8)."""
         if weight is None:
             kind = np.dtype(np.float32 if dtype is None else dtype)
             if kind not in _check.FLOAT_DTYPES or not kind.isnative:
                 raise ValueError(f"`dtype` must be float32 or float64, not {kind}.")
             generator = _check.generator(rng)
-            if deviation > 0:
-                self._weight = _arrays.empty((rows, dim), kind)
-                fill_normal(self._weight, deviation, generator)
-            else:
+            if self._zero:
                 self._weight = zeros((rows, dim), kind)
-            self._weight[self._reserved.start : self._reserved.stop] = 0
+            else:
+                self._weight = _arrays.empty((rows, dim), kind)
+                self._fill(generator)
             return
         if rng is not None:
             raise ValueError("`rng` must be None with a `weight`, which is taken as it is.")
@@ -54,7 +54,40 @@ class Layer(ABC):
         _check.shape(table, "weight", (rows, dim))
         if dtype is not None and np.dtype(dtype) != table.dtype:
             raise ValueError(f"`dtype` must be None or {table.dtype}, as `weight` is, not {np.dtype(dtype)}.")
+        _arrays.expect_random_rows(table)
         self._weight = weight
+
+    def _fill(self, generator: np.random.Generator) -> None:
+        """Write the initial values; the reserved rows are zero."""
+        table = self._weight.view(np.ndarray)
+        if self._zero:
+            _arrays.fill(table, 0)
+        else:
+            fill_normal(table, 1.0 / self.embedding_dim, generator)
+        table[self._reserved.start : self._reserved.stop] = 0
+
+    def reset_parameters(self, rng: Rng = None) -> None:
+        """
+        Write the initial values into the table, in place: those that a new layer has.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator or int, optional
+            Source of the values; None: fresh entropy. The same seed gives the table of a new layer with that seed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `rng` is no source of values, or the table is read-only.
+
+        Notes
+        -----
+        L8. Values are written a block at a time. A table that is a memmap of a file leaves this process's memory block by
+        block, so that a table larger than the memory can be filled.
+        """
+        generator = _check.generator(rng)
+        _check.writable(self._weight, "weight", "to be filled")
+        self._fill(generator)
 
     @property
     def weight(self) -> FloatArray:
@@ -88,7 +121,7 @@ class Layer(ABC):
 
     def _gradient_view(self, array: FloatArray) -> FloatArray:
         """A table-shaped array as the gradient sees it, slice by slice."""
-        return array.reshape(array.shape[0] * self._slices, array.shape[1] // self._slices)
+        return array.view(np.ndarray).reshape(array.shape[0] * self._slices, array.shape[1] // self._slices)
 
     @abstractmethod
     def _contributions(self, ids: Any, grad_out: Any) -> Contributions:
@@ -147,5 +180,6 @@ def fill_normal(table: FloatArray, deviation: float, rng: np.random.Generator) -
             source = np.random.Generator(np.random.PCG64(streams[block]))
             source.standard_normal(out=part, dtype=part.dtype.type)
             part *= scale
+            _arrays.let_go(part)
 
     _parallel.run_range(fill, len(starts), grain=1)

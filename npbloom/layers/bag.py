@@ -85,7 +85,7 @@ class ScaledEmbeddingBag(BagLayer):
             "padding_idx": self.padding_idx,
             "include_last_offset": self.include_last_offset,
         }
-        self._set_table(self.num_embeddings, self.embedding_dim, dtype, rng, weight, 1.0 / self.embedding_dim)
+        self._set_table(self.num_embeddings, self.embedding_dim, dtype, rng, weight)
         norm_limits(self._weight, max_norm, norm_type)
         self.max_norm, self.norm_type = max_norm, norm_type
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import numpy.typing as npt
 
@@ -16,8 +16,6 @@ from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
 
 class _Embedding(Layer):
     """What `ScaledEmbedding` and `ZeroEmbedding` share: everything but the initial values."""
-
-    _zero: ClassVar[bool]
 
     def __init__(
         self,
@@ -39,7 +37,6 @@ class _Embedding(Layer):
         self.padding_idx = None if padding_idx is None else self._padding
         self.scale_grad_by_freq = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
         self.sparse = _check.flag(sparse, "sparse")
-        deviation = 0.0 if self._zero else 1.0 / self.embedding_dim
         self._options = {
             "padding_idx": self.padding_idx,
             "max_norm": max_norm,
@@ -47,7 +44,7 @@ class _Embedding(Layer):
             "scale_grad_by_freq": self.scale_grad_by_freq,
             "sparse": self.sparse,
         }
-        self._set_table(self.num_embeddings, self.embedding_dim, dtype, rng, weight, deviation)
+        self._set_table(self.num_embeddings, self.embedding_dim, dtype, rng, weight)
         norm_limits(self._weight, max_norm, norm_type)
         self.max_norm, self.norm_type = max_norm, norm_type
 
@@ -172,8 +169,6 @@ class ScaledEmbedding(_Embedding):
            [11.,  0.],
            [ 0.,  0.]])
     """
-
-    _zero = False
 
 
 @final

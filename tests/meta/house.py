@@ -55,7 +55,8 @@ def functions(path: Path) -> Iterator[Function]:
 def long_files(root: Path) -> list[str]:
     """Files of more than MAX_FILE_LINES lines of code."""
     sizes = (
-        (path, len(code_lines(path.read_text(encoding="utf-8")))) for path in sources(root, "npbloom", "tests", "benchmarks")
+        (path, len(code_lines(path.read_text(encoding="utf-8"))))
+        for path in sources(root, "npbloom", "tests", "benchmarks", "notebooks")
     )
     return [f"{path.relative_to(root)}: {size} lines of code" for path, size in sizes if size > MAX_FILE_LINES]
 
@@ -63,7 +64,7 @@ def long_files(root: Path) -> list[str]:
 def long_functions(root: Path) -> list[str]:
     """Functions of more than MAX_FUNCTION_LINES lines of code."""
     faults = []
-    for path in sources(root, "npbloom", "tests", "benchmarks"):
+    for path in sources(root, "npbloom", "tests", "benchmarks", "notebooks"):
         lines = code_lines(path.read_text(encoding="utf-8"))
         for node in functions(path):
             size = len(lines.intersection(range(node.lineno, (node.end_lineno or node.lineno) + 1)))

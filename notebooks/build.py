@@ -1,0 +1,166 @@
+"""
+Run lessons from top to bottom and save them with their outputs.
+
+`python notebooks/build.py 01 03` runs these two, without numbers all of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from PIL import Image
+
+FOLDER = Path(__file__).resolve().parent
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def lessons(*numbers: str) -> list[Path]:
+    """The notebooks in order, or only those whose names start with the given numbers."""
+    found = sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
+    unknown = [
+        number
+        for number in numbers
+        if not any(path.name.startswith(f"{number}-") for path in found)
+    ]
+    if unknown:
+        known = ", ".join(path.name[:2] for path in found)
+        raise SystemExit(f"There is no lesson {unknown[0]!r}; there are {known}.")
+    return [path for path in found if not numbers or path.name[:2] in numbers]
+
+
+def read(path: Path) -> Any:
+    """A notebook of format 4."""
+    return nbformat.read(path, as_version=4)
+
+
+def tags(cell: Any) -> list[str]:
+    """
+    What a cell is.
+
+    `exercise` is a blank to fill in and `check` its check; the output of a cell that `varies`
+    depends on the machine, or on the data that it finds.
+    """
+    return list(cell.metadata.get("tags", []))
+
+
+def answer(cell: Any) -> str:
+    """The code of an answer: the Python block inside the `<details>` of a markdown cell."""
+    blocks = re.findall(r"^```python\n(.*?)^```", cell.source, re.MULTILINE | re.DOTALL)
+    if cell.cell_type != "markdown" or "<details>" not in cell.source or len(blocks) != 1:
+        raise ValueError(
+            f"An exercise's answer is one Python block in <details>, not {cell.source[:60]!r}."
+        )
+    return str(blocks[0]).rstrip()
+
+
+def answered(notebook: Any) -> Any:
+    """
+    A copy that also runs the given answers.
+
+    An exercise is three cells: the blank, its check, and the answer in `<details>`. In the copy the
+    answer's code, and the check once more, come after the check of the blank, as if a reader had
+    filled it in.
+    """
+    full = copy.deepcopy(notebook)
+    full.cells = []
+    for number, cell in enumerate(notebook.cells):
+        full.cells.append(cell)
+        if "check" in tags(cell):
+            if "exercise" not in tags(notebook.cells[number - 1]):
+                raise ValueError(
+                    f"A check follows the blank of its exercise: {cell.source[:60]!r} does not."
+                )
+            given = nbformat.v4.new_code_cell(
+                answer(notebook.cells[number + 1]), metadata={"tags": ["answer"]}
+            )
+            again = nbformat.v4.new_code_cell(cell.source, metadata={"tags": ["checked"]})
+            full.cells += [given, again]
+    return full
+
+
+def execute(notebook: Any) -> Any:
+    """A copy of the notebook, run in this folder; a cell that raises is a `CellExecutionError`."""
+    done = copy.deepcopy(notebook)
+    client = NotebookClient(
+        done, timeout=300, resources={"metadata": {"path": str(FOLDER)}}, record_timing=False
+    )
+    client.execute()
+    return done
+
+
+def printed(cell: Any) -> str:
+    """All words among a code cell's outputs, those on stderr too."""
+    words = []
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        words.append("" if "image/png" in data else output.get("text", data.get("text/plain", "")))
+        words += output.get("traceback", [])
+    return "\n".join(line.rstrip() for line in "".join(words).splitlines())
+
+
+def pictures(notebook: Any) -> list[bytes]:
+    """The PNG files among a notebook's outputs, in order."""
+    shown = [
+        output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
+    ]
+    return [base64.b64decode(data["image/png"]) for data in shown if "image/png" in data]
+
+
+def smaller(picture: str) -> str:
+    """The same PNG in base64 with 128 colours: enough here, and a third of the size."""
+    drawn = Image.open(io.BytesIO(base64.b64decode(picture)))
+    if drawn.mode == "P":
+        return picture  # it has been here before
+    file = io.BytesIO()
+    drawn.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+        file, format="PNG", optimize=True
+    )
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def tidy(notebook: Any) -> None:
+    """Ids by position, no versions, small pictures: nothing that differs without a reason."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02}"
+        cell.metadata = nbformat.from_dict({"tags": tags(cell)} if tags(cell) else {})
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                data["image/png"] = smaller(data["image/png"])
+                data.pop("text/plain", None)
+                output.metadata = nbformat.from_dict({})
+
+
+def main(*numbers: str) -> None:
+    """Run the lessons, their answers first, and write each file anew."""
+    for path in lessons(*numbers):
+        notebook = read(path)
+        tidy(notebook)
+        verdicts = [
+            printed(cell) for cell in execute(answered(notebook)).cells if "checked" in tags(cell)
+        ]
+        wrong = [words for words in verdicts if not words.endswith(": right")]
+        if wrong:
+            raise SystemExit(f"{path.name}: {wrong[0]}")
+        done = execute(notebook)
+        tidy(done)
+        nbformat.write(done, path)
+        size, drawn = path.stat().st_size // 1024, len(pictures(done))
+        print(f"{path.name}: {size} kB, {drawn} pictures, {len(verdicts)} exercises")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

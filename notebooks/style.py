@@ -71,52 +71,25 @@ def grid(
     full = limit or max(float(np.abs(values).max(initial=0)), 1e-300)
     signed = bool((values < 0).any())
     norm = TwoSlopeNorm(0, -full, full) if signed else plt.Normalize(0, full)
-    axes.pcolormesh(
-        values,
-        cmap=SIGNED if signed else AMOUNT,
-        norm=norm,
-        edgecolors="#BBBBBB",
-        linewidth=0.6,
-        clip_on=False,
-    )
-    axes.set(xlim=(0, wide), ylim=(high, 0), aspect="equal", title=title)
-    if text is not None:
-        for (row, column), value in np.ndenumerate(values):
-            dark = abs(value) > 0.6 * full
-            words = text.format(value)
-            axes.text(
-                column + 0.5,
-                row + 0.5,
-                words,
-                ha="center",
-                va="center",
-                fontsize=9,
-                color="white" if dark else "black",
-            )
-    axes.set_xticks(
-        np.arange(wide) + 0.5 if columns is not None else [],
-        None if columns is None else [*map(str, columns)],
-    )
-    axes.set_yticks(
-        np.arange(high) + 0.5 if rows is not None else [],
-        None if rows is None else [*map(str, rows)],
-    )
+    looks = {"edgecolors": "#BBBBBB", "linewidth": 0.6, "clip_on": False}
+    axes.pcolormesh(values, cmap=SIGNED if signed else AMOUNT, norm=norm, **looks)
+    blank(axes, title)
+    axes.set(xlim=(0, wide), ylim=(high, 0), aspect="equal")
+    for (row, column), value in np.ndenumerate(values if text is not None else values[:0]):
+        ink = "white" if abs(value) > 0.6 * full else "black"
+        _centred(axes, column + 0.5, row + 0.5, str(text).format(value), color=ink)
+    if columns is not None:
+        axes.set_xticks(np.arange(wide) + 0.5, [*map(str, columns)])
+    if rows is not None:
+        axes.set_yticks(np.arange(high) + 0.5, [*map(str, rows)])
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
+    frame = {"fill": False, "edgecolor": BLACK, "linewidth": 2, "clip_on": False, "zorder": 3}
     for row in marked:
-        axes.add_patch(
-            Rectangle(
-                (0, row),
-                wide,
-                1,
-                fill=False,
-                edgecolor=BLACK,
-                linewidth=2,
-                clip_on=False,
-                zorder=3,
-            )
-        )
+        axes.add_patch(Rectangle((0, row), wide, 1, **frame))
+
+
+def _centred(axes: Axes, across: float, down: float, words: str, **looks: Any) -> None:
+    axes.text(across, down, words, ha="center", va="center", fontsize=9, **looks)
 
 
 def arrow(
@@ -127,20 +100,10 @@ def arrow(
     bend: float = 0.0,
 ) -> None:
     """Draw an arrow in the coordinates of the data; `bend` bows it, to a side by its sign."""
-    axes.add_patch(
-        FancyArrowPatch(
-            start,
-            end,
-            connectionstyle=f"arc3,rad={bend}",
-            arrowstyle="-|>",
-            mutation_scale=11,
-            color=colour,
-            linewidth=1.6,
-            shrinkA=2,
-            shrinkB=2,
-            clip_on=False,
-        )
-    )
+    looks = {"arrowstyle": "-|>", "mutation_scale": 11, "color": colour, "linewidth": 1.6}
+    bow = f"arc3,rad={bend}"
+    gaps = {"shrinkA": 2, "shrinkB": 2, "clip_on": False}
+    axes.add_patch(FancyArrowPatch(start, end, connectionstyle=bow, **looks, **gaps))
 
 
 def cell(
@@ -153,15 +116,9 @@ def cell(
 ) -> None:
     """Draw one box with words in it; `looks` are the box's, `facecolor` and the like."""
     (left, bottom), (wide, high) = corner, size
-    axes.add_patch(
-        Rectangle(
-            corner,
-            wide,
-            high,
-            **{"facecolor": "white", "edgecolor": "#888888", "linewidth": 0.9, **looks},
-        )
-    )
-    axes.text(left + wide / 2, bottom + high / 2, str(words), ha="center", va="center", fontsize=9)
+    looks = {"facecolor": "white", "edgecolor": "#888888", "linewidth": 0.9, **looks}
+    axes.add_patch(Rectangle(corner, wide, high, **looks))
+    _centred(axes, left + wide / 2, bottom + high / 2, str(words), zorder=4)
 
 
 def probes(
@@ -193,21 +150,11 @@ def probes(
     gap = num_rows / len(ids)
     for number, (name, line) in enumerate(zip(ids, rows.tolist(), strict=True)):
         colour, middle = COLOURS[number % len(COLOURS)], (number + 0.5) * gap
-        cell(
-            axes,
-            (0, middle - 0.42),
-            name,
-            size=(1.2, 0.84),
-            facecolor=f"{colour}33",
-            edgecolor=colour,
-        )
+        tint = {"facecolor": f"{colour}33", "edgecolor": colour}
+        cell(axes, (0, middle - 0.42), name, size=(1.2, 0.84), **tint)
         for probe, row in enumerate(line):
-            arrow(
-                axes,
-                (1.25, middle),
-                (4.75, row + 0.5 + 0.12 * (probe - (len(line) - 1) / 2)),
-                colour,
-            )
+            apart = 0.12 * (probe - (len(line) - 1) / 2)
+            arrow(axes, (1.25, middle), (4.75, row + 0.5 + apart), colour)
     axes.text(0.6, -0.35, "id", ha="center", va="bottom", color=GREY)
     axes.text(5.4, -0.35, "row", ha="center", va="bottom", color=GREY)
 

@@ -125,7 +125,7 @@ def machine_paths(root: Path) -> list[str]:
             name for name in names if name not in {".git", "__pycache__", "build", "dist"} and not name.startswith(".venv")
         ]
         names[:] = [name for name in names if not name.endswith(("_cache", ".egg-info")) and name != ".hypothesis"]
-        for path in sorted(Path(folder, file) for file in files):
+        for path in sorted(Path(folder, file) for file in files if file != ".git"):  # a worktree has a file of that name
             if path.suffix in TEXT_SUFFIXES:
                 for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
                     if pattern.search(line):

@@ -187,7 +187,8 @@ def check(name: object, answer: Any, expected: Any, close: float = 1e-6) -> None
 
 
 def _verdict(answer: Any, expected: Any, close: float) -> str:
-    if answer is None or answer is ...:
+    parts = answer if isinstance(answer, list) else [answer]
+    if any(part is None or part is ... for part in parts):
         return "no answer yet"
     given, wanted = np.asarray(answer), np.asarray(expected)
     if given.dtype.kind == "O" or wanted.dtype.kind == "O":

@@ -61,6 +61,7 @@ def test_exercise_needs_blank_and_answer():
     [
         (..., 3, "no answer yet"),
         (None, [1], "no answer yet"),
+        ([None, None], [1, 2], "no answer yet"),
         (3, 3, "right"),
         (4, 3, "not yet: 1 of 1 values differ"),
         (3.0000001, 3.0, "right"),

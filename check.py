@@ -33,6 +33,8 @@ STEPS = (
     Step("kernels-bounds-checked", (*PYTEST, "tests/kernels"), {"NUMBA_BOUNDSCHECK": "1"}),
     Step("tests", PYTEST, {}),
 )
+# Steps that install packages or take long; they run only when they are named.
+EXTRA_STEPS = (Step("packaging", ("tests/packaging/environments.py",), {}),)
 
 
 def run(step: Step) -> bool:
@@ -53,13 +55,16 @@ def run(step: Step) -> bool:
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0 if every step held, 1 at the first that did not, 2 for a step that does not exist."""
     parser = argparse.ArgumentParser(prog="check.py", description=__doc__)
-    names = [step.name for step in STEPS]
-    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"only these, of: {', '.join(names)} (default: all)")
+    usual, extra = ([step.name for step in steps] for steps in (STEPS, EXTRA_STEPS))
+    names = usual + extra
+    told = f"only these, of: {', '.join(usual)} (default: all of these), {', '.join(extra)}"
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=told)
     wanted = parser.parse_args(argv).steps
     unknown = [name for name in wanted if name not in names]
     if unknown:
         parser.error(f"no step {unknown[0]!r}; there are {', '.join(names)}")
-    return 0 if all(run(step) for step in STEPS if not wanted or step.name in wanted) else 1
+    chosen = [step for step in STEPS + EXTRA_STEPS if step.name in wanted] if wanted else STEPS
+    return 0 if all(run(step) for step in chosen) else 1
 
 
 if __name__ == "__main__":

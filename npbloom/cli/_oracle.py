@@ -86,6 +86,10 @@ def _list(only: str | None) -> int:
 
 def _selftest(matrix: bool) -> int:
     """Whether the kit finds what it must find."""
+    if importlib.util.find_spec("npbloom.conformance.mutants") is None:
+        raise Refused(
+            "--selftest needs the catalogue of faults, which wheels leave out: install npbloom from its repository, with pip's -e"
+        )
     selftest = importlib.import_module("npbloom.conformance._selftest").selftest
     result = selftest(matrix=matrix)
     print(result.to_markdown() if matrix else result)

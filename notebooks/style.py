@@ -138,13 +138,13 @@ def probes(
     """
     rows = np.asarray(rows).reshape(len(ids), -1)
     blank(axes, title)
-    axes.set(xlim=(-0.2, 6.2), ylim=(num_rows + 0.2, -0.2))
+    axes.set(xlim=(-0.2, 6.2), ylim=(num_rows + 0.2, -0.9))
     readers = [sum(row in line for line in rows.tolist()) for row in range(num_rows)]
     for row in range(num_rows):
         looks: dict[str, Any] = {"facecolor": "#F4F4F4"}
         if row == reserved:
             looks["hatch"] = "///"
-        if readers[row] > 1:
+        elif readers[row] > 1:
             looks |= {"edgecolor": VERMILION, "linewidth": 2.2, "zorder": 3}
         cell(axes, (4.8, row + 0.08), row, size=(1.2, 0.84), **looks)
     gap = num_rows / len(ids)
@@ -155,8 +155,8 @@ def probes(
         for probe, row in enumerate(line):
             apart = 0.12 * (probe - (len(line) - 1) / 2)
             arrow(axes, (1.25, middle), (4.75, row + 0.5 + apart), colour)
-    axes.text(0.6, -0.35, "id", ha="center", va="bottom", color=GREY)
-    axes.text(5.4, -0.35, "row", ha="center", va="bottom", color=GREY)
+    axes.text(0.6, -0.25, "id", ha="center", va="bottom", color=GREY)
+    axes.text(5.4, -0.25, "row", ha="center", va="bottom", color=GREY)
 
 
 def blank(axes: Axes, title: str = "") -> None:

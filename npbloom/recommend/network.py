@@ -13,7 +13,7 @@ from npbloom.coding import BloomCoder
 from npbloom.ops.coding import distinct_values
 from npbloom.ops.hashing import check_ids
 from npbloom.recommend import _network
-from npbloom.recommend._recommender import Recommender, Scorer, finite
+from npbloom.recommend._recommender import Recommender, Scorer, distinct, finite
 from npbloom.recommend.interactions import Interactions
 from npbloom.types import ArrayLike, FloatArray, IntArray, Rng
 
@@ -152,10 +152,11 @@ class ImplicitNetworkModel(Recommender):
 
     def _examples(self, interactions: Interactions) -> int:
         """A user is one."""
-        pairs = np.unique(interactions.user_ids * self.num_items + interactions.item_ids)
-        _, starts = np.unique(pairs // self.num_items, return_index=True)
-        self._instances = _Instances(pairs % self.num_items, np.append(starts, len(pairs)).astype(np.int64))
-        return len(starts)
+        pairs = distinct(interactions.user_ids * self.num_items + interactions.item_ids)
+        users = pairs // self.num_items
+        starts = np.flatnonzero(np.diff(users, prepend=-1, append=-1))  # where another user begins, and the end
+        self._instances = _Instances(pairs - users * self.num_items, starts)
+        return len(starts) - 1
 
     def _step(self, interactions: Interactions, batch: IntArray) -> float:
         """Split, predict, compare, and update each layer once."""
@@ -215,8 +216,8 @@ class ImplicitNetworkModel(Recommender):
         self._check_fitted()
         ids = check_ids(items, self.num_items, "items")
         starts = _check.read_only(_check.offsets(offsets, ids, False))
-        distinct, ends = distinct_values(ids.reshape(-1), starts, self.num_items)
-        return self._score(distinct, ends[:-1])
+        met, ends = distinct_values(ids.reshape(-1), starts, self.num_items)
+        return self._score(met, ends[:-1])
 
     def _score(self, items: IntArray, offsets: IntArray) -> FloatArray:
         """Scores of all items for instances of distinct items."""
@@ -243,12 +244,12 @@ class ImplicitNetworkModel(Recommender):
 
     def _score_pairs(self, users: IntArray, items: IntArray) -> FloatArray:
         """The score of each pair, by blocks of distinct users."""
-        distinct, which = np.unique(users, return_inverse=True)
+        known, which = np.unique(users, return_inverse=True)
         scores = np.empty(len(users), dtype=self.dtype)
         step = max(1, BLOCK // self.num_items)
-        for first in range(0, len(distinct), step):
+        for first in range(0, len(known), step):
             mine = np.flatnonzero((which >= first) & (which < first + step))
-            scores[mine] = self._score_users(distinct[first : first + step])[which[mine] - first, items[mine]]
+            scores[mine] = self._score_users(known[first : first + step])[which[mine] - first, items[mine]]
         return scores
 
     # ---- files ------------------------------------------------------------------------------------------------------

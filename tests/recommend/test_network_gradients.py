@@ -11,6 +11,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from npbloom import num_threads
+from npbloom.coding import BloomCoder
 from npbloom.recommend import _network
 from tests._threads import split_everything
 
@@ -19,20 +20,21 @@ GIVEN = np.array([0, 3, 8, 3, 2, 1, 0]), np.array([0, 3, 3, 6])  # the second in
 WANTED = np.array([1, 8, 7, 4, 5, 6]), np.array([0, 2, 3, 5])
 
 
-def network(hidden: tuple[int, ...], seed: int = 0) -> dict[str, Any]:
+def network(hidden: tuple[int, ...], seed: int = 0, coder: BloomCoder | None = None) -> dict[str, Any]:
     """Layers of float64 with biases that are not zero."""
     rng = np.random.default_rng(seed)
-    layers = _network.make_layers(BITS, hidden, None, np.dtype(np.float64), rng)
+    bits = BITS if coder is None else coder.num_bits
+    layers = _network.make_layers(bits, hidden, coder, np.dtype(np.float64), rng)
     for name, layer in layers.items():
         if name.endswith("biases"):
             layer.weight[:] = rng.normal(scale=0.3, size=layer.weight.shape)
     return layers
 
 
-def loss_of(layers: dict[str, Any]) -> float:
+def loss_of(layers: dict[str, Any], given: Any, wanted: Any) -> float:
     """The loss of the four instances."""
-    _, logits = _network.forward(layers, *GIVEN)
-    return _network.softmax_loss(logits, *WANTED)
+    _, logits = _network.forward(layers, *given)
+    return _network.softmax_loss(logits, *wanted)
 
 
 def dense(bits: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -43,13 +45,15 @@ def dense(bits: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return rows
 
 
+@pytest.mark.parametrize("coder", [None, BloomCoder(BITS, 6, 3, rng=0), BloomCoder.murmur(BITS, 5, 4)], ids=repr)
 @pytest.mark.parametrize("hidden", [(5,), (5, 4), (3, 6, 2)])
-def test_gradients_are_finite_differences(hidden):
-    layers = network(hidden)
-    activations, logits = _network.forward(layers, *GIVEN)
-    _network.softmax_loss(logits, *WANTED)
+def test_gradients_are_finite_differences(hidden, coder):
+    layers = network(hidden, seed=2, coder=coder)
+    given, wanted = (parts if coder is None else coder.encode(*parts) for parts in (GIVEN, WANTED))
+    activations, logits = _network.forward(layers, *given)
+    _network.softmax_loss(logits, *wanted)
     grads = _network.backward(layers, activations, logits)
-    grads["input"] = layers["input"].backward(GIVEN[0], grads["input"], GIVEN[1], sparse=False)
+    grads["input"] = layers["input"].backward(given[0], grads["input"], given[1], sparse=False)
     assert grads.keys() == layers.keys()
     step = 1e-6
     for name, layer in layers.items():
@@ -57,9 +61,9 @@ def test_gradients_are_finite_differences(hidden):
         for at in np.ndindex(layer.weight.shape):
             before = layer.weight[at]
             layer.weight[at] = before + step
-            above = loss_of(layers)
+            above = loss_of(layers, given, wanted)
             layer.weight[at] = before - step
-            below = loss_of(layers)
+            below = loss_of(layers, given, wanted)
             layer.weight[at] = before
             assert grads[name][at] == pytest.approx((above - below) / (2 * step), abs=1e-8), (name, at)
         assert np.abs(grads[name]).max() > 1e-3

@@ -34,7 +34,10 @@ STEPS = (
     Step("tests", PYTEST, {}),
 )
 # Steps that install packages or take long; they run only when they are named.
-EXTRA_STEPS = (Step("packaging", ("tests/packaging/environments.py",), {}),)
+EXTRA_STEPS = (
+    Step("docs", ("-m", "mkdocs", "build", "--strict"), {"NO_MKDOCS_2_WARNING": "1"}),
+    Step("packaging", ("tests/packaging/environments.py",), {}),
+)
 
 
 def run(step: Step) -> bool:

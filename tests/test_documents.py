@@ -1,14 +1,27 @@
-"""The examples of documents run, in order, as a reader would run them."""
+"""Documents: their examples run as a reader would run them, their links lead somewhere, every public name has its place."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+import npbloom
+
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
+UNCALLED = ("npbloom.conformance.checks", "npbloom.conformance.mutants")  # parts of the oracle that nobody calls
+
+
+def blocks(page: str, language: str = "python") -> list[str]:
+    """The blocks of code of a document."""
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return found
 
 
 def test_the_examples_on_checkpoints_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +37,60 @@ def test_the_examples_on_checkpoints_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert (names["layer"]([0]) == 4).all()
     assert names["ours"].state(names["films"])["step"] == 2
     assert names["mapped"].metadata == {"epoch": "1"}
+
+
+@pytest.mark.parametrize(("page", "number"), [("docs/performance.md", 3), ("docs/coming-from.md", 6)])
+def test_the_examples_of_a_page_run(page: str, number: int) -> None:
+    if page == "docs/coming-from.md":
+        pytest.importorskip("torch")
+    names: dict[str, Any] = {}
+    found = blocks(page)
+    assert len(found) == number
+    for block in found:
+        exec(block, names)
+
+
+def test_every_page_is_in_the_navigation_of_the_site_once() -> None:
+    listed = re.findall(r"^ +- (?:.*: )?(\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    at_the_top = {"index.md", "design.md", "contributing.md", "benchmarks.md", "tables.md", "changelog.md"}
+    assert sorted(listed) == sorted({page.removeprefix("docs/") for page in PAGES} | at_the_top), "the list `nav` in mkdocs.yml"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_a_page_lead_somewhere(page: str) -> None:
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        path = (ROOT / page).parent / target if target else ROOT / page
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings]
+            assert anchor in slugs, f"{target}#{anchor}"
+
+
+def public_names() -> dict[str, Any]:
+    """Every name in the ``__all__`` of a public module, with what it names; adapters, which need their packages, without it."""
+    modules = [each.name for each in pkgutil.walk_packages(npbloom.__path__, "npbloom.") if "._" not in each.name]
+    found: dict[str, Any] = {}
+    for module_name in ["npbloom", *modules]:
+        if module_name.startswith((*UNCALLED, "npbloom.conformance.backends.")):
+            continue
+        module = importlib.import_module(module_name)
+        for name in getattr(module, "__all__", ()):
+            found[f"{module_name}.{name}"] = None if module_name.endswith("backends") else getattr(module, name)
+    return found
+
+
+def test_every_public_name_is_on_a_page_of_the_api() -> None:
+    lines = [line for page in PAGES for line in (ROOT / page).read_text("utf-8").splitlines()]
+    written = [line.removeprefix("::: ").rpartition(".") for line in lines if line.startswith("::: ")]
+    adapters = {name for module, _, name in written if ".backends." in module}
+    named = [getattr(importlib.import_module(module), name) for module, _, name in written if ".backends." not in module]
+    modules = {importlib.import_module(module) for module, _, _ in written if ".backends." not in module} | {npbloom.layers}
+    ours = public_names()
+    assert len(ours) > 100
+    for path, thing in ours.items():
+        if thing is None:
+            assert path.rpartition(".")[2] in adapters, path
+        else:
+            assert any(thing is each for each in named) or (isinstance(thing, ModuleType) and thing in modules), path

@@ -1,0 +1,114 @@
+"""
+What MkDocs needs to be told about this repository.
+
+Documents at its top become pages (`PAGES`). A link to any other file of the repository leads to a page that shows the file. Laws
+get anchors, and a law that a docstring names links to it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {
+    "README.md": "index.md",
+    "DESIGN.md": "design.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/results/tables.md": "tables.md",
+}
+LINK = re.compile(r"(?<=\]\()([^)#\s]*)(#[^)\s]*)?(?=\))")
+FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+LANGUAGES = {".py": "python", ".c": "c", ".toml": "toml", ".json": "json", ".yml": "yaml"}
+PICTURES = (".svg", ".png")
+
+
+def repository_path(page: str) -> str:
+    """Where the text of a page stands in the repository."""
+    return next((path for path, name in PAGES.items() if name == page), f"docs/{page}")
+
+
+def site_path(path: str) -> str:
+    """Where a file of the repository stands in the site."""
+    if path in PAGES:
+        return PAGES[path]
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    return f"files/{path}" if path.endswith(PICTURES) else f"files/{path}.md"
+
+
+def targets(text: str, page: str) -> list[str]:
+    """Files of the repository that a page links to, outside of fenced code."""
+    here = posixpath.dirname(repository_path(page))
+    links = [match[1] for part in FENCED.split(text)[::2] for match in LINK.finditer(part)]
+    found = [posixpath.normpath(posixpath.join(here, link)) for link in links if link and ":" not in link]
+    return [path for path in found if (ROOT / path).exists()]
+
+
+def with_site_links(text: str, page: str) -> str:
+    """The page with links to where those files stand in the site; one that leads nowhere stays, for MkDocs to warn of."""
+    here, there = posixpath.dirname(repository_path(page)), posixpath.dirname(page) or "."
+
+    def moved(match: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(here, match[1]))
+        if not match[1] or ":" in match[1] or not ((ROOT / path).exists() or path in PAGES):
+            return match[0]
+        return posixpath.relpath(site_path(path), there) + (match[2] or "")
+
+    parts = FENCED.split(text)
+    parts[::2] = [LINK.sub(moved, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def shown(path: Path) -> str:
+    """A page for a file, or for the names in a folder."""
+    title = f"# `{path.relative_to(ROOT).as_posix()}`\n\n"
+    if path.is_dir():
+        names = sorted(each.name for each in path.iterdir() if each.suffix in (".py", ".md", ".c", ".ipynb"))
+        return title + "".join(f"- `{name}`\n" for name in names)
+    return f"{title}```{LANGUAGES.get(path.suffix, 'text')}\n{path.read_text('utf-8')}\n```\n"
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the documents at the top, and every file that a page links to."""
+    for path, name in PAGES.items():
+        if (ROOT / path).exists():
+            files.append(File.generated(config, name, abs_src_path=str(ROOT / path)))
+        else:
+            files.append(File.generated(config, name, content=f"# `{path}`\n\nNothing has been measured yet.\n"))
+    for page in [file for file in files if file.src_uri.endswith(".md")]:
+        for path in targets(page.content_string, page.src_uri):
+            name = site_path(path)
+            if name in files.src_uris:
+                continue
+            if name.endswith(PICTURES):
+                files.append(File.generated(config, name, abs_src_path=str(ROOT / path)))
+            else:
+                file = File.generated(config, name, content=shown(ROOT / path))
+                file.inclusion = InclusionLevel.NOT_IN_NAV
+                files.append(file)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:
+    """Links of the repository become links of the site; each law gets an anchor."""
+    if page.file.src_uri.startswith("files/"):
+        return markdown
+    if page.file.src_uri == "semantics.md":
+        markdown = re.sub(r"^(\*\*(L\d+b?) )", r'<a id="\2"></a>\1', markdown, flags=re.MULTILINE)
+    return with_site_links(markdown, page.file.src_uri)
+
+
+def on_page_content(html: str, page: Page, config: Any, files: Files) -> str:
+    """Laws that docstrings name link to what they say."""
+    if not page.file.src_uri.startswith("api/"):
+        return html
+    html = html.replace(".. [1] ", "[1] ")  # the mark of a footnote, of reStructuredText
+    return re.sub(r"(?<=[\s(>])(L\d+b?)(?=[,.;:)\s<])", r'<a href="../semantics.html#\1">\1</a>', html)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -31,9 +31,10 @@ def _default_threads() -> int:
 
 
 class _Threads(threading.local):
-    """This thread's override of the process's number of threads."""
+    """This thread's override of the process's number of threads, and whether it is queueing tasks."""
 
     override: int | None = None
+    offering: bool = False
 
 
 _this_thread = _Threads()
@@ -116,15 +117,58 @@ def num_threads(n: int) -> Iterator[None]:
         _this_thread.override = before
 
 
-def _submit(tasks: Sequence[Callable[[], Any]]) -> list[Future[Any]]:
+class _Task:
+    """A call that is made once: by a worker, or by the caller who waits for it, whoever comes first."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self._mine = threading.RLock()  # the caller, interrupted when it had taken it, may take it again
+        self._running = threading.Lock()
+        self._running.acquire()
+        self._ended = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Make the call, unless another thread has begun it; what it raises waits for `result`."""
+        if self._mine.acquire(blocking=False) and not self._ended:
+            try:
+                self._value = self._call()
+            except BaseException as error:
+                self._error = error
+            self._ended = True
+            self._running.release()
+
+    def wait(self) -> None:
+        """Return when the call has ended."""
+        with self._running:
+            pass
+
+    def result(self) -> Any:
+        """What the call returned, or raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+def _offer(tasks: Sequence[_Task]) -> None:
     """Queue tasks on the pool, which is made on first use, and anew when more workers are asked for."""
     global _pool, _pool_size
-    with _lock:  # held while submitting: no other thread may replace the pool in between
-        if _pool is None or _pool_size < len(tasks):
-            if _pool is not None:
-                _pool.shutdown(wait=False)  # what is queued there still runs
-            _pool, _pool_size = ThreadPoolExecutor(len(tasks), thread_name_prefix="npbloom"), len(tasks)
-        return [_pool.submit(task) for task in tasks]
+    if _this_thread.offering:  # a signal handler, in the middle of this very function: nothing here can be entered twice
+        return
+    _this_thread.offering = True
+    try:
+        with _lock:  # held while submitting: no other thread may replace the pool in between
+            if _pool is None or _pool_size < len(tasks):
+                if _pool is not None:
+                    _pool.shutdown(wait=False)  # what is queued there still runs
+                _pool, _pool_size = ThreadPoolExecutor(len(tasks), thread_name_prefix="npbloom"), len(tasks)
+            for task in tasks:
+                _pool.submit(task.run)
+    except RuntimeError:  # the interpreter ends, or the system has no more threads: the caller does what nobody has begun
+        pass
+    finally:
+        _this_thread.offering = False
 
 
 def _forget_pool() -> None:
@@ -138,15 +182,33 @@ if hasattr(os, "register_at_fork"):
 
 
 def run_tasks(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Call every task, the first in this thread and the others on the pool; results in order of the tasks."""
+    """
+    Call every task, the first in this thread and the others on the pool; results in order of the tasks.
+
+    What no worker has begun when this thread is free, it does itself, so it never waits for a pool without threads. It returns,
+    also with an exception or a KeyboardInterrupt, when every task has ended: no worker writes once the caller has gone on.
+    """
     if len(tasks) == 1:
         return [tasks[0]()]
-    futures = _submit(tasks[1:])
+    shared = [_Task(task) for task in tasks[1:]]
+    interrupt: BaseException | None = None
     try:
+        _offer(shared)
         first = tasks[0]()
     finally:
-        wait(futures)  # also after an exception: no worker may write once the caller has gone on
-    return [first, *(future.result() for future in futures)]
+        ended = False
+        while not ended:
+            try:
+                for task in shared:
+                    task.run()
+                for task in shared:
+                    task.wait()
+                ended = True
+            except BaseException as error:  # a signal's; tasks keep theirs
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt
+    return [first, *(task.result() for task in shared)]
 
 
 def even_bounds(size: int, grain: int = GRAIN) -> list[int]:

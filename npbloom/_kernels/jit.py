@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -17,6 +18,14 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 # error_model="numpy": Python's division check would stop vectorisation. No fastmath: it changes bits (L6), and without it
 # LLVM contracts no multiply-add, so that NumPy in the same order gives the same bits. nogil: kernels run on a thread pool.
 _FLAGS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True}
+
+# A child that is forked while another thread compiles would wait for ever for the lock of a thread that it does not have.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 
 def kernel(function: Kernel) -> Kernel:

@@ -1,12 +1,13 @@
 """
 What MkDocs needs to be told about this repository.
 
-Documents at its top become pages (`PAGES`). A link to any other file of the repository leads to a page that shows the file. Laws
-get anchors, and a law that a docstring names links to it.
+Documents at its top and lessons become pages (`PAGES`). A link to any other file of the repository leads to a page that shows the
+file. Laws get anchors, and a law that a docstring names links to it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import posixpath
 import re
 from pathlib import Path
@@ -16,6 +17,9 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("lessons", Path(__file__).with_name("lessons.py"))
+lessons = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+spec.loader.exec_module(lessons)  # type: ignore[union-attr]
 PAGES = {
     "README.md": "index.md",
     "DESIGN.md": "design.md",
@@ -23,6 +27,8 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "benchmarks/README.md": "benchmarks.md",
     "benchmarks/results/tables.md": "tables.md",
+    "notebooks/README.md": "lessons/index.md",
+    **{f"notebooks/{path.name}": f"lessons/{path.stem}.md" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))},
 }
 LINK = re.compile(r"(?<=\]\()([^)#\s]*)(#[^)\s]*)?(?=\))")
 FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
@@ -76,10 +82,22 @@ def shown(path: Path) -> str:
     return f"{title}```{LANGUAGES.get(path.suffix, 'text')}\n{path.read_text('utf-8')}\n```\n"
 
 
+def on_config(config: Any) -> Any:
+    """Put every lesson into the navigation."""
+    section = next(entry for entry in config.nav if "Lessons" in entry)
+    section["Lessons"] += [name for name in PAGES.values() if name.startswith("lessons/") and name not in section["Lessons"]]
+    return config
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Add the documents at the top, and every file that a page links to."""
     for path, name in PAGES.items():
-        if (ROOT / path).exists():
+        if path.endswith(".ipynb"):
+            text, pictures = lessons.page(ROOT / path)
+            files.append(File.generated(config, name, content=text))
+            for picture, content in pictures.items():
+                files.append(File.generated(config, f"lessons/{picture}", content=content))
+        elif (ROOT / path).exists():
             files.append(File.generated(config, name, abs_src_path=str(ROOT / path)))
         else:
             files.append(File.generated(config, name, content=f"# `{path}`\n\nNothing has been measured yet.\n"))

@@ -21,7 +21,7 @@ OPTIONS = {
     "--dtype float64": {"dtype": np.float64},
     "--no-padding": {"padding_idx": None},
     "--own-padding-row": {"share_padding_row": False},
-    "--on-the-fly": {"precompute_hashes": False},
+    "--precompute-hashes": {"precompute_hashes": True},
 }
 
 
@@ -72,7 +72,7 @@ def test_a_table_that_need_not_be_compressed(run):
 
 
 def test_many_hashes_whose_probes_leave_no_room(run):
-    found = json.loads(run("plan", "1000000", "64", "--memory", "10 MB", "--json").out)
+    found = json.loads(run("plan", "1000000", "64", "--memory", "10 MB", "--precompute-hashes", "--json").out)
     assert [line["num_hash_functions"] for line in found["hashes"]] == [1, 2]
 
 
@@ -81,7 +81,7 @@ def test_many_hashes_whose_probes_leave_no_room(run):
     [
         (["10", "4", "--ratio", "0.01"], "`ratio` 0.01 of 10 ids leaves 0 rows"),
         (["10", "4", "--memory", "lots"], "`memory` must be bytes, or words such as '500 MB' or '2GiB', not 'lots'."),
-        (["1000000", "64", "--memory", "1MB"], "`memory` must be at least 8001536 bytes for 2 rows"),
+        (["1000000", "64", "--memory", "1MB", "--precompute-hashes"], "`memory` must be at least 8001536 bytes for 2 rows"),
         (["10", "4", "--memory", "1MB", "--ratio", "0.5"], "argument --ratio: not allowed with argument --memory"),
         (["10", "4", "--ratio", "inf"], "argument --ratio: must be a number of at least 0, not 'inf'"),
         (["10", "4", "--hashes", "25"], "argument --hashes: must be at most 24, not 25"),

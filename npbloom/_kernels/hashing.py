@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from npbloom._kernels.jit import helper, kernel, prefetch, word
+from npbloom._kernels.lanes import WIDTH, load_ids, lower, signed_wide, store_column
 
 MASK32 = word(0xFFFFFFFF)
 MASK64 = word(0xFFFFFFFFFFFFFFFF)
@@ -169,31 +170,41 @@ def murmurhash3_x64_128_bytes_range(buffer: Any, offsets: Any, seed: Any, hashes
 
 
 @helper
-def row_of(state: Any, size: Any, inverse: Any) -> Any:
+def row_of(signed: Any, size: Any, inverse: Any) -> Any:
     """
     The hash, read as a signed 32-bit number, floor-mod `size`, by one multiplication with ``1 / size``.
 
     A quotient ``(h + 1/2) / size`` lies at least ``1 / (2 * size)`` from every whole number, and float64 misses it by less
     than ``2**-20 / size``, so its floor is exact; so are the product and the difference, which stay below ``2**33``.
     """
-    signed = np.float64(np.int32(np.uint32(state)))
-    return signed - np.floor((signed + 0.5) * inverse) * size
+    return signed - lower((signed + 0.5) * inverse) * size
 
 
 @kernel
 def hash_rows_range(
     ids: Any, seeds: Any, num_rows: Any, wide: Any, padding_idx: Any, first_row: Any, rows: Any, lo: Any, hi: Any
 ) -> None:
-    """The probes of ids: row 0 for `padding_idx` (or -1), else ``first_row + floor_mod(signed hash, num_rows - first_row)``."""
+    """The probes of ids: row 0 for `padding_idx` (or -1), else ``first_row + floor_mod(signed hash, num_rows - first_row)``.
+
+    Ids of four bytes are hashed eight at a time in lanes of 32 bits, since Numba computes a scalar's hash in 64.
+    """
     size = np.float64(num_rows - first_row)
     inverse = 1.0 / size
     first = np.float64(first_row)
-    part, out = ids[lo:hi], rows[lo:hi]
-    for j in range(seeds.size):  # outermost: a loop over ids with one seed is vectorised
-        seed = word(seeds[j])
-        for i in range(part.size):
-            row = row_of(hash_item(word(part[i]), seed, wide), size, inverse) + first
-            out[i, j] = np.int32(0 if part[i] == padding_idx else row)
+    lanes = 0 if wide else hi - lo - (hi - lo) % WIDTH
+    for i in range(lo, lo + lanes, WIDTH):
+        scrambled = scramble32(load_ids(ids, i))
+        for j in range(seeds.size):
+            state = finish32(round32(word(seeds[j]), scrambled), word(4))
+            store_column(rows, i, j, row_of(signed_wide(state), size, inverse) + first)
+    for i in range(lo + lanes, hi):
+        for j in range(seeds.size):
+            state = hash_item(word(ids[i]), word(seeds[j]), wide)
+            rows[i, j] = np.int32(row_of(np.float64(np.int32(np.uint32(state))), size, inverse) + first)
+    for i in range(lo, hi):
+        if ids[i] == padding_idx:
+            for j in range(seeds.size):
+                rows[i, j] = 0
 
 
 @kernel

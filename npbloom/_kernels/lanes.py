@@ -42,7 +42,22 @@ if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         """Zeros in float64."""
         return np.zeros(WIDTH)
 
+    def load_ids(ids: Any, at: Any) -> Any:
+        """The low 32 bits of `WIDTH` whole numbers from position `at` on."""
+        assert 0 <= at <= ids.shape[0] - WIDTH
+        return ids[at : at + WIDTH].astype(np.uint32)
+
+    def signed_wide(lanes: Any) -> Any:
+        """32 bits, read as signed numbers, in float64."""
+        return lanes.view(np.int32).astype(np.float64)
+
+    def store_column(rows: Any, row: Any, column: Any, lanes: Any) -> None:
+        """Write whole numbers, held as float64, into rows ``[row, row + WIDTH)`` of a column."""
+        assert 0 <= row <= rows.shape[0] - WIDTH
+        rows[row : row + WIDTH, column] = lanes
+
     root: Any = np.sqrt
+    lower: Any = np.floor
 
 else:
     import operator
@@ -62,8 +77,8 @@ else:
             super().__init__(name=f"Lanes({dtype})")
 
     def _number(dtype: Any) -> Any:
-        """LLVM's type of a float32 or float64."""
-        return ir.FloatType() if dtype == types.float32 else ir.DoubleType()
+        """LLVM's type of a float32, a float64 or 32 bits."""
+        return {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: ir.IntType(32)}[dtype]
 
     def _vector(dtype: Any) -> Any:
         """LLVM's type of lanes."""
@@ -82,14 +97,20 @@ else:
         def generic(self, args: Any, kws: Any) -> Any:
             left, right = args
             for lanes, other in ((left, right), (right, left)):
-                if isinstance(lanes, Lanes) and other in (lanes, lanes.dtype):
+                if isinstance(lanes, Lanes) and (other in (lanes, lanes.dtype) or _constant(lanes.dtype, other)):
                     return signature(lanes, left, right)
             return None
 
-    def _spread(builder: Any, value: Any) -> Any:
+    def _constant(dtype: Any, other: Any) -> bool:
+        """Whether a scalar is one of the 64-bit words that hashes compute with, whose low half lanes of 32 bits take."""
+        return bool(dtype == types.uint32 and other == types.uint64)
+
+    def _spread(builder: Any, value: Any, number: Any) -> Any:
         """A scalar in every lane; lanes as they are."""
         if isinstance(value.type, ir.VectorType):
             return value
+        if value.type != number:
+            value = builder.trunc(value, number)
         vector, index = ir.VectorType(value.type, WIDTH), ir.IntType(32)
         first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, index(0))
         return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(index, WIDTH), None))
@@ -99,15 +120,19 @@ else:
         infer_global(operation)(type(f"_{instruction}", (_Arithmetic,), {"key": operation}))
 
         def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, instruction)(*(_spread(builder, argument) for argument in arguments))
+            dtype = signature.return_type.dtype
+            name = instruction if isinstance(dtype, types.Float) else _WHOLE.get(instruction, instruction)
+            return getattr(builder, name)(*(_spread(builder, argument, _number(dtype)) for argument in arguments))
 
-        for left, right in ((Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)):
+        for left, right in ((Lanes, Lanes), (Lanes, types.Number), (types.Number, Lanes)):
             lower_builtin(operation, left, right)(lower)
 
-    _define(operator.add, "fadd")
-    _define(operator.sub, "fsub")
-    _define(operator.mul, "fmul")
-    _define(operator.truediv, "fdiv")
+    _WHOLE = {"fadd": "add", "fmul": "mul"}
+    for _operation, _instruction in {
+        operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv", operator.xor: "xor",
+        operator.or_: "or_", operator.and_: "and_", operator.lshift: "shl", operator.rshift: "lshr",
+    }.items():  # fmt: skip
+        _define(_operation, _instruction)
 
     def _cast(builder: Any, value: Any, dtype: Any) -> Any:
         """A vector in another dtype."""
@@ -175,14 +200,66 @@ else:
         return Lanes(types.float64)(), generate
 
     @intrinsic
-    def root(typing_context: Any, value: Any) -> Any:
-        """Square root of lanes or a scalar."""
-        bits = value.dtype.bitwidth if isinstance(value, Lanes) else value.bitwidth
-        name = f"llvm.sqrt.v{WIDTH}f{bits}" if isinstance(value, Lanes) else f"llvm.sqrt.f{bits}"
+    def load_ids(typing_context: Any, ids: Any, at: Any) -> Any:
+        """The low 32 bits of `WIDTH` whole numbers from position `at` on."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            number = arguments[0].type
-            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(number, [number]), name)
-            return builder.call(function, arguments)
+            struct = context.make_array(ids)(context, builder, arguments[0])
+            index = context.cast(builder, arguments[1], at, types.intp)
+            pointer = cgutils.get_item_pointer(context, builder, ids, struct, [index])
+            bits = ids.dtype.bitwidth
+            whole = builder.load(builder.bitcast(pointer, ir.VectorType(ir.IntType(bits), WIDTH).as_pointer()), align=bits // 8)
+            target = _vector(types.uint32)
+            if bits == 32:
+                return whole
+            if bits > 32:
+                return builder.trunc(whole, target)
+            return builder.sext(whole, target) if ids.dtype.signed else builder.zext(whole, target)
 
-        return value(value), generate
+        return Lanes(types.uint32)(ids, at), generate
+
+    @intrinsic
+    def signed_wide(typing_context: Any, lanes: Any) -> Any:
+        """32 bits, read as signed numbers, in float64."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.sitofp(arguments[0], _vector(types.float64))
+
+        return Lanes(types.float64)(lanes), generate
+
+    @intrinsic
+    def store_column(typing_context: Any, rows: Any, row: Any, column: Any, lanes: Any) -> Any:
+        """Write whole numbers, held as float64, into rows ``[row, row + WIDTH)`` of a column."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            struct = context.make_array(rows)(context, builder, arguments[0])
+            at = context.cast(builder, arguments[1], row, types.intp)
+            place = context.cast(builder, arguments[2], column, types.intp)
+            number = ir.IntType(rows.dtype.bitwidth)
+            whole = builder.fptosi(arguments[3], ir.VectorType(number, WIDTH))
+            for lane in range(WIDTH):
+                indices = [builder.add(at, ir.Constant(at.type, lane)), place]
+                pointer = cgutils.get_item_pointer(context, builder, rows, struct, indices)
+                builder.store(builder.extract_element(whole, ir.IntType(32)(lane)), pointer)
+            return context.get_dummy_value()
+
+        return types.void(rows, row, column, lanes), generate
+
+    def _unary(name: str) -> Any:
+        """An intrinsic of LLVM that takes and gives one number, for lanes or a scalar."""
+
+        def typed(typing_context: Any, value: Any) -> Any:
+            bits = value.dtype.bitwidth if isinstance(value, Lanes) else value.bitwidth
+            full = f"llvm.{name}.v{WIDTH}f{bits}" if isinstance(value, Lanes) else f"llvm.{name}.f{bits}"
+
+            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                number = arguments[0].type
+                function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(number, [number]), full)
+                return builder.call(function, arguments)
+
+            return value(value), generate
+
+        return intrinsic(typed)
+
+    root = _unary("sqrt")
+    lower = _unary("floor")

@@ -8,9 +8,9 @@ import numpy as np
 
 from npbloom._kernels.jit import helper, kernel, prefetch
 from npbloom._kernels.lanes import WIDTH, load, load_wide, store, zero_wide
-from npbloom._kernels.rows import prefetch_row, sum_all_but_last, sum_lanes, sum_one, whole
+from npbloom._kernels.rows import prefetch_row, sum_row, whole
 
-AHEAD = 4  # ids between a prefetch and its use; 8 and 16 were slower on uniform ids
+AHEAD = 10  # ids between asking for rows and adding them
 
 
 @kernel
@@ -28,35 +28,9 @@ def gather_range(weight: Any, ids: Any, out: Any, lo: int, hi: int) -> None:
 
 
 @helper
-def _probes_lanes(weight: Any, rows: Any, i: int, reserved: int, c: int) -> Any:
-    """Eight columns of the sum of the rows that id i probes, in order, the reserved row left out (L21, L22)."""
-    total = zero_wide()
-    for j in range(rows.shape[1]):
-        if rows[i, j] != reserved:
-            total = total + load_wide(weight, rows[i, j], c)
-    return total
-
-
-@helper
-def _probes_one(weight: Any, rows: Any, i: int, reserved: int, c: int) -> Any:
-    """One column of it."""
-    total = np.float64(0.0)
-    for j in range(rows.shape[1]):
-        if rows[i, j] != reserved:
-            total += weight[rows[i, j], c]
-    return total
-
-
-@helper
-def _sum_probes(weight: Any, rows: Any, i: int, reserved: int, divisor: Any, out: Any, b: int) -> None:
-    """The sum of the rows that id i probes, over `divisor`, into row b of `out`."""
-    d = weight.shape[1]
-    for c in range(0, whole(d), WIDTH):
-        total = _probes_lanes(weight, rows, i, reserved, c)
-        store(out, b, c, total if divisor == 1.0 else total / divisor)
-    for c in range(whole(d), d):
-        total1 = _probes_one(weight, rows, i, reserved, c)
-        out[b, c] = total1 if divisor == 1.0 else total1 / divisor
+def _sum_probes(weight: Any, flat: Any, k: int, i: int, reserved: int, divisor: Any, out: Any, b: int) -> None:
+    """The sum of the rows that id i probes, over `divisor`, the reserved row left out, into row b of `out` (L21, L22)."""
+    sum_row(weight, flat, None, None, reserved, i * k, i * k + k, divisor, out, b)
 
 
 @helper
@@ -113,7 +87,7 @@ def _four_probes(weight: Any, rows: Any, i: int, ahead: int, out: Any) -> None:
 @kernel
 def bloom_sum_range(weight: Any, rows: Any, reserved: int, divisor: Any, out: Any, lo: int, hi: int) -> None:
     """Vector of every id as the sum of its probes over `divisor`; `reserved` is the row that adds nothing, or -1."""
-    k = rows.shape[1]
+    k, flat = rows.shape[1], rows.reshape(-1)
     for i in range(lo, hi):
         ahead = min(i + AHEAD, hi - 1)
         if k == 4 and divisor == 1.0:
@@ -121,9 +95,7 @@ def bloom_sum_range(weight: Any, rows: Any, reserved: int, divisor: Any, out: An
             if r0 != reserved and r1 != reserved and r2 != reserved and r3 != reserved:
                 _four_probes(weight, rows, i, ahead, out)
                 continue
-        for j in range(k):
-            prefetch_row(weight, rows[ahead, j])
-        _sum_probes(weight, rows, i, reserved, divisor, out, i)
+        _sum_probes(weight, flat, k, i, reserved, divisor, out, i)
 
 
 @kernel
@@ -151,21 +123,11 @@ def _divisor(ids: Any, padding: int, mean: bool, first: int, last: int) -> Any:
 
 
 @kernel
-def bag_sum_range(
-    weight: Any, ids: Any, starts: Any, weights: Any, mean: bool, padding: int, out: Any, acc: Any, lo: int, hi: int
-) -> None:
+def bag_sum_range(weight: Any, ids: Any, starts: Any, weights: Any, mean: bool, padding: int, out: Any, lo: int, hi: int) -> None:
     """Sum or mean of the rows of every bag; padding is left out of both sum and count (L14 to L16)."""
-    d = weight.shape[1]
     for b in range(lo, hi):
         first, last = starts[b], starts[b + 1]
-        divisor = _divisor(ids, padding, mean, first, last)
-        s = sum_all_but_last(weight, ids, None, weights, padding, first, last, acc)
-        for c in range(0, whole(d), WIDTH):
-            total = sum_lanes(weight, ids, None, weights, padding, first, s, last, acc, c)
-            store(out, b, c, total if divisor == 1.0 else total / divisor)
-        for c in range(whole(d), d):
-            total1 = sum_one(weight, ids, None, weights, padding, first, s, last, acc, c)
-            out[b, c] = total1 if divisor == 1.0 else total1 / divisor
+        sum_row(weight, ids, None, weights, padding, first, last, _divisor(ids, padding, mean, first, last), out, b)
 
 
 @kernel
@@ -193,7 +155,7 @@ def _vector(weight: Any, rows: Any, i: int, reserved: int, divisor: Any, concat:
     if concat:
         _concat_probes(weight, rows, i, reserved, vector, 0)
     else:
-        _sum_probes(weight, rows, i, reserved, divisor, vector, 0)
+        _sum_probes(weight, rows.reshape(-1), rows.shape[1], i, reserved, divisor, vector, 0)
 
 
 @helper

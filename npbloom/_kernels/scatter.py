@@ -7,22 +7,14 @@ from typing import Any
 import numpy as np
 
 from npbloom._kernels.jit import helper, kernel
-from npbloom._kernels.lanes import WIDTH, store
-from npbloom._kernels.rows import begin, gradient_lanes, gradient_one, term_row, whole
+from npbloom._kernels.rows import sum_row, term_row
 
 
 @kernel
-def sum_rows_range(
-    grad: Any, sources: Any, owner: Any, weights: Any, starts: Any, values: Any, acc: Any, lo: int, hi: int
-) -> None:
+def sum_rows_range(grad: Any, sources: Any, owner: Any, weights: Any, starts: Any, values: Any, lo: int, hi: int) -> None:
     """Gradient of each touched row in ``[lo, hi)`` into ``values[0 : hi - lo]``: the sum of its terms (L5)."""
-    d = grad.shape[1]
     for q in range(lo, hi):
-        terms = begin(grad, sources, owner, weights, starts, q, acc)
-        for c in range(0, whole(d), WIDTH):
-            store(values, q - lo, c, gradient_lanes(grad, sources, owner, weights, q, terms, acc, values, c))
-        for c in range(whole(d), d):
-            values[q - lo, c] = gradient_one(grad, sources, owner, weights, q, terms, acc, values, c)
+        sum_row(grad, sources, owner, weights, None, starts[q], starts[q + 1], None, values, q - lo)
 
 
 @helper

@@ -43,8 +43,8 @@ def add_plan(
     parser.add_argument("--no-padding", action="store_true", help="no id is padding (default: one is, and row 0 is reserved)")
     own = "hash no other id to the row of padding (default: as in Spotlight, some are)"
     parser.add_argument("--own-padding-row", action="store_true", help=own)
-    fly = "hash on the fly (default: hashes are computed before where that takes at most 1 GiB)"
-    parser.add_argument("--on-the-fly", action="store_true", help=fly)
+    before = "keep every id's hashes in memory (default: ids are hashed when they are looked up)"
+    parser.add_argument("--precompute-hashes", action="store_true", help=before)
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else (default: tables)")
     parser.set_defaults(run=run)
 
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         "dtype": arguments.dtype,
         "padding_idx": None if arguments.no_padding else 0,
         "share_padding_row": not arguments.own_padding_row,
-        "precompute_hashes": False if arguments.on_the_fly else None,
+        "precompute_hashes": True if arguments.precompute_hashes else None,
     }
     with refusing():
         chosen = plan(arguments.ids, arguments.dim, num_hashes=arguments.hashes, **options)
@@ -147,8 +147,8 @@ def _advice(chosen: Plan, arguments: argparse.Namespace) -> str:
         options += ", padding_idx=None"
     if arguments.own_padding_row:
         options += ", share_padding_row=False"
-    if arguments.on_the_fly:
-        options += ", precompute_hashes=False"
+    if arguments.precompute_hashes:
+        options += ", precompute_hashes=True"
     sizes = f"{chosen.num_ids}, {chosen.embedding_dim}, "
     sizes += f"{chosen.suggested_ratio:g}, {k}" if arguments.memory is None else f"num_rows={rows}, num_hash_functions={k}"
     doubts = "That ids can be told apart says little about how well a model ranks: `npbloom fit` measures that on your data."

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npbloom import _check
-from npbloom.layers._bloom import MOST_PRECOMPUTED, table_height
+from npbloom.layers._bloom import table_height
 from npbloom.types import MAX_IDS, MAX_TABLE_ROWS, SPOTLIGHT_SEEDS
 
 COMBINES: Final = ("sum", "mean", "concat")
@@ -119,8 +119,7 @@ class _Question:
 
     def probe_bytes(self, k: int) -> int:
         """Bytes of the probes of all ids, where they are computed before."""
-        entries = self.num_ids * k
-        return 4 * entries if (entries <= MOST_PRECOMPUTED if self.precompute is None else self.precompute) else 0
+        return 4 * self.num_ids * k if self.precompute else 0
 
     @property
     def full_bytes(self) -> int:

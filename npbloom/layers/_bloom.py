@@ -13,7 +13,6 @@ from npbloom.ops.hashing import rows_of
 from npbloom.ops.lookup import check_combine
 from npbloom.types import MAX_TABLE_ROWS, ArrayLike, HashSpec, IntArray, Rng, as_integer
 
-MOST_PRECOMPUTED = 2**28  # entries (1 GiB) up to which probes are computed before by default
 MOST_POSSIBLE = 2**32  # entries beyond which `precompute_hashes=True` is refused
 
 
@@ -105,16 +104,16 @@ class BloomTable(Layer):
         self._lookup = self._with_probes()
 
     def _decide(self, wanted: bool | None) -> bool:
-        """Whether probes are computed before: as wanted, else by size."""
-        if self.hashing.table is not None:
+        """Whether probes are computed before: only where wanted, since hashing is faster than reading them (DESIGN.md)."""
+        if not wanted:
             return False
         entries = self.num_embeddings * self.num_hash_functions
-        if wanted and entries > MOST_POSSIBLE:
+        if entries > MOST_POSSIBLE:
             raise ValueError(
                 f"`precompute_hashes` must not be True for {self.num_embeddings} ids: {entries} probes do not fit, "
                 f"at most {MOST_POSSIBLE} do."
             )
-        return entries <= MOST_PRECOMPUTED if wanted is None else wanted
+        return True
 
     def _with_probes(self) -> HashSpec:
         """The spec that lookups use: with every id's rows in a table where that was decided. Same bits (L21)."""

@@ -31,7 +31,7 @@ def check_range(ids: IntArray, bound: int, name: str, lo: int, hi: int) -> None:
         raise _check.outside(flat, ids, bound, name)
 
 
-def _fill_rows(ids: IntArray, hashing: HashSpec, rows: npt.NDArray[np.int32], lo: int, hi: int) -> None:
+def _fill_rows(ids: IntArray, hashing: HashSpec, rows: npt.NDArray[Any], lo: int, hi: int) -> None:
     """Write the probes of the checked, flat ids ``[lo, hi)`` into those places of `rows` (n, k)."""
     padding = -1 if hashing.padding_idx is None else hashing.padding_idx
     if hashing.table is not None:
@@ -51,9 +51,9 @@ def checked_rows_range(ids: IntArray, hashing: HashSpec, name: str, lo: int, hi:
     return rows
 
 
-def rows_of(ids: IntArray, hashing: HashSpec) -> npt.NDArray[np.int32]:
+def rows_of(ids: IntArray, hashing: HashSpec, dtype: type[np.signedinteger[Any]] = np.int32) -> npt.NDArray[Any]:
     """The probes (n, k) of checked, flat ids."""
-    rows = np.empty((ids.size, hashing.num_hash_functions), dtype=np.int32)
+    rows = np.empty((ids.size, hashing.num_hash_functions), dtype=dtype)
     run_range(partial(_fill_rows, ids, hashing, rows), ids.size)
     return rows
 
@@ -116,5 +116,4 @@ def hash_rows(ids: ArrayLike, hashing: HashSpec) -> IntArray:
     if not isinstance(hashing, HashSpec):
         raise TypeError(f"`hashing` must be a HashSpec, not {type(hashing).__name__}.")
     checked = check_ids(ids, hashing.num_embeddings)
-    rows = rows_of(checked.reshape(-1), hashing)
-    return rows.astype(np.int64).reshape(*checked.shape, hashing.num_hash_functions)
+    return rows_of(checked.reshape(-1), hashing, np.int64).reshape(*checked.shape, hashing.num_hash_functions)

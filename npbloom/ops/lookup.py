@@ -190,7 +190,7 @@ def bag_output(table: FloatArray, bags: Bags) -> tuple[FloatArray, IntArray | No
         _parallel.run_chunks(kernels.bag_max_range, bags.bounds(dim), *arrays)
         return out, winners
     arrays = (table, bags.ids, bags.starts, bags.weights, bags.mode == "mean", bags.padding, out)
-    _parallel.run_chunks(kernels.bag_sum_range, bags.bounds(dim), *arrays, scratch=(1, dim))
+    _parallel.run_chunks(kernels.bag_sum_range, bags.bounds(dim), *arrays)
     return out, None
 
 

@@ -32,9 +32,9 @@ class Rule:
 
     def run(self, touched: Any, terms: Terms, lo: int, hi: int) -> None:
         """Step with gradient rows ``[lo, hi)``, given as terms to sum; `touched` None means that they are the table's own."""
-        width = self.weight.shape[1]
-        held = (np.empty((self.group, width), self.weight.dtype),) if self.group else ()
-        self.kernel(self.weight, touched, *terms, *self.state, *held, self.scalars, np.empty((1, width)), lo, hi)
+        held = np.empty((max(self.group, 1), self.weight.shape[1]), self.weight.dtype)
+        squares = (np.zeros(held.shape),) if self.group else ()
+        self.kernel(self.weight, touched, *terms, *self.state, *squares, self.scalars, held, lo, hi)
 
     def apply(self, grad: RowGrad | FloatArray) -> None:
         """Step with a checked gradient."""

@@ -68,10 +68,10 @@ class Contributions:
 
     def sum_into(self, part: Part, values: FloatArray, lo: int, hi: int) -> None:
         """Write the gradients of ``part.touched[lo:hi]`` into the first rows of `values`."""
-        acc = np.empty((1, self.width))
         if self.plain:
-            kernels.sum_rows_range(*self.terms(part), values, acc, lo, hi)
+            kernels.sum_rows_range(*self.terms(part), values, lo, hi)
             return
+        acc = np.empty((1, self.width))
         how = (self.owner, self.weights, self.winners, None if self.divisor == 1.0 else self.divisor, self.by_frequency)
         where = (self.grad, part.sources, part.starts, part.touched, self.slices)
         kernels.sum_terms_range(*where, *how, values, acc, lo, hi)

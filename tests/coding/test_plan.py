@@ -75,8 +75,9 @@ def test_very_small_and_very_large_shares():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", [None, *OPTIMIZERS])
 def test_bytes_are_those_of_layers_and_optimizers(combine, dtype, optimizer):
-    planned = plan(5000, 12, ratio=0.3, num_hashes=3, combine=combine, dtype=dtype, optimizer=optimizer)
-    layer = nb.BloomEmbedding(5000, 12, 0.3, 3, combine=combine, dtype=dtype)
+    how = {"combine": combine, "dtype": dtype, "precompute_hashes": True}
+    planned = plan(5000, 12, ratio=0.3, num_hashes=3, optimizer=optimizer, **how)
+    layer = nb.BloomEmbedding(5000, 12, 0.3, 3, **how)
     assert planned.num_rows == layer.compressed_num_embeddings
     assert planned.table_bytes == layer.nbytes
     assert planned.probe_bytes == layer._lookup.table.nbytes
@@ -112,15 +113,15 @@ def test_what_is_suggested():
     assert plan(10**6, 64, ratio=1e-5).suggested_hashes == 4  # nothing is enough
     assert plan(10**6, 64, ratio=0.002, combine="concat").suggested_hashes == 4  # 3 does not divide 64
     assert plan(10**6, 7, combine="concat").suggested_hashes == 1
-    assert plan(10**6, 64, memory=9_000_000).suggested_hashes == 2  # the probes of a third hash take all
+    assert plan(10**6, 64, memory=9_000_000, precompute_hashes=True).suggested_hashes == 2  # the probes of a third hash take all
     assert plan(100, 8, memory="1 MB").suggested_ratio == 1.0
     assert plan(10**6, 64, num_hashes=7).num_hash_functions == 7
 
 
 def test_probes_take_memory_only_where_they_are_computed_before():
     assert plan(10**6, 8, precompute_hashes=False, num_hashes=4).probe_bytes == 0
-    assert plan(10**6, 8, num_hashes=4).probe_bytes == 16_000_000
-    assert plan(2**26 + 1, 8, num_hashes=4).probe_bytes == 0
+    assert plan(10**6, 8, num_hashes=4).probe_bytes == 0
+    assert plan(10**6, 8, num_hashes=4, precompute_hashes=True).probe_bytes == 16_000_000
     assert plan(2**26 + 1, 8, num_hashes=4, precompute_hashes=True).probe_bytes == 16 * (2**26 + 1)
 
 
@@ -150,7 +151,7 @@ def test_bytes_in_words():
         ((100, 4, [5]), {}, TypeError, "`memory` must be a real number, not [5]."),
         (
             (100, 4, 800),
-            {},
+            {"precompute_hashes": True},
             ValueError,
             "`memory` must be at least 896 bytes for 2 rows, or 96 with hashes on the fly, not 800.",
         ),

@@ -94,7 +94,7 @@ def test_a_multiplication_floor_mods_every_signed_hash_exactly(size: int, anywhe
     signed = near if -(2**31) <= near < 2**31 else anywhere
     event("beside a multiple" if signed == near else "anywhere")
     event(f"quotient of {len(str(abs(signed // size)))} digits")
-    row = kernels.row_of(kernels.word(signed % 2**32), np.float64(size), 1.0 / np.float64(size))
+    row = kernels.row_of(np.float64(signed), np.float64(size), 1.0 / np.float64(size))
     assert row == signed % size
 
 
@@ -107,7 +107,7 @@ def test_multiples_of_a_size_and_their_neighbours_floor_mod_exactly() -> None:
         for quotient in {min(max(quotient, -(2**31) // size), (2**31 - 1) // size) for quotient in quotients}:
             for signed in (quotient * size + beside for beside in (-1, 0, 1)):
                 if -(2**31) <= signed < 2**31:
-                    assert kernels.row_of(kernels.word(signed % 2**32), np.float64(size), inverse) == signed % size
+                    assert kernels.row_of(np.float64(signed), np.float64(size), inverse) == signed % size
     assert wrong_without_half > 0  # 49 * (1 / 49) < 1: there are sizes here that a bare reciprocal gets wrong
 
 

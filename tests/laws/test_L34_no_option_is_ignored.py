@@ -48,7 +48,7 @@ BLOOM = {
     "hash_table": (None, [[1, 2]] * 70),
     "combine": ("sum", "concat"),
     "share_padding_row": (True, False),
-    "precompute_hashes": (None, False),
+    "precompute_hashes": (None, True),
     "dtype": (np.float32, np.float64),
     "rng": (1, 2),
     "weight": (None, _layers.table(14)),
@@ -89,8 +89,9 @@ def test_an_option_changes_what_is_seen(kind, option):
     first, second = (seen(build(kind, option, value)) for value in LAYERS[kind][option])
     if option == "precompute_hashes":
         assert first == second  # the same bits (L21)
-        assert build(kind, option, None)._lookup.table is not None
+        assert build(kind, option, None)._lookup.table is None
         assert build(kind, option, False)._lookup.table is None
+        assert build(kind, option, True)._lookup.table is not None
     elif (kind, option) in SAME_BITS:
         assert first == second
     else:

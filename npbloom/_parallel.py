@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from npbloom import _check
 
-# A pool round trip costs about 25 us, a kernel call 2 us: below this many items the caller's thread does it all.
+# A pool round trip costs 25 to 80 us, a kernel call 2 us: below this many items the caller's thread does it all.
 GRAIN = 4096
+PIECES = 4  # parts for each thread where whoever is free takes the next one
 
 
 def _default_threads() -> int:
@@ -211,16 +212,49 @@ def run_tasks(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
     return [first, *(task.result() for task in shared)]
 
 
+def run_queue(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> list[Any]:
+    """
+    As `run_tasks`, on at most `most` threads, each of which takes the next task when it is free.
+
+    A thread that wakes late, or is given a slow part, then holds nobody up. Of several exceptions the first task's is raised;
+    tasks that come after one that has failed may not be called.
+    """
+    threads = max(1, min(len(tasks), get_num_threads() if most is None else most))
+    if threads == 1:
+        return list(run_tasks([lambda: [task() for task in tasks]])[0])
+    results: list[Any] = [None] * len(tasks)
+    failures: dict[int, Exception] = {}
+    queue = iter(range(len(tasks)))  # a step of it is one step of the interpreter, so that no two threads get the same
+
+    def take() -> None:
+        for index in queue:
+            try:
+                results[index] = tasks[index]()
+            except Exception as error:
+                failures[index] = error
+                for _ in queue:  # nobody begins what comes after
+                    pass
+
+    run_tasks([take] * threads)
+    if failures:
+        raise failures[min(failures)]
+    return results
+
+
 def even_bounds(size: int, grain: int = GRAIN) -> list[int]:
     """Split ``[0, size)`` evenly over as many threads as have at least `grain` items each to do."""
     parts = max(1, min(get_num_threads(), size // grain))
     return [size * part // parts for part in range(parts + 1)]
 
 
-def balanced_bounds(starts: npt.NDArray[np.int64], grain: int) -> list[int]:
-    """Split the segments that begin at `starts` (the last entry is the end) so that each thread has about as many items."""
-    items = int(starts[-1] - starts[0])
-    parts = max(1, min(get_num_threads(), items // grain))
+def balanced_bounds(starts: npt.NDArray[np.int64], grain: int, pieces: int = 1) -> list[int]:
+    """
+    Split the segments that begin at `starts` (the last entry is the end) into parts of about as many items.
+
+    There are `pieces` parts for each of several threads, but no more than have `grain` items each.
+    """
+    items, threads = int(starts[-1] - starts[0]), get_num_threads()
+    parts = max(1, min(threads * pieces if threads > 1 else 1, items // grain))
     if parts == 1:
         return [0, len(starts) - 1]
     cuts = np.searchsorted(starts, starts[0] + np.arange(1, parts) * items // parts)
@@ -252,9 +286,6 @@ def run_range(
 
 def run_blocks(work: Callable[[int, int], Any], size: int, grain: int, block: int) -> None:
     """Call ``work(lo, hi)`` so that the ranges cover ``[0, size)``, none longer than `block`: what it leaves stays in cache."""
-
-    def part(first: int, last: int) -> None:
-        for lo in range(first, last, block):
-            work(lo, min(lo + block, last))
-
-    run_tasks([partial(part, lo, hi) for lo, hi in pairwise(even_bounds(size, grain))])
+    threads = len(even_bounds(size, grain)) - 1
+    step = min(block, size) if threads == 1 else min(block, -(-size // (PIECES * threads)))
+    run_queue([partial(work, lo, min(lo + step, size)) for lo in range(0, size, max(step, 1))], threads)

@@ -36,12 +36,26 @@ def watch(threads: int) -> Iterator[Seen]:
 
 
 @contextmanager
+def split_sooner(threads: int) -> Iterator[Seen]:
+    """On so many threads, where a part pays that is a 64th of what it takes: a test's big batch is split as a huge one is."""
+    even, balanced = _parallel.even_bounds, _parallel.balanced_bounds
+    with (
+        mock.patch.object(_parallel, "even_bounds", lambda size, grain=_parallel.GRAIN: even(size, max(1, grain // 64))),
+        mock.patch.object(
+            _parallel, "balanced_bounds", lambda starts, grain, pieces=1: balanced(starts, max(1, grain // 64), pieces)
+        ),
+        watch(threads) as seen,
+    ):
+        yield seen
+
+
+@contextmanager
 def split_everything(threads: int) -> Iterator[Seen]:
     """The same, with as many parts as a batch has items, up to the number of threads."""
     even, balanced = _parallel.even_bounds, _parallel.balanced_bounds
     with (
         mock.patch.object(_parallel, "even_bounds", lambda size, grain=1: even(size, 1)),
-        mock.patch.object(_parallel, "balanced_bounds", lambda starts, grain: balanced(starts, 1)),
+        mock.patch.object(_parallel, "balanced_bounds", lambda starts, grain, pieces=1: balanced(starts, 1, pieces)),
         mock.patch.object(_pairs, "FEW", 0),
         mock.patch.object(_pairs, "LEAST_LOW", 0),  # one row a bucket: buckets are the unit of work of a scatter
         watch(threads) as seen,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -69,6 +70,36 @@ def test_an_exception_in_any_part_arrives_after_all_parts_have_ended(failing: in
     assert len(ended) == 2
 
 
+@given(st.integers(0, 20), st.integers(1, 7), st.none() | st.integers(1, 9))
+def test_every_task_of_a_queue_is_called_once_and_results_keep_their_order(count: int, threads: int, most: int | None) -> None:
+    called: list[int] = []
+
+    def task(index: int) -> int:
+        called.append(index)
+        return 10 * index
+
+    with nb.num_threads(threads):
+        results = _parallel.run_queue([partial(task, index) for index in range(count)], most)
+    event(f"more tasks than threads: {count > threads}")
+    assert results == [10 * index for index in range(count)]
+    assert sorted(called) == list(range(count))
+
+
+@given(st.sets(st.integers(0, 19), min_size=1), st.integers(1, 4))
+def test_of_the_tasks_of_a_queue_that_fail_the_first_is_heard(failing: set[int], threads: int) -> None:
+    called = []
+
+    def task(index: int) -> None:
+        called.append(index)
+        if index in failing:
+            raise RuntimeError(f"task {index}")
+
+    with nb.num_threads(threads), pytest.raises(RuntimeError, match=f"^task {min(failing)}$"):
+        _parallel.run_queue([partial(task, index) for index in range(20)])
+    event(f"calls after the first failure: {len(called) - min(failing) - 1}")
+    assert set(range(min(failing) + 1)) <= set(called)
+
+
 def test_the_number_of_threads_is_the_process_s_or_the_block_s() -> None:
     before = nb.get_num_threads()
     try:
@@ -113,7 +144,7 @@ def test_the_environment_sets_the_default(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_computes_with_threads_of_its_own() -> None:
-    layer = nb.BloomEmbedding(50_000, 8, rng=0)
+    layer = nb.BloomEmbedding(50_000, 16, rng=0)
     ids = np.random.default_rng(0).integers(0, 50_000, 40_000)
     with nb.num_threads(2):
         expected = layer(ids)  # the parent's pool is running now

@@ -10,6 +10,7 @@ from npbloom import _check, _parallel
 from npbloom.ops.hashing import check_ids
 from npbloom.types import FloatArray, IntArray
 
+GRAIN = 2**19  # table elements to read below which a second thread does not pay: 100 us of work
 MODES = ("sum", "mean", "max")
 
 
@@ -40,7 +41,7 @@ class Bags(NamedTuple):
 
     def bounds(self, work: int) -> list[int]:
         """Split the bags over the threads by entries; `work` is the cost of an entry in table elements."""
-        return _parallel.balanced_bounds(self.starts, max(1, 32768 // work))
+        return _parallel.balanced_bounds(self.starts, max(1, GRAIN // work))
 
 
 def read_bags(

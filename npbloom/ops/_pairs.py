@@ -19,11 +19,11 @@ Result = TypeVar("Result")
 FEW = 64  # pairs that one insertion sort orders faster than anything with buckets
 MOST_BUCKETS = 12  # bits: more counters than this leave the first cache while the batch is split
 LEAST_LOW = 10  # bits left to sort in a bucket at least: fewer buckets are fewer places to write to
-GRAIN = 131072  # elements of gradient to add below which a second thread does not pay
+GRAIN = 3 * 2**17  # elements of gradient to add below which a second thread does not pay
 
 
 class Part(NamedTuple):
-    """What one thread sorted: touched rows (or slices), where the pairs of each begin, and the entries they come from."""
+    """What was sorted in one piece: touched rows (or slices), where the pairs of each begin, and the entries they come from."""
 
     touched: IntArray  # (u,) int64, strictly increasing
     starts: IntArray  # (u + 1,) into `sources`
@@ -36,7 +36,7 @@ class Pairs(NamedTuple):
     bounds: IntArray  # (buckets + 1,) where the pairs of each begin
     low: int  # bits that the rows of a bucket differ in
     pairs: npt.NDArray[Any]  # (kept, 2): row and source
-    parts: list[int]  # buckets at which each thread's part begins, and the end
+    parts: list[int]  # buckets at which each part begins, and the end
 
     def sort_and(self, work: Callable[[Part], Result]) -> list[Result]:
         """Sort each part and give it to `work`, in the thread that sorted it; results in order of the rows."""
@@ -50,7 +50,7 @@ class Pairs(NamedTuple):
             found = kernels.sort_buckets_range(self.bounds, self.low, self.pairs, spare, sources, rows, starts, counts, lo, hi)
             return work(Part(rows[:found], starts[: found + 1], sources[: self.bounds[hi]]))
 
-        return _parallel.run_tasks([partial(part, lo, hi) for lo, hi in pairwise(self.parts)])
+        return _parallel.run_queue([partial(part, lo, hi) for lo, hi in pairwise(self.parts)])
 
 
 def split_pairs(
@@ -100,7 +100,7 @@ def split_pairs(
         kernels.partition_range(rows[part], *how, 0, hi - lo)
 
     _parallel.run_tasks([partial(place, part, lo, hi) for part, (lo, hi) in parts])
-    return Pairs(starts, low, pairs, _parallel.balanced_bounds(starts, max(1, GRAIN // (work + 16))))
+    return Pairs(starts, low, pairs, _parallel.balanced_bounds(starts, max(1, GRAIN // (work + 16)), _parallel.PIECES))
 
 
 def distinct_rows(rows: IntArray, num_rows: int) -> IntArray:

@@ -14,13 +14,15 @@ from npbloom._parallel import run_range
 from npbloom.types import SPOTLIGHT_SEEDS, WIDE_IDS, ArrayLike, HashSpec, IntArray
 
 _SEEDS: Final = np.array(SPOTLIGHT_SEEDS, dtype=np.uint32)
+CHECKS: Final = 2**18  # ids to check below which a second thread does not pay
+PROBES: Final = 2**17  # probes to hash below which it does not
 _SEEDS.flags.writeable = False  # kernels are compiled for read-only inputs
 
 
 def check_ids(value: Any, bound: int, name: str = "ids") -> IntArray:
     """An index array (L1) of any shape whose values lie in ``[0, bound)``, else an IndexError for the first outside (L2)."""
     ids = _check.ids(value, name, bound)
-    run_range(partial(check_range, ids, bound, name), ids.size)
+    run_range(partial(check_range, ids, bound, name), ids.size, grain=CHECKS)
     return ids
 
 
@@ -54,7 +56,7 @@ def checked_rows_range(ids: IntArray, hashing: HashSpec, name: str, lo: int, hi:
 def rows_of(ids: IntArray, hashing: HashSpec, dtype: type[np.signedinteger[Any]] = np.int32) -> npt.NDArray[Any]:
     """The probes (n, k) of checked, flat ids."""
     rows = np.empty((ids.size, hashing.num_hash_functions), dtype=dtype)
-    run_range(partial(_fill_rows, ids, hashing, rows), ids.size)
+    run_range(partial(_fill_rows, ids, hashing, rows), ids.size, grain=max(1, PROBES // hashing.num_hash_functions))
     return rows
 
 

@@ -16,7 +16,8 @@ import npbloom as nb
 from npbloom import _parallel
 from tests._scripts import run_script
 
-THREADS, ROWS, DIM, BATCH = 8, 4_000, 16, 8_000
+THREADS, ROWS, DIM, BATCH = 8, 4_000, 16, 40_000
+EACH = BATCH // 500
 SECONDS = 100  # a hang is one after that
 
 
@@ -130,9 +131,9 @@ def test_threads_that_train_rows_of_their_own_do_not_disturb_each_other(make: Ca
 def test_steps_on_the_same_rows_may_be_lost_and_nothing_else() -> None:
     layer = nb.ZeroEmbedding(1000, DIM)
     optimizer = nb.SGD(layer, lr=1.0)
-    ids = np.arange(500).repeat(16)
+    ids = np.arange(500).repeat(EACH)
     together(lambda number: [optimizer.update(layer, ids, np.full((BATCH, DIM), -1, np.float32)) for _ in range(5)])
-    steps = layer.weight / 16  # of 16 in each update, 40 updates
+    steps = layer.weight / EACH  # of so many in each update, 40 updates
     assert (steps == np.round(steps)).all()
     assert (steps[:500] >= 1).all()
     assert (steps[:500] <= 5 * THREADS).all()
@@ -148,12 +149,12 @@ def test_with_a_lock_of_the_caller_nothing_is_lost() -> None:
     def work(number: int) -> None:
         for _ in range(5):
             with lock:
-                other.update(layer, np.arange(500).repeat(16), np.full((BATCH, DIM), -1, np.float32))
+                other.update(layer, np.arange(500).repeat(EACH), np.full((BATCH, DIM), -1, np.float32))
             with lock:
                 optimizer.update(layer, [999], np.zeros((1, DIM)))
 
     together(work)
-    assert (layer.weight[:500] == 16 * 5 * THREADS).all()
+    assert (layer.weight[:500] == EACH * 5 * THREADS).all()
     assert optimizer.state(layer)["step"] == 5 * THREADS
 
 

@@ -13,7 +13,7 @@ import npbloom as nb
 from npbloom.types import HashSpec, RowGrad
 from tests import _twins
 from tests._bits import assert_same_bits
-from tests._threads import COUNTS, split_everything, watch
+from tests._threads import COUNTS, split_everything, split_sooner, watch
 from tests._twins import TWINS
 from tests.strategies import Bags, Bloom, Lookup, Partition, Update
 
@@ -111,7 +111,7 @@ for dense in (False, True):
 def test_big_batches_give_the_same_bits_on_every_run(call):
     expected = call(nb.reference)
     for threads in (*COUNTS, 7):
-        with watch(threads) as seen:
+        with split_sooner(threads) as seen:
             assert_same_bits(call(nb.ops), expected)
         assert seen.most_tasks == threads, "too small a batch to be split"
 

@@ -115,7 +115,8 @@ HYPERPARAMETERS = [(rule, name) for rule, names in RULES.items() for name in nam
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_every_hyperparameter_is_looked_at_here(rule):
-    assert set(inspect.signature(rule).parameters) == {"layers", *RULES[rule]}
+    # `state` is no number to change: what is adopted and what is refused stands in tests/faults/test_large_tables.py
+    assert set(inspect.signature(rule).parameters) - {"state"} == {"layers", *RULES[rule]}
 
 
 @pytest.mark.parametrize(("rule", "name"), HYPERPARAMETERS, ids=[f"{rule.__name__}-{name}" for rule, name in HYPERPARAMETERS])

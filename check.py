@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent
-PYTEST = ("-m", "pytest", "-q")
+# On every processor, up to four: more of them would compile the same kernels side by side.
+PYTEST = ("-m", "pytest", "-q", "--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 
 
 class Step(NamedTuple):

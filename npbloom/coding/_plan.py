@@ -69,7 +69,7 @@ class Plan:
     Examples
     --------
     >>> plan(1_000_000, 64, ratio=0.2).total_bytes
-    161600000
+    153600000
     """
 
     num_ids: int
@@ -243,7 +243,7 @@ def plan(
     50
     >>> fits = plan(1_000_000, 64, memory="100 MB")
     >>> fits.num_rows, fits.num_hash_functions, fits.total_bytes
-    (119791, 2, 99999488)
+    (130208, 2, 99999744)
     """
     asked = _read_question(
         num_ids, dim, memory, ratio, combine, optimizer, dtype, padding_idx, share_padding_row, precompute_hashes

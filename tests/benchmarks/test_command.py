@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hatchling.builders.wheel import WheelBuilder
 
 from benchmarks import command, environment, machine
 from benchmarks.contenders import peers
@@ -137,9 +136,3 @@ def test_the_machine_is_described():
 
 def test_a_folder_without_commits_has_none(tmp_path):
     assert machine.commit(tmp_path) == ""
-
-
-def test_benchmarks_are_no_part_of_the_wheel():
-    files = [file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()]
-    assert "npbloom/__init__.py" in files
-    assert {Path(file).parts[0] for file in files} == {"npbloom"}

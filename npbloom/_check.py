@@ -67,14 +67,20 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
     """One of a few words."""
     if not isinstance(value, str) or value not in allowed:
         words = ", ".join(repr(word) for word in allowed)
-        raise ValueError(f"`{name}` must be one of {words}, not {value!r}.")
+        raise ValueError(f"`{name}` must be one of {words}, not {shown(value)}.")
     return value
+
+
+def shown(value: Any) -> str:
+    """A wrong argument in a sentence: itself where it is short, else its type."""
+    text = repr(value)
+    return text if len(text) <= 60 else type(value).__name__
 
 
 def flag(value: Any, name: str) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"`{name}` must be True or False, not {value!r}.")
+        raise TypeError(f"`{name}` must be True or False, not {shown(value)}.")
     return bool(value)
 
 
@@ -84,7 +90,9 @@ def generator(value: Any, name: str = "rng") -> np.random.Generator:
         return value
     if value is None:
         return np.random.default_rng()
-    seed = as_integer(value, name)
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise TypeError(f"`{name}` must be a numpy.random.Generator, an integer seed or None, not {shown(value)}.")
+    seed = int(value)
     if seed < 0:
         raise ValueError(f"`{name}` must be a Generator or a seed of at least 0, not {seed}.")
     return np.random.default_rng(seed)

@@ -241,6 +241,9 @@ class Optimizer(ABC):
         >>> layer.weight.ravel()
         array([ 0. , -1.5,  0. ], dtype=float32)
         """
+        for name in bag_arguments.keys() - layer._bag_arguments:
+            known = " and ".join(f"`{each}`" for each in layer._bag_arguments) or "nothing but ids and their gradient"
+            raise TypeError(f"`update` of a {type(layer).__name__} takes {known}, not `{name}`.")
         state = self.state(layer)
         if np.may_share_memory(grad_out if isinstance(grad_out, np.ndarray) else np.empty(0), layer.weight):
             grad_out = np.array(grad_out)  # the table changes while the gradient is read

@@ -5,6 +5,13 @@ Somebody who writes such kernels in any language finds out in a minute whether t
 which table is wrong and why. Needs the extra `conformance`.
 """
 
+from importlib.util import find_spec
+
+if find_spec("hypothesis") is None:
+    raise ModuleNotFoundError(
+        'npbloom.conformance needs Hypothesis: python -m pip install "npbloom[conformance]"', name="hypothesis"
+    )
+
 from npbloom.conformance._case import Backend, Case, Session, Unsupported
 from npbloom.conformance._command import CommandBackend
 from npbloom.conformance._parametrize import parametrize

@@ -34,6 +34,7 @@ class Layer(ABC):
     embedding_dim: int
     padding_idx: int | None
     _zero: ClassVar[bool] = False  # whether tables start at zero
+    _bag_arguments: ClassVar[tuple[str, ...]] = ()  # what `optimizer.update` passes on besides ids and their gradient
 
     def _set_table(self, rows: int, dim: int, dtype: Any, rng: Rng, weight: Any) -> None:
         """Adopt `weight`, or make a table of initial values (L8)."""
@@ -93,6 +94,11 @@ class Layer(ABC):
     def weight(self) -> FloatArray:
         """The table, (rows, embedding_dim); it can be written into, not rebound."""
         return self._weight
+
+    @weight.setter
+    def weight(self, value: FloatArray) -> None:
+        """Refused in a sentence: optimizers and views hold the array that is there."""
+        raise AttributeError("`weight` can be written into, not rebound: `layer.weight[...] = array`.")
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -56,6 +56,16 @@ class Recommender(ABC):
         self.history = []
         self._steps: Optimizer | None = None
 
+    def __repr__(self) -> str:
+        """The constructor call, without layers, and how far the model is."""
+        words = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._settings)
+        state = (
+            "not fitted"
+            if self._steps is None
+            else f"{len(self.history)} epochs, {self.num_users} users x {self.num_items} items"
+        )
+        return f"{type(self).__name__}({words})  # {state}"
+
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def fit(self, interactions: Interactions, verbose: bool = False) -> Self:
@@ -84,6 +94,8 @@ class Recommender(ABC):
         Optimizer state is kept between calls; `history` grows by one entry an epoch: ``loss``, the mean over all
         examples, each at the time of its step, and ``seconds``. Moments and weight decay act on touched rows only (L27).
         """
+        if not isinstance(interactions, Interactions):
+            raise TypeError(f"`interactions` must be Interactions, not {type(interactions).__name__}.")
         hidden = None if _check.flag(verbose, "verbose") else True  # None: tqdm hides the bar unless on a terminal
         self._prepare(interactions)
         examples = self._examples(interactions)
@@ -113,8 +125,6 @@ class Recommender(ABC):
 
     def _prepare(self, interactions: Interactions) -> None:
         """Check the interactions; on the first call make the layers and the optimizer."""
-        if not isinstance(interactions, Interactions):
-            raise TypeError(f"`interactions` must be Interactions, not {type(interactions).__name__}.")
         if not len(interactions):
             raise ValueError("`interactions` must not be empty.")
         self._check_data(interactions)

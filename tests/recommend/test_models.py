@@ -165,7 +165,7 @@ def test_users_of_a_file(tmp_path: Path) -> None:
             "`num_negative_samples` is for the loss 'adaptive_hinge'; 'bpr' draws one for each interaction.",
             {"num_negative_samples": 3},
         ),
-        (TypeError, "`rng` must be an integer, not 'seed'.", {"rng": "seed"}),
+        (TypeError, "`rng` must be a numpy.random.Generator, an integer seed or None, not 'seed'.", {"rng": "seed"}),
         (
             TypeError,
             "`user_embeddings` must be a ScaledEmbedding, ZeroEmbedding or BloomEmbedding, not ScaledEmbeddingBag.",

@@ -93,9 +93,8 @@ def answered(notebook: Any) -> Any:
 def execute(notebook: Any) -> Any:
     """A copy of the notebook, run in this folder; a cell that raises is a `CellExecutionError`."""
     done = copy.deepcopy(notebook)
-    client = NotebookClient(
-        done, timeout=300, resources={"metadata": {"path": str(FOLDER)}}, record_timing=False
-    )
+    here, patience = {"metadata": {"path": str(FOLDER)}}, {"timeout": 300, "startup_timeout": 300}
+    client = NotebookClient(done, resources=here, record_timing=False, **patience)
     # Small products are no faster with more threads, which wait for each other on a busy machine:
     # a fit of lesson 3 took 4.2 s of two shared CPUs, and 0.05 s of one.
     client.execute(env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
@@ -112,23 +111,20 @@ def printed(cell: Any) -> str:
     return "\n".join(line.rstrip() for line in "".join(words).splitlines())
 
 
-def pictures(notebook: Any) -> list[bytes]:
-    """The PNG files among a notebook's outputs, in order."""
-    shown = [
-        output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
-    ]
-    return [base64.b64decode(data["image/png"]) for data in shown if "image/png" in data]
+def drawn(cells: Any) -> list[str]:
+    """The PNG files among the outputs of cells, in order, in base64."""
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return [data["image/png"] for data in shown if "image/png" in data]
 
 
 def smaller(picture: str) -> str:
     """The same PNG in base64 with 128 colours: enough here, and a third of the size."""
-    drawn = Image.open(io.BytesIO(base64.b64decode(picture)))
-    if drawn.mode == "P":
+    image = Image.open(io.BytesIO(base64.b64decode(picture)))
+    if image.mode == "P":
         return picture  # it has been here before
     file = io.BytesIO()
-    drawn.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
-        file, format="PNG", optimize=True
-    )
+    fewer = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    fewer.save(file, format="PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 
@@ -161,8 +157,8 @@ def main(*numbers: str) -> None:
         done = execute(notebook)
         tidy(done)
         nbformat.write(done, path)
-        size, drawn = path.stat().st_size // 1024, len(pictures(done))
-        print(f"{path.name}: {size} kB, {drawn} pictures, {len(verdicts)} exercises")
+        size, pictures = path.stat().st_size // 1024, len(drawn(done.cells))
+        print(f"{path.name}: {size} kB, {pictures} pictures, {len(verdicts)} exercises")
 
 
 if __name__ == "__main__":

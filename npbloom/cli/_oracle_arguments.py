@@ -9,7 +9,7 @@ from typing import Any
 from npbloom.cli import _oracle
 
 EPILOG = "Exit status: 0 everything holds; 1 something does not; 2 wrong use, with one line on stderr; 130 interrupted."
-SETS = "some of hash, lookup, bag, bloom, optim, errors, separated by commas (default: all)"
+SETS = "some of hash, lookup, bag, bloom, optim, errors, combine, separated by commas (default: all)"
 
 
 def add_verify(commands: argparse._SubParsersAction[Any], seed: Callable[[str], int]) -> None:

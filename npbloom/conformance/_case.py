@@ -10,6 +10,7 @@ import numpy as np
 
 Outputs = dict[str, Any]
 LONG = 500  # elements above which an array is shown packed
+BLOOMS = ("bloom", "bloom_mean", "bloom_concat")  # lookups through hashed rows, by how an id's rows become its vector
 
 POLICIES: dict[str, tuple[str, ...]] = {  # choices where backends may differ; the first is the default
     "out_of_bounds": ("raise", "undefined"),
@@ -57,8 +58,9 @@ class Case:
     Parameters
     ----------
     op : str
-        ``hash``, ``hash_bytes``, ``embedding``, ``bag``, ``bloom``, ``bloom64``, ``sgd``, ``adagrad``, ``rowwise_adagrad``,
-        ``adam``. It says everything an adapter must know: an adapter raises `Unsupported` for one it does not know.
+        ``hash``, ``hash_bytes``, ``embedding``, ``bag``, ``bloom``, ``bloom_mean``, ``bloom_concat``, ``bloom64``, ``sgd``,
+        ``adagrad``, ``rowwise_adagrad``, ``adam``. It says everything an adapter must know: an adapter raises `Unsupported`
+        for one it does not know.
     dtype : str
         Dtype of the table by name; float16 arrays are float16, bfloat16 arrays are float32 that hold bfloat16 values.
     weight : array, shape (m, d)
@@ -86,9 +88,9 @@ class Case:
     keys, seed : uint8 array (n, length), int
         For ``hash_bytes``: n keys of equally many bytes.
     num_embeddings, num_hash_functions : int
-        For ``bloom``: see `npbloom.HashSpec`.
+        For ``bloom``, ``bloom_mean``, ``bloom_concat``: see `npbloom.HashSpec`.
     share_padding_row : bool
-        For ``bloom``: see `npbloom.HashSpec`.
+        For these: see `npbloom.HashSpec`.
     rows, values : int array (n,), array (n, d)
         For optimizers: a gradient that is not coalesced; rows may repeat.
     state : dict of str to array
@@ -164,6 +166,13 @@ class Case:
     def __repr__(self) -> str:
         """A call that makes this very case, bit for bit, where `np` and `Case` are imported."""
         return f"Case({', '.join(f'{name}={literal(value)}' for name, value in self.given().items())})"
+
+
+def rows_shape(case: Case) -> tuple[int, int]:
+    """Height and width of what the `rows` of a gradient number: rows of the table, for ``bloom_concat`` its slices (L21)."""
+    height, width = case.weight.shape
+    slices = case.num_hash_functions or 1 if case.op == "bloom_concat" else 1
+    return height * slices, width // slices
 
 
 def copied(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from hypothesis import strategies as st
 
+from npbloom.conformance._case import BLOOMS
 from npbloom.conformance._structures import Features, Structure, bloom_structure
 
 T = TypeVar("T")
@@ -52,8 +53,8 @@ def drawn(op: str, features: Features, most: int = 12) -> st.SearchStrategy[Stru
 
 def structure(choices: Choices, op: str, features: Features, most: int = 12) -> Structure:
     """A structure made of choices."""
-    if op == "bloom":
-        return _bloom(choices, features, most)
+    if op in BLOOMS:
+        return _bloom(choices, op, features, most)
     rows = choices.one_of([1, 2, 3, 4, 7, 16])
     size = choices.below(most + 1)
     padding = choices.below(2 * rows) - rows if features.padding else None
@@ -91,7 +92,7 @@ def _shape(choices: Choices, size: int) -> tuple[int, ...]:
     return (size // 2, 2) if size and size % 2 == 0 and choices.flag() else (size,)
 
 
-def _bloom(choices: Choices, features: Features, most: int) -> Structure:
+def _bloom(choices: Choices, op: str, features: Features, most: int) -> Structure:
     """A Bloom structure whose tables are no powers of two most of the time: there all remainders would agree."""
     rows = choices.one_of([2, 3, 5, 7, 12, 100, 1000, 1021])
     count = choices.one_of([1, 5, 40, 1000, 2**20, 2**31])
@@ -99,4 +100,4 @@ def _bloom(choices: Choices, features: Features, most: int) -> Structure:
     size = choices.below(most + 1)
     ids = _ids(choices, size, [0, count - 1] if padding is None else [padding, 0, count - 1], (min(count, 9), count))
     hashes = choices.one_of([1, 2, 3, 4, 5, 8, 24])
-    return bloom_structure(rows, ids.reshape(_shape(choices, size)), count, hashes, padding, not features.unshared)
+    return bloom_structure(rows, ids.reshape(_shape(choices, size)), count, hashes, padding, not features.unshared, op)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException, Unsatisfiable
 
-from npbloom.conformance._case import POLICIES, Backend, Case, Crashed, Outputs, Session, Unsupported, copied
+from npbloom.conformance._case import BLOOMS, POLICIES, Backend, Case, Crashed, Outputs, Session, Unsupported, copied, rows_shape
 from npbloom.conformance._expected import Want
 from npbloom.conformance._values import STORED
 
@@ -270,7 +270,7 @@ def _as_outputs(case: Case, outputs: Any) -> Outputs:
             found[key] = value
     for key in found.keys() & _shapes(case).keys():
         _check_float(case, key, found[key], _shapes(case)[key])
-    if case.op in ("embedding", "bag", "bloom", "bloom64") and ("rows" in found or "values" in found):
+    if case.op in ("embedding", "bag", *BLOOMS, "bloom64") and ("rows" in found or "values" in found):
         _add_dense(case, found)
     return found
 
@@ -320,11 +320,13 @@ def _add_dense(case: Case, found: Outputs) -> None:
     rows, values = found["rows"], found["values"]
     if rows.dtype.kind not in "iu" or rows.ndim != 1:
         raise Failure(case, f"`rows` must be a 1-D integer array, not {rows.ndim}-D {rows.dtype}")
-    _check_float(case, "values", values, (len(rows), case.weight.shape[1]))
-    if rows.size and not (rows.min() >= 0 and rows.max() < len(case.weight)):
-        raise Failure(case, f"`rows` must lie in [0, {len(case.weight)}), not {rows[(rows < 0) | (rows >= len(case.weight))][0]}")
-    dense = np.zeros(case.weight.shape)
+    height, width = rows_shape(case)
+    _check_float(case, "values", values, (len(rows), width))
+    if rows.size and not (rows.min() >= 0 and rows.max() < height):
+        raise Failure(case, f"`rows` must lie in [0, {height}), not {rows[(rows < 0) | (rows >= height)][0]}")
+    dense = np.zeros((height, width))
     np.add.at(dense, rows, values.astype(np.float64))
+    dense = dense.reshape(case.weight.shape)
     found.setdefault("grad_weight", dense)
     found["dense"] = dense
 

@@ -92,13 +92,14 @@ def bag(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
 
 
 def bloom(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
-    """Outputs of a `bloom` case."""
-    spec = spec_of(case)
+    """Outputs of a `bloom`, `bloom_mean` or `bloom_concat` case, whose rows of a gradient are slices (L21)."""
+    spec, combine = spec_of(case), COMBINES[case.op]
     outputs: dict[str, Array] = {}
     if FORWARD & set(keys):
-        outputs["out"] = reference.bloom_forward(wide(case.weight), case.ids, spec)
+        outputs["out"] = reference.bloom_forward(wide(case.weight), case.ids, spec, combine=combine)
     if GRADIENT & set(keys):
-        outputs |= _gradient(reference.bloom_backward(case.ids, wide(case.grad_out), spec))
+        outputs |= _gradient(reference.bloom_backward(case.ids, wide(case.grad_out), spec, combine=combine))
+        outputs["grad_weight"] = outputs["grad_weight"].reshape(case.weight.shape)
     return outputs
 
 
@@ -119,7 +120,11 @@ LOOKUPS: dict[str, Callable[..., dict[str, Array]]] = {
     "embedding": embedding,
     "bag": bag,
     "bloom": bloom,
+    "bloom_mean": bloom,
+    "bloom_concat": bloom,
 }
+COMBINES = {"bloom": "sum", "bloom64": "sum", "bloom_mean": "mean", "bloom_concat": "concat"}
+SELECTED = ("embedding", "bloom_concat")  # operations whose outputs are selected, not summed
 
 
 def exactly(case: Case, keys: Keys = EVERY) -> dict[str, Want]:
@@ -143,7 +148,7 @@ def roughly(case: Case, profile: dict[str, str], keys: Keys = EVERY) -> dict[str
             wants[key] = Want(value)
         elif key == "weight":
             wants[key] = Want(value, _renormalizing(case) * np.abs(value) + SMALLEST[case.dtype] * (value != 0))
-        elif key == "out" and (case.mode == "max" or case.op == "embedding"):  # selected, not summed
+        elif key == "out" and (case.mode == "max" or case.op in SELECTED):
             wants[key] = Want(value, _renormalizing(case) * np.abs(value) + SMALLEST[case.dtype] * (case.max_norm is not None))
         else:
             wants[key] = _sum_within(case, key, value, absolute[key], profile["forward" if key == "out" else "backward"])

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance._case import Case
+from npbloom.conformance._case import BLOOMS, Case
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Structure:
         return Case(self.op, dtype, **self.fields, **values)
 
     @property
+    def slices(self) -> int:
+        """Slices of a row that probes read one each; 1 where they read whole rows."""
+        return int(self.fields["num_hash_functions"]) if self.op == "bloom_concat" else 1
+
+    @property
     def outputs(self) -> tuple[int, ...]:
         """Leading shape of the output."""
         ids = self.fields["ids"]
@@ -55,8 +60,8 @@ class Structure:
 
 def exhaustive(op: str, features: Features) -> Iterator[Structure]:
     """Every structure with at most 3 rows, 3 ids and 2 bags that has the features."""
-    if op == "bloom":
-        yield from _all_blooms(features)
+    if op in BLOOMS:
+        yield from _all_blooms(op, features)
         return
     for rows in (1, 2, 3):
         for size in range(4):
@@ -103,16 +108,18 @@ def _all_partitions(size: int, last_offset: bool) -> Iterator[np.ndarray[Any, An
         yield np.array([*each, size] if last_offset else each, dtype=np.int64)
 
 
-def _all_blooms(features: Features) -> Iterator[Structure]:
+def _all_blooms(op: str, features: Features) -> Iterator[Structure]:
     """Few ids in tiny tables, where probes must collide."""
     for rows, hashes, count in product((2, 3, 5), (1, 2, 3), (4,)):
         for size in range(3):
             for ids in product(range(count), repeat=size):
                 for padding in (0, 2) if features.padding else (None,):
-                    yield bloom_structure(rows, np.array(ids, dtype=np.int64), count, hashes, padding, not features.unshared)
+                    yield bloom_structure(rows, np.array(ids, dtype=np.int64), count, hashes, padding, not features.unshared, op)
 
 
-def bloom_structure(rows: int, ids: Any, count: int, hashes: int, padding: int | None, share: bool) -> Structure:
+def bloom_structure(
+    rows: int, ids: Any, count: int, hashes: int, padding: int | None, share: bool, op: str = "bloom"
+) -> Structure:
     """A Bloom structure."""
     fields = {
         "ids": ids,
@@ -121,7 +128,7 @@ def bloom_structure(rows: int, ids: Any, count: int, hashes: int, padding: int |
         "padding_idx": padding,
         "share_padding_row": share,
     }
-    return Structure("bloom", rows, fields)
+    return Structure(op, rows, fields)
 
 
 def thresholds(op: str, features: Features, sizes: tuple[int, ...]) -> Iterator[Structure]:
@@ -145,9 +152,9 @@ def three(op: str, features: Features) -> Iterator[Structure]:
 
 def verbatim(op: str, features: Features) -> Iterator[Structure]:
     """Lookups whose answers are rows of the table, or of the output's gradient, as they lie there."""
-    if op == "bloom":
+    if op in BLOOMS:
         for padding in (0, None) if features.padding else (None,):
-            yield bloom_structure(5, np.array([3], dtype=np.int64), 5, 1, padding, not features.unshared)
+            yield bloom_structure(5, np.array([3], dtype=np.int64), 5, 1, padding, not features.unshared, op)
         return
     for ids in (np.arange(4), np.array([2]), np.array([1, 2])):
         yield from _sized(op, features, ids.astype(np.int64), 4, list(range(len(ids))))
@@ -162,9 +169,9 @@ def high_rows(op: str, features: Features) -> Iterator[Structure]:
 def _sized(op: str, features: Features, ids: Any, rows: int, offsets: list[int]) -> Iterator[Structure]:
     """The structures with these ids, one for each mode of a bag."""
     padding = 3 if features.padding else None
-    if op == "bloom":
+    if op in BLOOMS:
         for hashes in (4, 1):
-            yield bloom_structure(rows, ids, 75_000, hashes, padding, not features.unshared)
+            yield bloom_structure(rows, ids, 75_000, hashes, padding, not features.unshared, op)
         return
     fields = {"ids": ids % rows, "padding_idx": padding, "scale_grad_by_freq": features.frequency, "norm_type": 2.0}
     if op == "embedding":

@@ -30,7 +30,7 @@ def to_bfloat16(array: Array) -> Array:
 
 
 def divisors(structure: Structure) -> int:
-    """A number that every count of the structure divides: entries of a mean, occurrences of an id."""
+    """A number that every count of the structure divides: entries of a mean, occurrences of an id, probes of a mean."""
     ids = structure.fields["ids"]
     padding = structure.fields.get("padding_idx")
     kept = ids.ravel() if padding is None else ids.ravel()[ids.ravel() != padding % structure.rows]
@@ -40,6 +40,8 @@ def divisors(structure: Structure) -> int:
     if structure.fields.get("mode") == "mean":
         counts = [max(1, int(size)) for size in _bag_sizes(structure)]
         common *= lcm(*counts) if counts else 1
+    if structure.op == "bloom_mean":
+        common *= structure.fields["num_hash_functions"]
     return common
 
 
@@ -67,7 +69,7 @@ def exact(
     structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, claims: dict[str, str]
 ) -> Case | None:
     """Small integers times every divisor: all sums, products and quotients are exact in any order; None if too large."""
-    base = divisors(structure)
+    base, width = divisors(structure), width * structure.slices
     terms = max(1, structure.fields["ids"].size) * structure.fields.get("num_hash_functions", 1)
     largest = terms * max(structure.rows, 3) * base
     if features.weighted:  # weights up to 3 in steps of a half; their gradients add up over the columns
@@ -98,23 +100,24 @@ def _weights(structure: Structure, features: Features, dtype: str, rng: np.rando
 def fingerprint(structure: Structure, dtype: str) -> tuple[Case, Case]:
     """Two cases that show the whole operator: an identity as table, and an identity as gradient."""
     outputs = int(np.prod(structure.outputs, dtype=int))
-    scale = divisors(structure)
+    scale, slices = divisors(structure), structure.slices  # each slice of a row is an identity
     forward = structure.case(
         dtype,
-        weight=stored(np.eye(structure.rows) * scale, dtype),
-        grad_out=stored(np.zeros((*structure.outputs, structure.rows)), dtype),
+        weight=stored(np.tile(np.eye(structure.rows), slices) * scale, dtype),
+        grad_out=stored(np.zeros((*structure.outputs, structure.rows * slices)), dtype),
     )
+    width = max(outputs, 1) * slices
     backward = structure.case(
         dtype,
-        weight=stored(np.zeros((structure.rows, max(outputs, 1))), dtype),
-        grad_out=stored(np.eye(outputs, max(outputs, 1)) * scale, dtype).reshape(*structure.outputs, max(outputs, 1)),
+        weight=stored(np.zeros((structure.rows, width)), dtype),
+        grad_out=stored(np.tile(np.eye(outputs, max(outputs, 1)), slices) * scale, dtype).reshape(*structure.outputs, width),
     )
     return forward, backward
 
 
 def bounded(structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator) -> Case:
     """Floats over a wide range, so that order and accumulator show; tolerances come from an error bound."""
-    reach = 3 if dtype == "float16" else 20
+    reach, width = 3 if dtype == "float16" else 20, width * structure.slices
 
     def floats(shape: tuple[int, ...]) -> Array:
         mantissa = rng.standard_normal(shape)

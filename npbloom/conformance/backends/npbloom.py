@@ -173,8 +173,9 @@ def _bloom(case: Case) -> Outputs:
         raise Unsupported(f"{case.num_embeddings} ids are hashed as {'four' if case.op == 'bloom64' else 'eight'} bytes")
     share = bool(case.share_padding_row)
     spec = HashSpec(case.num_embeddings, len(case.weight), case.num_hash_functions, case.padding_idx, share)
-    out = ops.bloom_forward(case.weight, case.ids, spec)
-    return {"out": out, **_gradient(ops.bloom_backward(case.ids, case.grad_out, spec))}
+    combine = {"bloom_mean": "mean", "bloom_concat": "concat"}.get(case.op, "sum")
+    out = ops.bloom_forward(case.weight, case.ids, spec, combine=combine)
+    return {"out": out, **_gradient(ops.bloom_backward(case.ids, case.grad_out, spec, combine=combine))}
 
 
 def _step(case: Case) -> Outputs:
@@ -205,5 +206,7 @@ ANSWERS: dict[str, Callable[[Case], Outputs]] = {
     "embedding": _embedding,
     "bag": _bag,
     "bloom": _bloom,
+    "bloom_mean": _bloom,
+    "bloom_concat": _bloom,
     "bloom64": _bloom,
 }

@@ -179,7 +179,7 @@ def judge(exam: Exam, case: Case, wants: dict[str, Want], keys: Keys) -> None:
 
 def decode(exam: Exam, case: Case, keys: Keys) -> str:
     """Ask the same structure with identities: which rows a wrong output reads, which outputs a wrong row gets."""
-    if case.op not in ("embedding", "bag", "bloom") or case.mode == "max" or case.max_norm is not None:
+    if case.op not in ("embedding", "bag", "bloom", "bloom_mean") or case.mode == "max" or case.max_norm is not None:
         return ""
     rows, outputs = len(case.weight), int(np.prod(case.grad_out.shape[:-1], dtype=int))
     try:

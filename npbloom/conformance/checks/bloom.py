@@ -1,4 +1,4 @@
-"""Checks of `bloom`: many ids in a small table, reached through murmurhash3."""
+"""Checks of `bloom`, `bloom_mean` and `bloom_concat`: many ids in a small table, reached through murmurhash3."""
 
 from __future__ import annotations
 
@@ -30,3 +30,55 @@ lookup_check(
 )
 touched_check("bloom", Features(padding=True))
 out_of_bounds_check("bloom", Features())
+
+# What hashes and tables of every size do is asked of the sum; here, what becomes of the rows.
+LANES = ("exhaustive", "exact", "fingerprint", "bounded")
+lookup_check(
+    "bloom_mean.forward",
+    "L21",
+    "Each id gives the sum of the rows that its probes name, divided by k.",
+    ("out",),
+    Features(),
+    lanes=LANES,
+)
+lookup_check(
+    "bloom_mean.backward",
+    "L21",
+    "A row gets a k-th of an id's gradient for each probe that names it.",
+    ("grad_weight",),
+    Features(),
+    lanes=LANES,
+)
+lookup_check(
+    "bloom_mean.padding",
+    "L22",
+    "Probes of row 0 add zero and count in the mean; row 0 has no gradient.",
+    ("out", "grad_weight"),
+    Features(padding=True),
+    lanes=LANES,
+)
+lookup_check(
+    "bloom_concat.forward",
+    "L21",
+    "Probe j gives columns j*d/k to (j+1)*d/k, which it reads from the same columns of its row.",
+    ("out",),
+    Features(),
+    lanes=LANES,
+)
+lookup_check(
+    "bloom_concat.backward",
+    "L21",
+    "Each slice of an id's gradient goes to the slice that its probe read, and to no other.",
+    ("grad_weight",),
+    Features(),
+    lanes=LANES,
+)
+lookup_check(
+    "bloom_concat.padding",
+    "L22",
+    "A slice whose probe names row 0 is zero, and row 0 has no gradient.",
+    ("out", "grad_weight"),
+    Features(padding=True),
+    lanes=LANES,
+)
+touched_check("bloom_concat", Features(padding=True))

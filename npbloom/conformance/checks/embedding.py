@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance._case import Case, Unsupported
+from npbloom.conformance._case import BLOOMS, Case, Unsupported
 from npbloom.conformance._draws import drawn
 from npbloom.conformance._exam import Exam, Failure
 from npbloom.conformance._expected import exactly, roughly
@@ -189,14 +189,14 @@ def out_of_bounds_check(op: str, features: Features) -> None:
         for structure, place in product(three(op, features), range(3)):
             case = exact(structure, features, exam.dtypes[0], 2, exam.rng(3), exam.backend.profile[exam.dtypes[0]])
             assert case is not None
-            if op != "bloom" and place:  # rows that were scaled before the bad id was seen
+            if op not in BLOOMS and place:  # rows that were scaled before the bad id was seen
                 case = case.replace(max_norm=1e-3)
             largest = structure.fields.get("num_embeddings", structure.rows)
             for bad in (-1, largest, largest + 7, 2**31 - 1, -(2**31), 2**32, 2**32 + 1, -(2**32), 2**63 - 1, -(2**63)):
                 ids = case.ids.copy()
                 ids[place] = bad
                 exam.must_raise(case.replace(ids=ids), f"id {bad} of {largest}", case)
-            if op != "bloom":  # counted from the end: a name of the padding row, not an id
+            if op not in BLOOMS:  # counted from the end: a name of the padding row, not an id
                 ids = case.ids.copy()
                 ids[place] = -1
                 case = case.replace(padding_idx=-1)

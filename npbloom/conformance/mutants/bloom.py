@@ -216,3 +216,94 @@ class IdsAsFloat(Mutant):
 
     def words(self, ids: Array) -> list[Array]:
         return super().words(ids.astype(np.float32).astype(np.int64))
+
+
+# ---- means and concatenations ----------------------------------------------------------------------------------------
+
+
+class MeanNotDivided(Mutant):
+    """A mean of probes is their sum."""
+
+    caught_by = ("bloom_mean.forward",)
+
+    def averaged(self, total: Array, live: Array) -> Array:
+        return total
+
+
+class MeanGradientWhole(Mutant):
+    """Each probe of a mean is sent the whole gradient."""
+
+    caught_by = ("bloom_mean.backward",)
+
+    def shared(self, grad: Array, live: Array) -> Array:
+        return grad
+
+
+class MeanOfLiveProbes(Mutant):
+    """A mean does not count probes of the reserved row."""
+
+    caught_by = ("bloom_mean.padding",)
+
+    def averaged(self, total: Array, live: Array) -> Array:
+        quotient: Array = total / np.maximum(live.sum(axis=1, keepdims=True), 1)
+        return quotient
+
+
+class SlicesReversed(Mutant):
+    """Probe j reads and trains slice k - 1 - j."""
+
+    caught_by = ("bloom_concat.forward", "bloom_concat.backward")
+
+    def slices(self, rows: Array) -> Array:
+        k = rows.shape[1]
+        numbers: Array = rows * k + np.arange(k)[::-1]
+        return numbers
+
+
+class SlicesOfFirstProbe(Mutant):
+    """All slices are those of the first probe's row: one hash, whatever k is."""
+
+    caught_by = ("bloom_concat.forward", "bloom_concat.backward")
+
+    def slices(self, rows: Array) -> Array:
+        return super().slices(np.broadcast_to(rows[:, :1], rows.shape))
+
+
+class FirstSliceTrained(Mutant):
+    """Every probe trains the first slice of its row."""
+
+    caught_by = ("bloom_concat.backward",)
+
+    def bloom_concat(self, case: Case) -> Outputs:
+        outputs = super().bloom_concat(case)
+        k = case.num_hash_functions or 1
+        first, place = np.unique(outputs["rows"] // k * k, return_inverse=True)
+        total = np.zeros((len(first), outputs["values"].shape[1]), dtype=outputs["values"].dtype)
+        np.add.at(total, place, outputs["values"])
+        return {**outputs, "rows": first, "values": total}
+
+
+class ReservedSlicesRead(Mutant):
+    """Probes of row 0 read the slices that are stored there."""
+
+    caught_by = ("bloom_concat.padding",)
+
+    def bloom_concat(self, case: Case) -> Outputs:
+        slices = self.slices(self.bloom_rows(case, case.ids.ravel()))
+        stored_there = case.weight.reshape(-1, case.weight.shape[1] // slices.shape[1])[slices]
+        return {**super().bloom_concat(case), "out": stored_there.reshape(case.grad_out.shape)}
+
+
+class WholeRowsTouched(Mutant):
+    """All slices of a probed row come back, with zeros where no probe read."""
+
+    caught_by = ("bloom_concat.touched",)
+
+    def bloom_concat(self, case: Case) -> Outputs:
+        outputs = super().bloom_concat(case)
+        k = case.num_hash_functions or 1
+        rows = np.unique(outputs["rows"] // k)
+        every = (rows[:, None] * k + np.arange(k)).ravel()
+        values = np.zeros((len(every), outputs["values"].shape[1]), dtype=outputs["values"].dtype)
+        values[np.searchsorted(every, outputs["rows"])] = outputs["values"]
+        return {**outputs, "rows": every, "values": values}

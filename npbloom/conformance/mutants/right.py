@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npbloom.conformance._case import Backend, Case, Outputs, Unsupported
+from npbloom.conformance._case import BLOOMS, Backend, Case, Outputs, Unsupported
 from npbloom.conformance._values import stored
 from npbloom.conformance.mutants.updates import Updates
 from npbloom.types import SPOTLIGHT_SEEDS
@@ -101,7 +101,7 @@ class Right(Hashing, Updates, Backend):
 
     def run(self, case: Case) -> Outputs:
         """Each operation is a method of its name."""
-        if case.op not in ("hash", "embedding", "bag", "bloom", "sgd", "adagrad", "rowwise_adagrad", "adam"):
+        if case.op not in ("hash", "embedding", "bag", *BLOOMS, "sgd", "adagrad", "rowwise_adagrad", "adam"):
             raise Unsupported(f"no operation {case.op}")
         outputs: Outputs = getattr(self, case.op)(case)
         return outputs
@@ -310,6 +310,47 @@ class Right(Hashing, Updates, Backend):
         out = stored(self.probe_sum(case, rows, live), case.dtype).reshape(case.grad_out.shape)
         sent = np.repeat(case.grad_out.reshape(ids.size, case.weight.shape[1]), rows.shape[1], axis=0)
         return {"out": out, **self.gradient(case, rows[live], sent[live.ravel()])}
+
+    def bloom_mean(self, case: Case) -> Outputs:
+        """The sum over the number of probes; each of them is sent that part of the gradient."""
+        ids = self.in_range(case.ids.ravel(), case.num_embeddings or 0)
+        rows = self.bloom_rows(case, ids)
+        live = self.live(case, ids, rows)
+        out = stored(self.averaged(self.probe_sum(case, rows, live), live), case.dtype).reshape(case.grad_out.shape)
+        sent = self.shared(case.grad_out.reshape(ids.size, case.weight.shape[1]).astype(self.accumulator), live)
+        sent = np.repeat(sent, rows.shape[1], axis=0)
+        return {"out": out, **self.gradient(case, rows[live], sent[live.ravel()])}
+
+    def averaged(self, total: Array, live: Array) -> Array:
+        """Sums over the number of probes, live or not."""
+        mean: Array = total / live.shape[1]
+        return mean
+
+    def shared(self, grad: Array, live: Array) -> Array:
+        """What each probe is sent."""
+        part: Array = grad / live.shape[1]
+        return part
+
+    def bloom_concat(self, case: Case) -> Outputs:
+        """Slice j of the row of probe j; its gradient goes to that slice, number ``row * k + j``."""
+        ids = self.in_range(case.ids.ravel(), case.num_embeddings or 0)
+        rows = self.bloom_rows(case, ids)
+        live = self.live(case, ids, rows)
+        k = rows.shape[1]
+        width = case.weight.shape[1] // k
+        slices = self.slices(rows)
+        values = np.where(live[..., None], case.weight.reshape(-1, width)[slices], 0)
+        sent = case.grad_out.reshape(ids.size, k, width)
+        return {
+            "out": stored(values, case.dtype).reshape(case.grad_out.shape),
+            **self.gradient(case, slices[live], sent[live]),
+        }
+
+    def slices(self, rows: Array) -> Array:
+        """The slice that each probe reads."""
+        k = rows.shape[1]
+        numbers: Array = rows * k + np.arange(k)
+        return numbers
 
     def bloom_rows(self, case: Case, ids: Array) -> Array:
         """Rows that each id reads: row 0 for padding, and for no other id if it is not shared."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npbloom.conformance._case import Backend, Case, Outputs, Unsupported, copied
+from npbloom.conformance._case import Backend, Case, Outputs, Unsupported, copied, rows_shape
 from npbloom.conformance._values import stored
 from npbloom.conformance.mutants.orders import (
     STORAGE,
@@ -43,9 +43,10 @@ def _dense(case: Case, outputs: Outputs) -> Outputs:
     """The gradient as one array."""
     if case.op == "hash" or "values" not in outputs:
         return outputs
-    dense = np.zeros(case.weight.shape, dtype=outputs["values"].dtype)
+    dense = np.zeros(rows_shape(case), dtype=outputs["values"].dtype)
     dense[outputs["rows"]] = outputs["values"]
-    return {**{key: value for key, value in outputs.items() if key not in ("rows", "values")}, "grad_weight": dense}
+    others = {key: value for key, value in outputs.items() if key not in ("rows", "values")}
+    return {**others, "grad_weight": dense.reshape(case.weight.shape)}
 
 
 class BothGradients(Right):
@@ -63,7 +64,9 @@ class NotCoalesced(Right):
 
     name = "not-coalesced"
     profile: ClassVar[Profile] = STORAGE  # a row's parts are rounded before they are added
-    omits: ClassVar[dict[str, str]] = {f"{op}.touched": "gradients are not coalesced" for op in ("embedding", "bag", "bloom")}
+    omits: ClassVar[dict[str, str]] = {
+        f"{op}.touched": "gradients are not coalesced" for op in ("embedding", "bag", "bloom", "bloom_concat")
+    }
 
     def gradient(self, case: Case, rows: Array, sent: Array) -> Outputs:
         if case.scale_grad_by_freq:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from npbloom.conformance.vectors import bag, bloom, errors, hashing, lookup, optim
+from npbloom.conformance.vectors import bag, bloom, combine, errors, hashing, lookup, optim
 from npbloom.conformance.vectors._format import Place, lines_of, safetensors_of
 from npbloom.conformance.vectors._vector import Vector
 
@@ -19,6 +19,7 @@ MAKERS: dict[str, Callable[[], Iterator[Vector]]] = {
     "bloom": bloom.vectors,
     "optim": optim.vectors,
     "errors": errors.vectors,
+    "combine": combine.vectors,
 }
 SETS = tuple(MAKERS)
 # SHA-256 of each set's JSON file, without safetensors: what every platform must make.
@@ -29,6 +30,7 @@ DIGESTS: dict[str, str] = {
     "bloom": "8fa5e9aaf228568f88d2cf1761b9ce7d29683af63a00b80bb348281972cc959e",
     "optim": "1b802939f69c711d0ed4f2513b8be4865ea2a63bce04893064c85277262b7341",
     "errors": "eea4cd749e7cd217061d87fa05fb275ff9531d5f5352181cd85183908b7de3a8",
+    "combine": "b79f4c46ada1acee21773a2b61ccff6e1d9b30675488b43c42d48ab69b8ae687",
 }
 
 
@@ -48,7 +50,8 @@ def export(directory: str | os.PathLike[str], sets: Iterable[str] | None = None,
     directory : path
         Where to; made if it is not there. Files of the same names are replaced.
     sets : iterable of str, optional
-        Some of ``hash``, ``lookup``, ``bag``, ``bloom``, ``optim``, ``errors``; all by default.
+        Some of ``hash``, ``lookup``, ``bag``, ``bloom``, ``optim``, ``errors``, ``combine``; all by
+        default.
     safetensors : bool, default False
         Put the arrays in a ``.safetensors`` file beside each JSON file, which then names them.
 

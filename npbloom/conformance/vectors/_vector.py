@@ -116,7 +116,7 @@ def _rounded(case: Case, least: Array | None) -> dict[str, Band]:
     terms = np.asarray(case.ids).size * (case.num_hash_functions or 1)
     bands = {}
     for key, value in values.items():
-        if key == "out" and case.mode == "max":
+        if key == "out" and (case.mode == "max" or case.op == "bloom_concat"):
             bands[key] = exact(value, case.dtype)  # a selection
             continue
         count = case.weight.shape[1] if key == "grad_per_sample_weights" else terms

@@ -1,4 +1,4 @@
-"""Items -> bits and back: the coder of Serrà and Karatzoglou (2017), ranking, and co-occurrence (L35 to L39)."""
+"""Items -> bits and back: the coder of Serrà and Karatzoglou (2017), ranking, co-occurrence, and frequent ids (L35 to L40)."""
 
 from __future__ import annotations
 
@@ -92,4 +92,24 @@ def with_cooccurrence(items: Any, hashing: HashSpec, offsets: Any, rng: np.rando
             bit = unused[int(draws[0] * len(unused))]
             table[a, int(draws[1] * k)] = bit
             table[b, int(draws[2] * k)] = bit
+    return table
+
+
+def frequent_hash_table(
+    counts: Any, num_rows: int, num_hashes: int = 1, *, share: float = 0.5, padding_idx: int | None = 0
+) -> IntArray:
+    """A row of their own for the ids that occur most, hashed rows for the others, (num_ids, num_hashes) (L40)."""
+    ids = range(len(counts))
+    padding = None if padding_idx is None else padding_idx % len(counts)
+    first = 0 if padding is None else 1
+    occurring = [i for i in ids if counts[i] > 0 and i != padding]
+    frequent = sorted(occurring, key=lambda i: (-counts[i], i))[: int(share * (num_rows - first))]
+    free = num_rows - first - len(frequent)
+    table = np.empty((len(counts), num_hashes), dtype=np.int64)
+    for i in ids:
+        table[i] = first + len(frequent) + hash_rows(np.array([i]), HashSpec(len(counts), free, num_hashes))[0]
+    for place, i in enumerate(frequent):
+        table[i] = first + place
+    if padding is not None:
+        table[padding] = 0
     return table

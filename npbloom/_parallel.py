@@ -243,7 +243,9 @@ def run_queue(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
 
 def even_bounds(size: int, grain: int = GRAIN) -> list[int]:
     """Split ``[0, size)`` evenly over as many threads as have at least `grain` items each to do."""
-    parts = max(1, min(get_num_threads(), size // grain))
+    if size < 2 * grain:
+        return [0, size]
+    parts = min(get_num_threads(), size // grain)
     return [size * part // parts for part in range(parts + 1)]
 
 
@@ -287,5 +289,8 @@ def run_range(
 def run_blocks(work: Callable[[int, int], Any], size: int, grain: int, block: int) -> None:
     """Call ``work(lo, hi)`` so that the ranges cover ``[0, size)``, none longer than `block`: what it leaves stays in cache."""
     threads = len(even_bounds(size, grain)) - 1
+    if threads == 1 and size <= block:  # a small batch is all overhead
+        work(0, size)
+        return
     step = min(block, size) if threads == 1 else min(block, -(-size // (PIECES * threads)))
     run_queue([partial(work, lo, min(lo + step, size)) for lo in range(0, size, max(step, 1))], threads)

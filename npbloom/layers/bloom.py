@@ -10,6 +10,7 @@ from npbloom import _check, ops
 from npbloom.layers._bag import BagLayer
 from npbloom.layers._bloom import BloomTable
 from npbloom.ops._bags import MODES
+from npbloom.ops.lookup import bloom_output
 from npbloom.ops.scatter import Contributions, bloom_bag_contributions, bloom_contributions
 from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
 
@@ -140,7 +141,8 @@ class BloomEmbedding(BloomTable):
         -----
         L21, L22. Never writes.
         """
-        return ops.bloom_forward(self._weight, ids, self._lookup, combine=self.combine)
+        # table and hashing were checked when the layer was made
+        return bloom_output(self._weight, _check.ids(ids, "ids", self.num_embeddings), self._lookup, self.combine)
 
     __call__ = forward
 

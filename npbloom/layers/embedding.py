@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from npbloom import _check, ops
 from npbloom.layers._table import Layer
-from npbloom.ops.lookup import norm_limits
+from npbloom.ops.lookup import gather, norm_limits
 from npbloom.ops.optim import reserved_rows
 from npbloom.ops.scatter import Contributions, embedding_contributions
 from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
@@ -75,6 +75,8 @@ class _Embedding(Layer):
         -----
         With `max_norm` the looked-up rows are scaled in the table first (L10); else nothing is written.
         """
+        if self.max_norm is None:  # table and options were checked when the layer was made
+            return gather(self._weight, _check.ids(ids, "ids", self.num_embeddings))
         return ops.embedding_forward(self._weight, ids, max_norm=self.max_norm, norm_type=self.norm_type)
 
     __call__ = forward

@@ -49,7 +49,8 @@ def checked_rows_range(ids: IntArray, hashing: HashSpec, name: str, lo: int, hi:
     """The probes of ids at flat positions ``[lo, hi)``, which are checked first: one trip to a thread does both."""
     check_range(ids, hashing.num_embeddings, name, lo, hi)
     rows = np.empty((hi - lo, hashing.num_hash_functions), dtype=np.int32)
-    _fill_rows(ids.reshape(-1)[lo:hi], hashing, rows, 0, hi - lo)
+    flat = ids.reshape(-1)
+    _fill_rows(flat if hi - lo == flat.size else flat[lo:hi], hashing, rows, 0, hi - lo)
     return rows
 
 

@@ -255,10 +255,11 @@ def bloom_output(table: FloatArray, array: IntArray, hashing: HashSpec, combine:
 
     def look_up(lo: int, hi: int) -> None:
         rows = checked_rows_range(array, hashing, "ids", lo, hi)
+        part = out if hi - lo == array.size else out[lo:hi]
         if combine == "concat":
-            kernels.bloom_concat_range(seen, rows, reserved, out[lo:hi], 0, hi - lo)
+            kernels.bloom_concat_range(seen, rows, reserved, part, 0, hi - lo)
         else:
-            kernels.bloom_sum_range(seen, rows, reserved, divisor, out[lo:hi], 0, hi - lo)
+            kernels.bloom_sum_range(seen, rows, reserved, divisor, part, 0, hi - lo)
 
     work = dim if combine == "concat" else dim * hashing.num_hash_functions
     _parallel.run_blocks(look_up, array.size, max(1, GRAIN // work), BLOCK)

@@ -276,7 +276,7 @@ def run_chunks(
         extra = () if scratch is None else (np.empty(scratch),)
         return lambda: kernel(*arrays, *extra, lo, hi)
 
-    return run_tasks([task(lo, hi) for lo, hi in pairwise(bounds)])
+    return run_queue([task(lo, hi) for lo, hi in pairwise(bounds)])
 
 
 def run_range(

@@ -17,7 +17,7 @@ from npbloom._kernels.jit import helper, kernel, prefetch
 from npbloom._kernels.lanes import WIDTH, load, load_wide, root, store
 from npbloom._kernels.rows import sum_row, whole
 
-AHEAD = 10  # touched rows between asking for table and state and stepping on them
+AHEAD = 16  # touched rows between asking for table and state and stepping on them
 GROUP = 4  # rows whose sums of squares go on side by side
 
 

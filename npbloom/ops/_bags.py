@@ -40,8 +40,8 @@ class Bags(NamedTuple):
         return counts
 
     def bounds(self, work: int) -> list[int]:
-        """Split the bags over the threads by entries; `work` is the cost of an entry in table elements."""
-        return _parallel.balanced_bounds(self.starts, max(1, GRAIN // work))
+        """Split the bags into parts by entries; `work` is the cost of an entry in table elements."""
+        return _parallel.balanced_bounds(self.starts, max(1, GRAIN // work), _parallel.PIECES)
 
 
 def read_bags(

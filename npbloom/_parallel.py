@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,10 @@ class _Threads(threading.local):
 
 _this_thread = _Threads()
 _process_threads: int | None = None
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
-_lock = threading.Lock()
+_queue: SimpleQueue[_Task] = SimpleQueue()
+_workers = 0  # threads that take tasks from it
+_closed = False  # whether the interpreter ends
+_lock = threading.Lock()  # held while workers are made
 
 
 def set_num_threads(n: int) -> None:
@@ -118,6 +120,10 @@ def num_threads(n: int) -> Iterator[None]:
         _this_thread.override = before
 
 
+def _nothing() -> None:
+    """The call of a task that has ended."""
+
+
 class _Task:
     """A call that is made once: by a worker, or by the caller who waits for it, whoever comes first."""
 
@@ -138,6 +144,7 @@ class _Task:
             except BaseException as error:
                 self._error = error
             self._ended = True
+            self._call = _nothing  # what it held is free, also where a task that the caller has made is still queued
             self._running.release()
 
     def wait(self) -> None:
@@ -152,34 +159,54 @@ class _Task:
         return self._value
 
 
+def _serve(queue: SimpleQueue[_Task]) -> None:
+    """What a worker does."""
+    while True:
+        queue.get().run()
+
+
 def _offer(tasks: Sequence[_Task]) -> None:
-    """Queue tasks on the pool, which is made on first use, and anew when more workers are asked for."""
-    global _pool, _pool_size
-    if _this_thread.offering:  # a signal handler, in the middle of this very function: nothing here can be entered twice
+    """
+    Queue tasks for the workers, who are made on first use, and more of them when more are asked for.
+
+    The queue is C's: a KeyboardInterrupt may come between any two steps of Python, and in the middle of concurrent.futures it
+    left a condition locked for ever, once in some thousand calls.
+    """
+    global _workers
+    if _this_thread.offering or _closed:  # a signal handler, in the middle of this very function, or the interpreter's end
         return
     _this_thread.offering = True
     try:
-        with _lock:  # held while submitting: no other thread may replace the pool in between
-            if _pool is None or _pool_size < len(tasks):
-                if _pool is not None:
-                    _pool.shutdown(wait=False)  # what is queued there still runs
-                _pool, _pool_size = ThreadPoolExecutor(len(tasks), thread_name_prefix="npbloom"), len(tasks)
-            for task in tasks:
-                _pool.submit(task.run)
-    except RuntimeError:  # the interpreter ends, or the system has no more threads: the caller does what nobody has begun
+        with _lock:
+            while _workers < len(tasks):
+                threading.Thread(target=_serve, args=(_queue,), name=f"npbloom_{_workers}", daemon=True).start()
+                _workers += 1
+    except RuntimeError:  # the system has no more threads: the caller does what nobody has begun
         pass
     finally:
         _this_thread.offering = False
+    if _workers:
+        for task in tasks:
+            _queue.put(task)
 
 
-def _forget_pool() -> None:
-    """A forked child has none of its parent's threads: it makes a pool of its own when it needs one."""
-    global _pool, _pool_size, _lock
-    _pool, _pool_size, _lock = None, 0, threading.Lock()
+def _close() -> None:
+    """The interpreter ends, and workers with it: from now on callers do everything themselves."""
+    global _closed
+    _closed = True
+
+
+atexit.register(_close)
+
+
+def _forget_workers() -> None:
+    """A forked child has none of its parent's threads: it makes its own when it needs them."""
+    global _queue, _workers, _lock
+    _queue, _workers, _lock = SimpleQueue(), 0, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_forget_workers)
 
 
 def run_tasks(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -220,6 +247,8 @@ def run_queue(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
     tasks that come after one that has failed may not be called.
     """
     threads = max(1, min(len(tasks), get_num_threads() if most is None else most))
+    if threads == len(tasks):
+        return run_tasks(tasks)
     if threads == 1:
         return list(run_tasks([lambda: [task() for task in tasks]])[0])
     results: list[Any] = [None] * len(tasks)

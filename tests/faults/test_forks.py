@@ -51,7 +51,7 @@ def test_eight_children_forked_before_the_first_use(tmp_path: Path) -> None:
         os.write(writer, answer())
         os._exit(0)
     expected = os.read(reader, 32)
-    assert nb._parallel._pool is None
+    assert nb._parallel._workers == 0
     forked(8)
     assert answer() == expected
     """

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from unittest import mock
 
@@ -276,21 +277,20 @@ def test_a_signal_handler_may_call_what_it_interrupts(tmp_path: Path) -> None:
     assert run_script(script, tmp_path) == ""
 
 
-def test_a_call_in_the_middle_of_queueing_is_answered() -> None:
-    """What the test before meets once in a while: the handler comes when the pool's own lock is held."""
+def test_a_call_in_the_middle_of_making_workers_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test before meets once in a while: the handler comes when the lock on workers is held."""
     layer = nb.BloomEmbedding(5 * ROWS, DIM, rng=0)
     expected, answers = layer(ids_of(0)).tobytes(), []
-    pool = _parallel._pool
-    assert pool is not None
-    submit = pool.submit
+    monkeypatch.setattr(_parallel, "_workers", 0)
+    start = threading.Thread.start
 
-    def interrupted(task: Callable[[], None]) -> Any:
-        with pool._shutdown_lock:
-            answers.append(layer(ids_of(0)).tobytes())
-        return submit(task)
+    def interrupted(thread: threading.Thread) -> None:
+        assert _parallel._lock.locked()
+        answers.append(layer(ids_of(0)).tobytes())
+        start(thread)
 
-    with mock.patch.object(pool, "submit", interrupted):
-        assert together(lambda number: layer(ids_of(0)).tobytes(), 1) == [expected]
+    with mock.patch.object(threading.Thread, "start", interrupted):
+        assert layer(ids_of(0)).tobytes() == expected
     assert answers == [expected] * 3
 
 
@@ -300,8 +300,8 @@ def test_a_call_in_the_middle_of_queueing_is_answered() -> None:
 @pytest.mark.parametrize("allowed", [0, 1, 2])
 def test_where_the_system_gives_no_threads_the_caller_does_it_all(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = trained(3)
-    for name, value in (("_pool", None), ("_pool_size", 0)):
-        monkeypatch.setattr(_parallel, name, value)
+    monkeypatch.setattr(_parallel, "_queue", SimpleQueue())
+    monkeypatch.setattr(_parallel, "_workers", 0)
     start, started = threading.Thread.start, []
 
     def limited(thread: threading.Thread) -> None:

@@ -1,5 +1,5 @@
 """
-Install the wheel in empty environments and use it: ``python check.py packaging``, some ten minutes, with a package registry.
+Install the wheel in empty environments and use it: ``python check.py packaging``, for minutes, with a package registry.
 
 For each Python that `pyproject.toml` names and that is on this machine: the wheel with its newest dependencies, `pip check`, the
 command, `program.py` as a program and before mypy and pyright, and the tests that need no other package. For the oldest Python

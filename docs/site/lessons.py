@@ -49,7 +49,7 @@ def page(path: Path) -> tuple[str, dict[str, bytes]]:
     pictures: dict[str, bytes] = {}
     parts = []
     for cell in json.loads(path.read_text("utf-8"))["cells"]:
-        text = "".join(cell["source"])
+        text = "".join(cell["source"]).replace("<details>", '<details markdown="1">')
         if cell["cell_type"] == "markdown":
             parts.append(with_formulas(text) + "\n")
         else:

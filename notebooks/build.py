@@ -93,8 +93,9 @@ def answered(notebook: Any) -> Any:
 def execute(notebook: Any) -> Any:
     """A copy of the notebook, run in this folder; a cell that raises is a `CellExecutionError`."""
     done = copy.deepcopy(notebook)
-    here, patience = {"metadata": {"path": str(FOLDER)}}, {"timeout": 300, "startup_timeout": 300}
-    client = NotebookClient(done, resources=here, record_timing=False, **patience)
+    options = {"record_timing": False, "coalesce_streams": True}
+    here, patience = {"metadata": {"path": str(FOLDER)}}, {"timeout": 600, "startup_timeout": 300}
+    client = NotebookClient(done, resources=here, **options, **patience)
     # Small products are no faster with more threads, which wait for each other on a busy machine:
     # a fit of lesson 3 took 4.2 s of two shared CPUs, and 0.05 s of one.
     client.execute(env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.patches import FancyArrowPatch, Rectangle
@@ -44,6 +45,8 @@ SETTINGS = {
 
 def apply() -> None:
     """Set the style for every picture that follows, and print arrays with three digits."""
+    if shell := get_ipython():
+        shell.run_line_magic("matplotlib", "inline")  # Matplotlib 3.8 prints words without it
     plt.rcParams.update(SETTINGS)
     np.set_printoptions(precision=3, suppress=True, linewidth=100)
 

@@ -1,0 +1,133 @@
+"""What is kept, as pictures: dots with standard errors, a row for each method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy_study import data
+from benchmarks.accuracy_study.runs import MAIN_RATIO, SIDES
+from benchmarks.accuracy_study.summary import SUM, Cell, Key
+from benchmarks.plots.style import figure
+
+LOOKS = {"users and items": ("#D55E00", "o"), "items only": ("#0072B2", "s")}  # Okabe and Ito's, and shapes
+SHORT = {"factorization": "BPR factorization", "network": "network"}
+Found = dict[Key, dict[str, Cell]]
+
+
+def _dots(axes: Any, tables: dict[str, dict[str, Cell]], methods: list[str]) -> None:
+    """A row for each method; error bars are standard errors over seeds."""
+    for side, (colour, marker) in LOOKS.items():
+        shift = 0.14 if side == SIDES[0] else -0.14
+        for place, method in enumerate(methods):
+            cell = tables.get(side, {}).get(method)
+            if cell is None:
+                continue
+            kept = cell.kept("hit")
+            error = 0.0 if math.isnan(kept.error) else kept.error
+            label = side if place == 0 else None
+            axes.errorbar(
+                kept.mean, place - shift, xerr=error, fmt=marker, color=colour, ms=4.5, elinewidth=1.2, capsize=2, label=label
+            )
+        plain = tables.get(side, {}).get(SUM)
+        if plain is not None:
+            axes.axvline(plain.kept("hit").mean, color=colour, linewidth=0.8, linestyle=":")
+    axes.axvline(1.0, color="#555555", linewidth=1)
+    axes.set_yticks(range(len(methods)), methods)
+    axes.set_ylim(len(methods) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+
+
+def at_main_ratio(found: Found, model: str, path: Path) -> bool:
+    """One panel for each set."""
+    names = [name for name in data.NAMES if any(key[:2] == (name, model) and key[3] == MAIN_RATIO for key in found)]
+    if not names:
+        return False
+    tables = {name: {side: found.get((name, model, side, MAIN_RATIO), {}) for side in SIDES} for name in names}
+    methods = list(dict.fromkeys(m for sides in tables.values() for table in sides.values() for m in table))
+    with figure(path, 1, len(names), (2.2 + 2.3 * len(names), 1.4 + 0.27 * len(methods)), sharex=True, sharey=True) as (
+        drawn,
+        axes,
+    ):
+        for place, (each, name) in enumerate(zip(axes[0], names, strict=True)):
+            _dots(each, tables[name], methods)
+            each.set_title(name, loc="left")
+            each.set_xlabel("hit rate at 100, full table = 1")
+            if place == 0 and model == "factorization":
+                handles = each.get_legend_handles_labels()
+                drawn.legend(*handles, loc="outside lower center", ncols=2, title="compressed (dotted: the sum's)")
+        drawn.suptitle(
+            f"What a {SHORT[model]} keeps at a fifth of the parameters; bars: standard errors, none for one seed", fontsize=10
+        )
+    return True
+
+
+CURVES = {  # those that the advice is about
+    SUM: ("#D55E00", "o"),
+    "one hash": ("#CC79A7", "v"),
+    "concat, k=4": ("#E69F00", "^"),
+    "frequent half exact, one hash": ("#0072B2", "s"),
+    "low rank": ("#555555", "D"),
+    "Bloom, k=4": ("#0072B2", "s"),
+    "CBE, k=4": ("#009E73", "P"),
+}
+
+
+def by_ratio(found: Found, path: Path) -> bool:
+    """Curves over ratios, for what was run at three of them or more."""
+    panels = [
+        (name, model, side)
+        for name in data.NAMES
+        for model in SHORT
+        for side in SIDES
+        if len({key[3] for key in found if key[:3] == (name, model, side)}) > 2
+    ]
+    if not panels:
+        return False
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    with figure(path, rows, columns, (3.1 * columns + 0.4, 2.7 * rows + 0.7)) as (drawn, axes):
+        handles: dict[str, Any] = {}
+        for each in axes.flat[len(panels) :]:
+            each.set_visible(False)
+        for each, (name, model, side) in zip(axes.flat, panels, strict=False):
+            for method, (colour, marker) in CURVES.items():
+                points = [
+                    (key[3], cell.kept("hit"))
+                    for key, table in sorted(found.items(), key=lambda pair: pair[0][3])
+                    if key[:3] == (name, model, side) and (cell := table.get(method)) is not None
+                ]
+                if len(points) > 1:
+                    errors = [0.0 if math.isnan(kept.error) else kept.error for _, kept in points]
+                    handles[method] = each.errorbar(
+                        [ratio for ratio, _ in points],
+                        [kept.mean for _, kept in points],
+                        yerr=errors,
+                        color=colour,
+                        marker=marker,
+                        ms=4,
+                        linewidth=1.1,
+                        capsize=2,
+                    )
+            each.axhline(1.0, color="#555555", linewidth=0.8)
+            each.set_xscale("log")
+            each.set_xticks([0.05, 0.1, 0.2, 0.5, 1], ["0.05", "0.1", "0.2", "0.5", "1"])
+            each.minorticks_off()
+            each.grid(axis="both")
+            each.set_title(f"{name}, {SHORT[model]},\n{side}", loc="left", fontsize=8.5)
+            each.set_xlabel("ratio")
+            each.set_ylabel("S/S0, hit rate")
+        drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
+    return True
+
+
+def draw(found: Found, folder: Path) -> Iterator[Path]:
+    """The pictures that there are results for."""
+    for model, name in (("factorization", "kept.png"), ("network", "network.png")):
+        if at_main_ratio(found, model, folder / name):
+            yield folder / name
+    if by_ratio(found, folder / "ratios.png"):
+        yield folder / "ratios.png"

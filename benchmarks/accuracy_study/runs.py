@@ -1,0 +1,155 @@
+"""What is run, in which order, and the lines that every run leaves: what is there already is not run again."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy_study import data, models
+from benchmarks.accuracy_study.methods import FACTORIZATION
+
+SIDES = ("users and items", "items only")
+MAIN_RATIO = 0.2
+OTHER_RATIOS = (0.1, 0.5, 0.05, 0.3, 1.0)
+SEEDS = range(5)
+POPULARITY = "popularity"  # no model at all: a baseline that nothing has to be learned for
+TUNING_SEED = 100
+VALIDATED = 5_000  # users that hyperparameters are chosen by, where there are more
+TESTED = 20_000  # users that results are of, where there are more
+
+GRID = {  # what hyperparameters are chosen from, and after which epochs a run is judged
+    "factorization": ({"learning_rate": (0.003, 0.01), "l2": (1e-6, 1e-5)}, (10, 20)),
+    "network": ({"learning_rate": (0.001, 0.003)}, (10, 20, 40)),
+}
+GRID_OF_BEAUTY = {  # fewer interactions of each id: more decay; more users: fewer epochs
+    ("beauty", "factorization"): ({"learning_rate": (0.003, 0.01), "l2": (3e-5, 1e-4)}, (5, 10)),
+    ("beauty-5core", "network"): ({"learning_rate": (0.003,)}, (5, 10)),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell of the study. The full table is the same at every ratio and on both sides: it is one cell."""
+
+    data: str
+    model: str
+    method: str
+    side: str
+    ratio: float
+    seed: int
+
+
+def cells(name: str, model: str, ratio: float, methods: Iterable[str] | None = None) -> Iterator[Job]:
+    """All methods, on both sides where there are two, one seed after the other."""
+    sides = SIDES if model == "factorization" else SIDES[1:]
+    known = FACTORIZATION if model == "factorization" else models.NETWORK
+    for side, seed in itertools.product(sides, SEEDS):
+        for method in methods or known:
+            if method != "full":
+                yield Job(name, model, method, side, ratio, seed)
+            elif side == sides[0]:
+                yield Job(name, model, method, "none", 1.0, seed)
+
+
+def order(names: Iterable[str]) -> Iterator[Job]:
+    """The essential part first: ratio 0.2 on all sets; then other ratios."""
+    planned = [(name, "factorization" if name != "beauty-5core" else "network") for name in data.NAMES]
+    planned[2:2] = [("ml-latest-small", "network"), ("ml-100k", "network")]
+    yield from (Job(name, POPULARITY, POPULARITY, "none", 1.0, 0) for name in data.NAMES if name in names)
+    for ratio in (MAIN_RATIO, *OTHER_RATIOS):
+        for name, model in planned:
+            if name in names:
+                yield from cells(name, model, ratio)
+
+
+class Lines:
+    """A file of JSON lines that several processes append to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """All that is there by now; a line that is being written has no end yet."""
+        text = self.path.read_text("utf-8") if self.path.is_file() else ""
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """One line more."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def find(self, job: Job) -> dict[str, Any] | None:
+        """The entry of a job."""
+        wanted = asdict(job)
+        return next((entry for entry in self.entries if all(entry[name] == value for name, value in wanted.items())), None)
+
+
+def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
+    """Hyperparameters of a method, chosen on the validation split by the mean of 1 / log2(1 + rank).
+
+    Once for each method and set, at the main ratio with users and items compressed: for other cells they are the same.
+    """
+    ratio = 1.0 if job.method == "full" else MAIN_RATIO
+    side = SIDES[0] if job.side in SIDES and job.model == "factorization" else job.side
+    question = replace(job, side=side, ratio=ratio, seed=TUNING_SEED)
+    found = tuning.find(question)
+    if found is None:
+        grid, epochs = GRID_OF_BEAUTY.get((job.data, job.model), GRID[job.model])
+        train, test = data.split(job.data, "validation")
+        test, tried = models.sample(test, VALIDATED), []
+        for values in itertools.product(*grid.values()):
+            settings = dict(zip(grid, values, strict=True))
+            model = models.make(job.model, job.method, side, ratio, train, settings, TUNING_SEED)
+            done = 0
+            for until in epochs:
+                models.train_for(model, train, until - done)
+                done = until
+                tried.append({"settings": settings, "epochs": until, **models.score(model, train, test)})
+        best = max(tried, key=lambda each: each["ndcg"])
+        found = {**asdict(question), "best": {"settings": best["settings"], "epochs": best["epochs"]}, "tried": tried}
+        tuning.add(found)
+    chosen: dict[str, Any] = found["best"]
+    return chosen
+
+
+def run(job: Job, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Train with the chosen hyperparameters on all but the last interactions, and test on those."""
+    train, test = data.split(job.data, "test")
+    if job.model == POPULARITY:
+        return {**asdict(job), **models.score(models.Popularity(train), train, models.sample(test, TESTED))}
+    model = models.make(job.model, job.method, job.side, job.ratio, train, chosen["settings"], job.seed)
+    seconds = models.train_for(model, train, chosen["epochs"])
+    return {
+        **asdict(job),
+        **models.score(model, train, models.sample(test, TESTED)),
+        "cpu_seconds": round(seconds, 4),
+        **chosen,
+        "parameters": models.parameters(model),
+    }
+
+
+def go(jobs: Iterable[Job], results: Lines, tuning: Lines, seconds_left: Callable[[], float]) -> Iterator[str]:
+    """Run what is missing until time is up; a word on each."""
+    impossible: set[Job] = set()
+    for job in jobs:
+        if results.find(job) is not None or replace(job, seed=0) in impossible:
+            continue
+        if seconds_left() <= 0:
+            return
+        try:
+            entry = run(job, {} if job.model == POPULARITY else tuned(job, tuning))
+        except ValueError as error:  # no room: some methods need more than a small ratio leaves
+            impossible.add(replace(job, seed=0))
+            yield f"{job.data}, {job.method}, ratio {job.ratio:g}: {error}"
+            continue
+        results.add(entry)
+        yield (
+            f"{job.data}, {job.model}, {job.side}, {job.method}, ratio {job.ratio:g}, seed {job.seed}: "
+            f"hit {entry['hit']:.4f}, mrr {entry['mrr']:.4f}, {entry.get('cpu_seconds', 0.0):.1f} s"
+        )

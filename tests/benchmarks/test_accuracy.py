@@ -1,0 +1,126 @@
+"""The study of accuracy: its own tables learn by their gradients, its statistics are right, and it goes on where it stopped."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import npbloom as nb
+from benchmarks import accuracy
+from benchmarks.accuracy_study import data, methods, runs
+from benchmarks.accuracy_study.composites import Composite, ImportanceWeighted, LowRank, QuotientTimesRemainder
+from benchmarks.accuracy_study.methods import FACTORIZATION, Sizes
+from benchmarks.accuracy_study.summary import SUM, Figure, cells
+from npbloom.recommend import Interactions, leave_last_out
+
+pytest.importorskip("matplotlib")
+
+
+def composites() -> list[Composite]:
+    """One of each."""
+    rng = np.random.default_rng(0)
+    return [ImportanceWeighted(9, 4, 2, 6, rng), QuotientTimesRemainder(rng.permutation(9), 3, 3, 6, rng), LowRank(9, 2, 6, rng)]
+
+
+@pytest.mark.parametrize("layer", composites(), ids=lambda layer: type(layer).__name__)
+def test_a_step_goes_down_the_gradient_of_every_part(layer: Composite) -> None:
+    """SGD at rate 1 moves each part by minus its gradient, which finite differences give, too; an id occurs twice."""
+    ids, grad = np.array([[1, 8], [1, 5]]), np.random.default_rng(1).normal(size=(2, 2, 6)).astype(np.float32)
+
+    def value() -> float:
+        return float((layer.forward(ids).astype(np.float64) * grad).sum())
+
+    expected = {}
+    for name, part in layer.parts.items():
+        expected[name] = np.zeros(part.weight.shape)
+        for at in np.ndindex(part.weight.shape):
+            before = part.weight[at]
+            part.weight[at] = before + 0.25  # values are linear in each number, so that any step will do
+            above = value()
+            part.weight[at] = before - 0.25
+            expected[name][at] = (above - value()) / 0.5
+            part.weight[at] = before
+    before = {name: part.weight.copy() for name, part in layer.parts.items()}
+    layer.update(nb.SGD(list(layer.parts.values()), lr=1.0), ids, grad)
+    for name, part in layer.parts.items():
+        np.testing.assert_allclose(before[name] - part.weight, expected[name], rtol=1e-4, atol=1e-5)
+        assert np.abs(expected[name]).max() > 0.01
+
+
+@pytest.mark.parametrize("name", FACTORIZATION)
+def test_no_method_has_more_parameters_than_it_may(name: str) -> None:
+    counts = np.random.default_rng(0).poisson(5, 1000)
+    layer = FACTORIZATION[name](Sizes(1000, 32, 0.2, counts), np.random.default_rng(0))
+    assert layer.forward(np.array([1, 999])).shape == (2, 32)
+    allowed = 32_000 if name == "full" else 6_400
+    assert 0.85 * allowed < layer.num_parameters <= 1.01 * allowed  # the rank is a whole number
+
+
+def test_no_room_for_importance_weights() -> None:
+    with pytest.raises(ValueError, match="importance weights alone"):
+        methods.importance(Sizes(1000, 32, 0.05, np.ones(1000)), np.random.default_rng(0))
+
+
+def test_the_core_is_what_is_left() -> None:
+    users, items = np.array([1, 1, 2, 2, 3, 3, 4]), np.array([7, 8, 7, 8, 8, 9, 7])
+    left = data.core(Interactions(users, items, padding_idx=0), 2)
+    assert left.user_ids.tolist() == [1, 1, 2, 2]
+    assert left.item_ids.tolist() == [1, 2, 1, 2]
+
+
+def entry(method: str, seed: int, hit: float, seconds: float = 1.0) -> dict[str, Any]:
+    """A line of a run."""
+    full = method == "full"
+    place = {"data": "ml-100k", "model": "factorization", "side": "none" if full else "items only", "ratio": 1.0 if full else 0.2}
+    return {**place, "method": method, "seed": seed, "hit": hit, "mrr": hit / 10, "cpu_seconds": seconds, "epochs": 2}
+
+
+def test_scores_are_compared_seed_by_seed() -> None:
+    lines = [entry("full", 0, 0.5), entry("full", 1, 0.4, 4.0), entry(SUM, 0, 0.2), entry(SUM, 1, 0.1)]
+    lines += [entry("other", 0, 0.4, 3.0), entry("other", 1, 0.24, 3.0), entry("other", 2, 0.9, 3.0)]
+    table = cells(lines)["ml-100k", "factorization", "items only", 0.2]
+    other = table["other"]
+    assert other.seeds == [0, 1]  # the third has no full table beside it
+    kept = other.kept("hit")
+    assert kept.mean == pytest.approx((0.8 + 0.6) / 2)
+    assert kept.error == pytest.approx(0.1)
+    assert other.above_sum("hit") == pytest.approx(0.17 / 0.03)
+    assert math.isnan(table[SUM].above_sum("hit"))
+    assert other.seconds() == 0.75
+    assert math.isnan(Figure.of([1.0]).error)
+
+
+def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(1, 41), 8)
+    whole = Interactions(users, 1 + (users * 3 + rng.integers(0, 20, users.size)) % 60, padding_idx=0)
+    train, test = leave_last_out(whole)
+    parts = {"test": (train, test), "validation": leave_last_out(train)}
+    monkeypatch.setattr(data, "split", lambda name, stage: parts[stage])
+    monkeypatch.setattr(
+        runs, "GRID", {"factorization": ({"learning_rate": (0.01,)}, (1, 2)), "network": ({"l2": (0.0,)}, (1, 2))}
+    )
+    monkeypatch.setattr(runs, "SEEDS", range(2))
+    monkeypatch.setattr(runs, "OTHER_RATIOS", (0.5, 0.3))
+    chosen = ["popularity", "full", SUM, "frequent half exact, one hash", "low rank", "CBE, k=2"]
+    words = ["--data", "ml-100k", "--out", str(tmp_path), *(word for name in chosen for word in ("--method", name))]
+    assert accuracy.main(words) == 0
+    results = runs.Lines(tmp_path / "runs.jsonl")
+    # popularity; two models' full tables, three methods on both sides at three ratios, one coder at three ratios; two seeds
+    assert len(results.entries) == 1 + 2 * (2 + 3 * 2 * 3 + 3)
+    assert {each["parameters"]["item_biases"] for each in results.entries if each["model"] == "factorization"} == {
+        whole.num_items
+    }
+    printed = capsys.readouterr().out
+    assert "ml-100k, network, items only, CBE, k=2, ratio 0.3, seed 1: hit" in printed
+    before = (tmp_path / "runs.jsonl").read_bytes()
+    assert accuracy.main(words) == 0
+    assert (tmp_path / "runs.jsonl").read_bytes() == before
+    for name in ("kept.png", "network.png", "ratios.png"):
+        assert (tmp_path / name).stat().st_size > 5_000
+    table = (tmp_path / "tables.md").read_text("utf-8")
+    assert table.count("| low rank |") == 1 + 2 + 1  # at the main ratio, by ratio on both sides, what validation chose
+    assert "### The network, ml-100k, ratio 0.2" in table

@@ -194,7 +194,7 @@ class Optimizer(ABC):
         -----
         L27 to L32.
         """
-        state = self.state(layer)
+        state = self._ready(layer)
         table, reserved = self._target(layer)
         if isinstance(grad, RowGrad):
             checked = check_gradient(grad, table, reserved)
@@ -244,13 +244,27 @@ class Optimizer(ABC):
         for name in bag_arguments.keys() - layer._bag_arguments:
             known = " and ".join(f"`{each}`" for each in layer._bag_arguments) or "nothing but ids and their gradient"
             raise TypeError(f"`update` of a {type(layer).__name__} takes {known}, not `{name}`.")
-        state = self.state(layer)
-        if np.may_share_memory(grad_out if isinstance(grad_out, np.ndarray) else np.empty(0), layer.weight):
-            grad_out = np.array(grad_out)  # the table changes while the gradient is read
+        state = self._ready(layer)
         contributions = layer._contributions(ids, grad_out, **bag_arguments)
         rule = self._rule(layer, state)
         self._count(state)
         rule.apply_fused(contributions)
+
+    def _ready(self, layer: Layer) -> State:
+        """The state of a layer, found fit to be stepped on: arrays of the caller's can be closed, reshaped or replaced."""
+        state, table = self.state(layer), layer.weight
+        if table.shape != layer._shape or not table.flags.carray:
+            _check.shape(table, "weight", layer._shape)
+            _check.writable(_check.table(table), "weight", "to be trained")
+        shapes = self._shapes(layer)
+        fits = state.keys() == shapes.keys()
+        for name, shape in shapes.items():
+            array, like = state.get(name), STEP if name == "step" else table
+            alike = isinstance(array, np.ndarray) and array.shape == shape and array.dtype == like.dtype
+            fits = fits and alike and array.flags.carray  # type: ignore[union-attr]
+        if not fits:
+            _check_state(state, layer, shapes, [("weight", table)])
+        return state
 
     @staticmethod
     def _target(layer: Layer) -> tuple[FloatArray, range]:

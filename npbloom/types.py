@@ -135,8 +135,10 @@ class HashSpec:
 
 def _rows_table(table: Any, num_embeddings: int, num_rows: int, padding: int | None, share: bool) -> npt.NDArray[np.int32]:
     """A checked, read-only int32 copy of a user's hash table, the padding id's entries set to row 0."""
+    if isinstance(table, np.ma.MaskedArray):
+        raise TypeError("`hash_table` must not be a masked array: its mask would be dropped.")
     given = np.asarray(table)
-    if given.dtype.kind not in "iu" or isinstance(table, np.ma.MaskedArray):
+    if given.dtype.kind not in "iu":
         raise TypeError(f"`hash_table` must be an integer array, not {given.dtype}.")
     if given.ndim != 2 or given.shape[0] != num_embeddings or given.shape[1] < 1:
         raise ValueError(f"`hash_table` must have shape ({num_embeddings}, k) with k >= 1, not {given.shape}.")
@@ -204,6 +206,9 @@ class RowGrad:
 
     def __post_init__(self) -> None:
         """Check the three fields against each other."""
+        for name in ("rows", "values"):
+            if isinstance(getattr(self, name), np.ma.MaskedArray):
+                raise TypeError(f"`{name}` must not be a masked array: its mask would be dropped.")
         rows, values = np.asarray(self.rows), np.asarray(self.values)
         if rows.dtype.kind not in "iu":
             raise TypeError(f"`rows` must be an integer array, not {rows.dtype}.")
@@ -242,6 +247,8 @@ class RowGrad:
         RowGrad
             Its rows that are not zero.
         """
+        if isinstance(dense, np.ma.MaskedArray):
+            raise TypeError("`dense` must not be a masked array: its mask would be dropped.")
         array = np.asarray(dense)
         if array.ndim != 2:
             raise ValueError(f"`dense` must have two dimensions, not {array.ndim}.")

@@ -13,6 +13,7 @@ from npbloom.ops.scatter import Contributions
 from npbloom.types import FloatArray, Rng, RowGrad
 
 BLOCK = 2**18  # values that one random stream fills, whatever the number of threads (L8)
+LARGEST = 2**62  # bytes that NumPy can address, and room for a line
 EAGER = 2**30  # bytes up to which zeros are written at once
 
 
@@ -30,6 +31,7 @@ class Layer(ABC):
 
     _options: dict[str, Any]  # the constructor call, without arrays
     _weight: FloatArray
+    _shape: tuple[int, int]  # of the table, whatever is done to the array
     num_embeddings: int
     embedding_dim: int
     padding_idx: int | None
@@ -38,11 +40,14 @@ class Layer(ABC):
 
     def _set_table(self, rows: int, dim: int, dtype: Any, rng: Rng, weight: Any) -> None:
         """Adopt `weight`, or make a table of initial values (L8)."""
+        self._shape = (rows, dim)
         if weight is None:
             kind = np.dtype(np.float32 if dtype is None else dtype)
             if kind not in _check.FLOAT_DTYPES or not kind.isnative:
                 raise ValueError(f"`dtype` must be float32 or float64, not {kind}.")
             generator = _check.generator(rng)
+            if rows * dim > LARGEST // kind.itemsize:
+                raise ValueError(f"A table of {rows} rows of {dim} values is larger than any memory; it must be smaller.")
             if self._zero:
                 self._weight = zeros((rows, dim), kind)
             else:

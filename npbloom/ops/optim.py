@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -36,14 +36,23 @@ class Rule:
         squares = (np.zeros(held.shape),) if self.group else ()
         self.kernel(self.weight, touched, *terms, *self.state, *squares, self.scalars, held, lo, hi)
 
+    def _apart(self, array: Any) -> Any:
+        """The array to read from, read-only; a copy where the step writes to its memory."""
+        if array is None:
+            return None
+        for written in (self.weight, *self.state):
+            if written is not None and np.may_share_memory(array, written):
+                return _check.read_only(array.copy())
+        return array if not array.flags.writeable else _check.read_only(array)
+
     def apply(self, grad: RowGrad | FloatArray) -> None:
         """Step with a checked gradient."""
         grain = max(1, GRAIN // self.weight.shape[1])
         if isinstance(grad, RowGrad):
-            rows, values = _check.read_only(grad.rows), _check.read_only(grad.values)
+            rows, values = _check.read_only(grad.rows), self._apart(grad.values)
             _parallel.run_range(partial(self.run, rows, Terms(values)), len(values), grain=grain)
             return
-        terms = Terms(_check.read_only(grad))
+        terms = Terms(self._apart(grad))
         for first, last in ((0, self.reserved.start), (self.reserved.stop, len(grad))):
             bounds = [first + bound for bound in _parallel.even_bounds(last - first, grain)]
             _parallel.run_chunks(partial(self.run, None, terms), bounds)
@@ -54,6 +63,9 @@ class Rule:
         The thread that has sorted a part of the pairs steps on it: sums go from registers into the optimizer's arithmetic.
         Gradients with factors of other kinds are summed a block at a time first.
         """
+        grad, weights = self._apart(contributions.grad), self._apart(contributions.weights)
+        if grad is not contributions.grad or weights is not contributions.weights:
+            contributions = replace(contributions, grad=grad, weights=weights)
 
         def step(part: Part) -> None:
             touched = _check.read_only(part.touched)

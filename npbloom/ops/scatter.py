@@ -16,7 +16,7 @@ from npbloom.ops import lookup
 from npbloom.ops._bags import Bags, read_bags
 from npbloom.ops._pairs import Pairs, Part, split_pairs
 from npbloom.ops.hashing import check_range, checked_rows_range, rows_of
-from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray, RowGrad
+from npbloom.types import MAX_IDS, ArrayLike, FloatArray, HashSpec, IntArray, RowGrad
 
 
 class Terms(NamedTuple):
@@ -141,9 +141,10 @@ def embedding_backward(
     (array([0, 2]), array([[ 10.],
            [101.]]))
     """
-    return embedding_contributions(
-        ids, grad_out, _check.positive_int(num_rows, "num_rows"), padding_idx, scale_grad_by_freq
-    ).to_row_grad()
+    height = _check.positive_int(num_rows, "num_rows")
+    if height > MAX_IDS:
+        raise ValueError(f"`num_rows` must be at most 2**63, not {height}.")
+    return embedding_contributions(ids, grad_out, height, padding_idx, scale_grad_by_freq).to_row_grad()
 
 
 def embedding_contributions(

@@ -5,14 +5,15 @@ A step is a forward and an update. Memory moves in cache lines, so a table's row
 that two rows share counts once. In each of the two passes each line that is touched counts once, however often it is touched:
 
 ======== ======================================================================================================
-forward  ids; their probes, where these were computed before; touched rows of the table, read; output, written
+forward  ids; touched rows of the table, read; output, written
 update   output gradients, read; touched rows of the table and of the optimizer's state, read and written
 ======== ======================================================================================================
 
-Ids and probes count in the forward only (the update finds them in a cache). That a pass meets each line once is more than a
-cache of any size could promise; that a second pass reads the table's rows again is what a cache smaller than the batch's rows
-(uniform ids: 37 MB) asks for. With zipf's ids the rows are fewer, and some of these bytes come from the last-level cache. Writes
-count once: a store that reads its line first moves more than this says. A copy of n bytes moves 2 n.
+Ids count in the forward only (the update finds them in a cache), and the rows that they hash to nowhere. That a pass meets
+each line once is more than a cache of any size could promise; that a second pass reads the table's rows again is what a cache
+smaller than the batch's rows (uniform ids: 37 MB) asks for. With zipf's ids the rows are fewer, and some of these bytes come
+from the last-level cache. Writes count once: a store that reads its line first moves more than this says. A copy of n bytes
+moves 2 n.
 """
 
 from __future__ import annotations
@@ -39,10 +40,9 @@ def touched_bytes(items: npt.NDArray[np.int64], width: int) -> int:
 
 
 def forward_bytes(ids: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], dim: int, itemsize: int) -> dict[str, int]:
-    """What the forward of a Bloom layer moves that keeps its probes (int32) in a table."""
+    """What the forward of a Bloom layer moves that hashes its ids."""
     return {
         "ids": 8 * ids.size,
-        "probes": touched_bytes(np.unique(ids), 4 * rows.shape[1]),
         "table, read": touched_bytes(np.unique(rows), dim * itemsize),
         "output, written": ids.size * dim * itemsize,
     }

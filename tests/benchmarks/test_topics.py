@@ -20,8 +20,8 @@ from tests.benchmarks import _samples
 from tests.benchmarks.test_same_work import FBGEMM
 
 TINY = Settings(quick=True, rounds=1, threads=(1,), fbgemm=False)
-IN_PROCESS = ["steps", "forward", "hashing", "roofline", "table_size", "small_batches", "bags", "recommender", "sweep"]
-TARGETS = {"steps": 6, "forward": 4, "hashing": 1, "roofline": 1, "table_size": 4, "small_batches": 8}
+IN_PROCESS = ["steps", "forward", "hashing", "roofline", "profile", "table_size", "small_batches", "bags", "recommender", "sweep"]
+TARGETS = {"steps": 6, "forward": 2, "profile": 0, "hashing": 1, "roofline": 1, "table_size": 4, "small_batches": 8}
 TARGETS |= {"bags": 8, "recommender": 2, "sweep": 1}
 
 

@@ -44,7 +44,6 @@ ROWS = np.array([[3, 5], [5, 9], [3, 5]])  # three distinct rows, read six times
 def test_a_forward_by_hand():
     assert traffic.forward_bytes(IDS, ROWS, 32, 4) == {
         "ids": 24,
-        "probes": 64,  # ids 1 and 2: bytes 8 to 23
         "table, read": 3 * 128,
         "output, written": 3 * 32 * 4,
     }

@@ -136,7 +136,7 @@ class HashSpec:
 def _rows_table(table: Any, num_embeddings: int, num_rows: int, padding: int | None, share: bool) -> npt.NDArray[np.int32]:
     """A checked, read-only int32 copy of a user's hash table, the padding id's entries set to row 0."""
     if isinstance(table, np.ma.MaskedArray):
-        raise TypeError("`hash_table` must not be a masked array: its mask would be dropped.")
+        raise TypeError("`hash_table` must be an integer array, not a masked one: its mask would be dropped.")
     given = np.asarray(table)
     if given.dtype.kind not in "iu":
         raise TypeError(f"`hash_table` must be an integer array, not {given.dtype}.")

@@ -75,7 +75,7 @@ def test_small_steps_leave_nothing_behind() -> None:
             step(number)
         gc.collect()
         tracemalloc.start()
-        for number in range(100):
+        for number in range(1000):  # NumPy keeps some small blocks for its next arrays: 64 kB after 6,000 steps, 53 after 500
             step(number)
         before = tracemalloc.get_traced_memory()[0]
         for number in range(min(STEPS, 2000)):

@@ -24,6 +24,7 @@ from npbloom.types import IntArray
 
 Path = str | os.PathLike[str]
 
+LONGEST = 2**20  # characters of a line
 BLOCK = 65536  # rows split into fields at once: memory stays bounded, and most of the work is done inside C loops
 
 # Recognised column names, lower case, letters and digits only, the likelier first.
@@ -118,7 +119,7 @@ class _File:
         with open(self.path, "rb") as start:
             zipped = start.read(2) == b"\x1f\x8b"
         opener: Any = gzip.open if zipped else open
-        return io.TextIOWrapper(opener(self.path, "rb"), encoding="utf-8-sig", newline="")
+        return _Lines(self.path, opener(self.path, "rb"))
 
     def split(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """The fields of each row; blank lines are passed over."""
@@ -152,6 +153,25 @@ class _File:
         if column is not None:
             where += f", column {column + 1}" + (f" ({name})" if name else "")
         return ValueError(f"{where}: {what}")
+
+
+class _Lines(io.TextIOWrapper):
+    """A text whose lines have the length of lines: a gzipped file of kilobytes may hold gigabytes without an end of line."""
+
+    def __init__(self, path: str, binary: Any) -> None:
+        """Nothing read yet."""
+        super().__init__(binary, encoding="utf-8-sig", newline="")
+        self._path, self._number = path, 0
+
+    def __next__(self) -> str:  # type: ignore[override]  # typeshed says bytes
+        """The next line."""
+        line = self.readline(LONGEST + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        if len(line) > LONGEST:
+            raise ValueError(f"{self._path}, line {self._number}: a line must have at most {LONGEST:,} characters.")
+        return line
 
 
 class _Counted:
@@ -387,7 +407,7 @@ def _undecodable_line(path: Path) -> int:
     with open(path, "rb") as start:
         zipped = start.read(2) == b"\x1f\x8b"
     with gzip.open(path, "rb") if zipped else open(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(iter(lambda: lines.readline(4 * LONGEST + 4), b""), 1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError:

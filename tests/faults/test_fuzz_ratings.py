@@ -69,3 +69,22 @@ def test_damaged_ratings(tmp_path: Path) -> None:
     assert peak < MOST_MEMORY
     assert min(counts["read"], counts["refused"]) > 0.1 * len(cases())
     LOG.info("%s", dict(counts))
+
+
+def test_a_few_kilobytes_that_are_gigabytes(tmp_path: Path) -> None:
+    for name, data in (
+        ("zeros", bytes(2**26)),
+        ("digits", b"1" * 2**26),
+        ("later", b"1,2\n" + b"7" * 2**26),
+        ("not text", b"\xff" * 2**26),
+    ):
+        path = tmp_path / f"{name}.csv.gz"
+        path.write_bytes(gzip.compress(data, mtime=0))
+        assert path.stat().st_size < 2**17
+        tracemalloc.start()
+        found, refused = tried(lambda path=path: read_ratings(path))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert found is None
+        assert refused.startswith(f"{path}, line {2 if name == 'later' else 1}: ")
+        assert peak < MOST_MEMORY

@@ -55,9 +55,14 @@ def _main(found: dict[Key, dict[str, Cell]], name: str, model: str, popular: dic
             parts.append(_number(cell.kept("hit")))
             if model != "network":
                 parts.append(_above(cell.above_sum("hit")))
-            parts += [_number(cell.kept("mrr")), f"{cell.seconds():.2f}", str(len(cell.seeds))]
+            parts += [_number(cell.kept("mrr")), _times(cell.seconds()), str(len(cell.seeds))]
         yield f"| {method} | {' | '.join(parts)} |"
     yield ""
+
+
+def _times(ratio: float) -> str:
+    """T/T0, or nothing where no seconds were taken."""
+    return "" if math.isnan(ratio) else f"{ratio:.2f}"
 
 
 def _other_ratios(found: dict[Key, dict[str, Cell]]) -> Iterator[str]:

@@ -60,10 +60,13 @@ class Cell:
         return difference.mean / difference.error if difference.error else math.nan
 
     def seconds(self) -> float:
-        """T / T0: CPU seconds an epoch over those of the full table; medians over seeds."""
+        """T / T0: CPU seconds an epoch over those of the full table; medians over seeds, NaN where none were taken."""
         own, whole = (
-            sorted(entry["cpu_seconds"] / entry["epochs"] for entry in each.values()) for each in (self.entries, self.full)
+            sorted(entry["cpu_seconds"] / entry["epochs"] for entry in each.values() if entry["cpu_seconds"] is not None)
+            for each in (self.entries, self.full)
         )
+        if not own or not whole:
+            return math.nan
         return own[len(own) // 2] / whole[len(whole) // 2]
 
 

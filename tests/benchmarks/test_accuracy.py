@@ -90,6 +90,9 @@ def test_scores_are_compared_seed_by_seed() -> None:
     assert other.above_sum("hit") == pytest.approx(0.17 / 0.03)
     assert math.isnan(table[SUM].above_sum("hit"))
     assert other.seconds() == 0.75
+    without = cells([*lines[:4], {**entry("other", 0, 0.4), "cpu_seconds": None}])["ml-100k", "factorization", "items only", 0.2]
+    assert math.isnan(without["other"].seconds())
+    assert without["other"].kept("hit").mean == 0.8
     assert math.isnan(Figure.of([1.0]).error)
 
 

@@ -120,10 +120,6 @@ def num_threads(n: int) -> Iterator[None]:
         _this_thread.override = before
 
 
-def _nothing() -> None:
-    """The call of a task that has ended."""
-
-
 class _Task:
     """A call that is made once: by a worker, or by the caller who waits for it, whoever comes first."""
 
@@ -144,7 +140,7 @@ class _Task:
             except BaseException as error:
                 self._error = error
             self._ended = True
-            self._call = _nothing  # what it held is free, also where a task that the caller has made is still queued
+            del self._call  # what it held is free, also where a task that the caller has made is still queued
             self._running.release()
 
     def wait(self) -> None:
@@ -170,7 +166,7 @@ def _offer(tasks: Sequence[_Task]) -> None:
     Queue tasks for the workers, who are made on first use, and more of them when more are asked for.
 
     The queue is C's: a KeyboardInterrupt may come between any two steps of Python, and in the middle of concurrent.futures it
-    left a condition locked for ever, once in some thousand calls.
+    left a condition locked for ever, once in some thousand interrupts.
     """
     global _workers
     if _this_thread.offering or _closed:  # a signal handler, in the middle of this very function, or the interpreter's end

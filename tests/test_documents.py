@@ -13,27 +13,16 @@ from typing import Any
 import pytest
 
 import npbloom
+from tests._documents import ROOT, run_examples
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 UNCALLED = ("npbloom.conformance.checks", "npbloom.conformance.mutants")  # parts of the oracle that nobody calls
-
-
-def blocks(page: str, language: str = "python") -> list[str]:
-    """The blocks of code of a document."""
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    return found
 
 
 def test_the_examples_on_checkpoints_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "checkpoints.md").read_text("utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {}
-    for block in blocks:
-        exec(block, names)
-    assert len(blocks) == 7
+    names = run_examples("docs/checkpoints.md", 7)
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     assert (names["layer"]([0]) == 4).all()
     assert names["ours"].state(names["films"])["step"] == 2
@@ -44,11 +33,7 @@ def test_the_examples_on_checkpoints_run(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_examples_of_a_page_run(page: str, number: int) -> None:
     if page == "docs/coming-from.md":
         pytest.importorskip("torch")
-    names: dict[str, Any] = {}
-    found = blocks(page)
-    assert len(found) == number
-    for block in found:
-        exec(block, names)
+    run_examples(page, number)
 
 
 def test_every_page_is_in_the_navigation_of_the_site_once() -> None:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def blocks(language: str) -> list[str]:
-    """Code blocks of the README in one language."""
-    found: list[str] = re.findall(
-        rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
-    return found
+from tests._documents import ROOT, blocks
 
 
 def test_the_example_trains_the_rows_it_touched() -> None:
-    (source,) = blocks("python")
+    (source,) = blocks("README.md")
     assert len([line for line in source.splitlines() if line.strip()]) <= 15
     names: dict[str, Any] = {}
     exec(source, names)
@@ -34,7 +25,7 @@ def test_the_example_trains_the_rows_it_touched() -> None:
 
 
 def test_ci_runs_the_readme_s_test_command() -> None:
-    install, check = blocks("sh")
+    install, check = blocks("README.md", "sh")
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     for command in check.strip().split(" && "):
         assert command.replace("pip install", "pip install --quiet") in script

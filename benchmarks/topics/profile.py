@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks import ids as draws
-from benchmarks.contenders import peers
+from benchmarks.contenders.ours import Ours
 from benchmarks.measuring import Settings, interleave, threads
 from benchmarks.registry import Benchmark, Measured, Target
 from benchmarks.report import tables
@@ -54,7 +54,7 @@ def run(settings: Settings) -> Measured:
     for kind in draws.KINDS:
         for optimizer in steps.OPTIMIZERS:
             layer, batch = steps.problem(kind, sized)
-            (ours,) = (each for each in peers.contenders(layer, optimizer, [batch], fbgemm=False) if each.name == "npbloom")
+            ours = Ours(layer, optimizer, [batch])
             samples: dict[str, list[float]] = {phase: [] for phase in PHASES}
             with threads(1):
                 whole = interleave({"npbloom": ours.step}, settings.rounds_or(15))["npbloom"]

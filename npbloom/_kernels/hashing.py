@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npbloom._kernels.jit import helper, kernel, prefetch, word
-from npbloom._kernels.lanes import WIDTH, load_ids, lower, signed_wide, store_column
+from npbloom._kernels.lanes import WIDTH, floor, load_ids, signed_wide, store_column
 
 MASK32 = word(0xFFFFFFFF)
 MASK64 = word(0xFFFFFFFFFFFFFFFF)
@@ -177,7 +177,7 @@ def row_of(signed: Any, size: Any, inverse: Any) -> Any:
     A quotient ``(h + 1/2) / size`` lies at least ``1 / (2 * size)`` from every whole number, and float64 misses it by less
     than ``2**-20 / size``, so its floor is exact; so are the product and the difference, which stay below ``2**33``.
     """
-    return signed - lower((signed + 0.5) * inverse) * size
+    return signed - floor((signed + 0.5) * inverse) * size
 
 
 @kernel

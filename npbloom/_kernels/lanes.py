@@ -34,16 +34,12 @@ if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         assert 0 <= column <= table.shape[1] - WIDTH
         table[row, column : column + WIDTH] = lanes
 
-    def rounded(table: Any, value: Any) -> Any:
-        """Lanes or a scalar, rounded to the dtype of a table."""
-        return table.dtype.type(value) if np.ndim(value) == 0 else value.astype(table.dtype)
-
     def zero_wide() -> Any:
         """Zeros in float64."""
         return np.zeros(WIDTH)
 
     def load_ids(ids: Any, at: Any) -> Any:
-        """The low 32 bits of `WIDTH` whole numbers from position `at` on."""
+        """The low 32 bits of `WIDTH` ids (int64) from position `at` on."""
         assert 0 <= at <= ids.shape[0] - WIDTH
         return ids[at : at + WIDTH].astype(np.uint32)
 
@@ -57,7 +53,7 @@ if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         rows[row : row + WIDTH, column] = lanes
 
     root: Any = np.sqrt
-    lower: Any = np.floor
+    floor: Any = np.floor
 
 else:
     import operator
@@ -180,17 +176,6 @@ else:
         return types.void(table, row, column, lanes), generate
 
     @intrinsic
-    def rounded(typing_context: Any, table: Any, value: Any) -> Any:
-        """Lanes or a scalar, rounded to the dtype of a table."""
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            if isinstance(value, Lanes):
-                return _cast(builder, arguments[1], table.dtype)
-            return context.cast(builder, arguments[1], value, table.dtype)
-
-        return (Lanes(table.dtype) if isinstance(value, Lanes) else table.dtype)(table, value), generate
-
-    @intrinsic
     def zero_wide(typing_context: Any) -> Any:
         """Zeros in float64."""
 
@@ -201,20 +186,14 @@ else:
 
     @intrinsic
     def load_ids(typing_context: Any, ids: Any, at: Any) -> Any:
-        """The low 32 bits of `WIDTH` whole numbers from position `at` on."""
+        """The low 32 bits of `WIDTH` ids (int64) from position `at` on."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             struct = context.make_array(ids)(context, builder, arguments[0])
             index = context.cast(builder, arguments[1], at, types.intp)
             pointer = cgutils.get_item_pointer(context, builder, ids, struct, [index])
-            bits = ids.dtype.bitwidth
-            whole = builder.load(builder.bitcast(pointer, ir.VectorType(ir.IntType(bits), WIDTH).as_pointer()), align=bits // 8)
-            target = _vector(types.uint32)
-            if bits == 32:
-                return whole
-            if bits > 32:
-                return builder.trunc(whole, target)
-            return builder.sext(whole, target) if ids.dtype.signed else builder.zext(whole, target)
+            whole = builder.load(builder.bitcast(pointer, ir.VectorType(ir.IntType(64), WIDTH).as_pointer()), align=8)
+            return builder.trunc(whole, _vector(types.uint32))
 
         return Lanes(types.uint32)(ids, at), generate
 
@@ -262,4 +241,4 @@ else:
         return intrinsic(typed)
 
     root = _unary("sqrt")
-    lower = _unary("floor")
+    floor = _unary("floor")

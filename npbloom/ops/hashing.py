@@ -13,9 +13,9 @@ from npbloom._kernels.hashing import first_outside_range, hash_rows_range, table
 from npbloom._parallel import run_range
 from npbloom.types import SPOTLIGHT_SEEDS, WIDE_IDS, ArrayLike, HashSpec, IntArray
 
-_SEEDS: Final = np.array(SPOTLIGHT_SEEDS, dtype=np.uint32)
 CHECKS: Final = 2**18  # ids to check below which a second thread does not pay
 PROBES: Final = 2**17  # probes to hash below which it does not
+_SEEDS: Final = np.array(SPOTLIGHT_SEEDS, dtype=np.uint32)
 _SEEDS.flags.writeable = False  # kernels are compiled for read-only inputs
 
 

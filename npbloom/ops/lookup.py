@@ -8,13 +8,12 @@ import numpy as np
 
 from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import lookup as kernels
-from npbloom.ops._bags import Bags, read_bags
+from npbloom.ops._bags import GRAIN, Bags, read_bags
 from npbloom.ops._pairs import distinct_rows
 from npbloom.ops.hashing import check_ids, check_range, checked_rows_range, rows_of
 from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray
 
 COMBINE = ("sum", "mean", "concat")
-GRAIN = 2**19  # table elements to read below which a second thread does not pay: 100 us of work
 BLOCK = 16384  # ids looked up at a time: their probes stay in the second cache
 
 

@@ -114,7 +114,7 @@ class _File:
         elif any(mark in unquoted for mark in "\t,;"):
             self.separator = max("\t,;", key=unquoted.count)
 
-    def open(self) -> io.TextIOWrapper:
+    def open(self) -> _Lines:
         """The text of the file, without a byte order mark, unzipped where it is gzipped."""
         with open(self.path, "rb") as start:
             zipped = start.read(2) == b"\x1f\x8b"
@@ -137,12 +137,10 @@ class _File:
         """The number of the line on which a row starts, both counted from the top; only read again for an error's sake."""
         before = 0
         with self.open() as lines:
-            counter = _Counted(self.path, lines)
-            rows = self.split(counter)
-            for number, _ in enumerate(rows):
+            for number, _ in enumerate(self.split(lines)):
                 if number == row:
                     break
-                before = counter.lines
+                before = lines.lines
         with self.open() as lines:
             text = enumerate(islice(lines, before, None), before + 1)
             return next((number for number, line in text if line.strip()), before + 1)
@@ -156,40 +154,22 @@ class _File:
 
 
 class _Lines(io.TextIOWrapper):
-    """A text whose lines have the length of lines: a gzipped file of kilobytes may hold gigabytes without an end of line."""
+    """A text that knows how many lines it gave, none of them longer than lines are: kilobytes of gzip may be one of gigabytes."""
 
     def __init__(self, path: str, binary: Any) -> None:
-        """Nothing read yet."""
+        """Nothing given yet."""
         super().__init__(binary, encoding="utf-8-sig", newline="")
-        self._path, self._number = path, 0
+        self.lines = 0
+        self._path = path
 
     def __next__(self) -> str:  # type: ignore[override]  # typeshed says bytes
-        """The next line."""
+        """The next line, counted; NumPy would drop a NUL at the end of a label, and so make two of them one."""
         line = self.readline(LONGEST + 1)
         if not line:
             raise StopIteration
-        self._number += 1
-        if len(line) > LONGEST:
-            raise ValueError(f"{self._path}, line {self._number}: a line must have at most {LONGEST:,} characters.")
-        return line
-
-
-class _Counted:
-    """An iterator over the lines of a file that knows how many it gave."""
-
-    def __init__(self, path: str, lines: Iterable[str]) -> None:
-        """Nothing given yet."""
-        self.lines = 0
-        self._path, self._lines = path, iter(lines)
-
-    def __iter__(self) -> _Counted:
-        """Itself."""
-        return self
-
-    def __next__(self) -> str:
-        """The next line, counted; NumPy would drop a NUL at the end of a label, and so make two of them one."""
-        line = next(self._lines)
         self.lines += 1
+        if len(line) > LONGEST:
+            raise ValueError(f"{self._path}, line {self.lines}: a line must have at most {LONGEST:,} characters.")
         if "\0" in line:
             raise ValueError(f"{self._path}, line {self.lines}: there is a NUL character in the text.")
         return line
@@ -296,13 +276,12 @@ def _read(file: _File) -> Interactions:
     )
 
 
-def _checked_rows(file: _File, lines: Iterable[str]) -> Iterator[list[str]]:
+def _checked_rows(file: _File, lines: _Lines) -> Iterator[list[str]]:
     """The rows of a file; quotes that do not match are a ValueError."""
-    counter = _Counted(file.path, lines)
     try:
-        yield from file.split(counter)
+        yield from file.split(lines)
     except csv.Error as error:
-        raise ValueError(f"{file.path}, line {max(1, counter.lines)}: the quotes do not match ({error}).") from None
+        raise ValueError(f"{file.path}, line {max(1, lines.lines)}: the quotes do not match ({error}).") from None
 
 
 def _check_widths(file: _File, layout: _Layout, block: list[list[str]], done: int) -> None:

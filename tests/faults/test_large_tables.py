@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 import npbloom as nb
+from tests._documents import ROOT, run_examples
 from tests._layers import LAYERS, OPTIMIZERS, gradient, is_bag
 
-ROOT = Path(__file__).resolve().parents[2]
 GIGABYTES = float(os.environ.get("NPBLOOM_LARGE_TABLE_GB", "0.096"))
 BATCH, STEPS = 512, 4
 IDS = np.array([[1, 2, 2], [6, 0, 1]])
@@ -258,12 +258,7 @@ def test_a_large_table_is_filled_and_trained_in_little_memory(folder: Path) -> N
 
 def test_the_examples_of_the_document_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "large-tables.md").read_text("utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {}
-    for block in blocks:
-        exec(block, names)
-    assert len(blocks) == 2
+    names = run_examples("docs/large-tables.md", 2)
     layer = nb.ScaledEmbedding(*names["shape"], rng=0)
     optimizer = nb.Adagrad(layer, lr=0.05)
     for _ in range(2):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import npbloom
+from npbloom.conformance._run import selected
 from tests._documents import ROOT, run_examples
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
@@ -34,6 +35,16 @@ def test_the_examples_of_a_page_run(page: str, number: int) -> None:
     if page == "docs/coming-from.md":
         pytest.importorskip("torch")
     run_examples(page, number)
+
+
+def test_counts_of_the_oracle_are_of_all_checks() -> None:
+    row = next(line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.startswith("| checks of the oracle"))
+    counts = re.findall(r"\[(\d+), (\d+), (\d+)\]", row)
+    assert len(counts) == 3
+    reports = re.findall(r"\| ok: (.+?) \|", (ROOT / "docs" / "findings.md").read_text("utf-8"))
+    assert len(reports) == 6
+    for numbers in [*counts, *(re.findall(r"\d+", report) for report in reports)]:
+        assert sum(map(int, numbers)) == len(selected(None))
 
 
 def test_every_page_is_in_the_navigation_of_the_site_once() -> None:

@@ -47,8 +47,8 @@ def expect_random_rows(array: np.ndarray[Any, Any]) -> None:
     """
     Tell the kernel that rows of this array are read here and there, if it lies in a mapped file; else nothing.
 
-    Without that a page that is missing brings its neighbours along. Ten steps of 8,192 uniform ids on a file of 12 GB, none of
-    it in memory before, took 0.3 to 0.8 s each and 0.9 GB in all; without the advice 0.7 to 21 s, and 6.3 GB.
+    Without that a page that is missing brings its neighbours along. A step of 8,192 uniform ids on a file of 12 GB, none of it
+    in memory before, took 0.6 to 1.0 s and 0.25 GB of resident memory; without the advice 24 to 36 s, and 1.2 GB.
     """
     _advise(array, _mapping(array)[0], "MADV_RANDOM")
 

@@ -166,7 +166,7 @@ def _offer(tasks: Sequence[_Task]) -> None:
     Queue tasks for the workers, who are made on first use, and more of them when more are asked for.
 
     The queue is C's: a KeyboardInterrupt may come between any two steps of Python, and in the middle of concurrent.futures it
-    left a condition locked for ever, once in some thousand interrupts.
+    left a condition locked for ever, three times in 900 interrupts.
     """
     global _workers
     if _this_thread.offering or _closed:  # a signal handler, in the middle of this very function, or the interpreter's end

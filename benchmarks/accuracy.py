@@ -17,6 +17,7 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     found = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     found.add_argument("--data", action="append", choices=data.NAMES, help="one set, and again for more (default: all)")
+    found.add_argument("--model", action="append", choices=tuple(runs.GRID), help="one model, and again for more (default: both)")
     found.add_argument("--side", action="append", choices=runs.SIDES, help="what is compressed: one side, and again for more")
     found.add_argument("--method", action="append", metavar="NAME", help="one method, and again for more (default: all)")
     found.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many minutes")
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not chosen.report:
         sides = {*(chosen.side or runs.SIDES), "none"}
         jobs = (job for job in runs.order(tuple(chosen.data or data.NAMES)) if job.side in sides)
+        jobs = (job for job in jobs if not chosen.model or job.model in (*chosen.model, runs.POPULARITY))
         jobs = (job for job in jobs if not chosen.method or job.method in chosen.method)
         for line in runs.go(jobs, results, tuning, lambda: 60 * chosen.minutes - (time.monotonic() - start)):
             print(line, flush=True)

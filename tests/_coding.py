@@ -28,6 +28,7 @@ class Coding:
     offsets: np.ndarray | None
     instances: list[list[int]]
     log_probs: np.ndarray
+    prior: np.ndarray | None
 
     @property
     def coder(self) -> BloomCoder:
@@ -68,7 +69,8 @@ def codings(draw: Any, most_items: int = 9, most_instances: int = 5, lane: str |
         offsets = np.cumsum([0, *map(len, instances)])[: len(instances)]
     dtype, lane = draw(strategies.dtypes), lane or draw(strategies.lanes)
     log_probs = draw(strategies.arrays(dtype, (len(instances), hashing.num_rows), lane))
-    return Coding(hashing, items, offsets, instances, log_probs)
+    begins = strategies.arrays(draw(strategies.dtypes), (hashing.num_embeddings,), lane)
+    return Coding(hashing, items, offsets, instances, log_probs, draw(st.none() | begins))
 
 
 # ---- the laws as loops --------------------------------------------------------------------------------------------------------
@@ -79,12 +81,11 @@ def codes(bits: Sequence[Sequence[int]], instances: Sequence[Sequence[int]]) -> 
     return [sorted({bit for item in instance for bit in bits[item]}) for instance in instances]
 
 
-def likelihoods(bits: Sequence[Sequence[int]], log_probs: np.ndarray) -> np.ndarray:
+def likelihoods(bits: Sequence[Sequence[int]], log_probs: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
     """Sums over Python floats, bit by bit (L37)."""
-    totals = []
+    totals, begins = [], [0.0] * len(bits) if prior is None else prior.tolist()
     for row in log_probs.tolist():
-        for own in bits:
-            total = 0.0
+        for own, total in zip(bits, begins, strict=True):
             for bit in own:
                 total += row[bit]
             totals.append(total)

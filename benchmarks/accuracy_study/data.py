@@ -7,12 +7,9 @@ import importlib.util
 import os
 from pathlib import Path
 
-import numpy as np
-
 from npbloom.recommend import Interactions, leave_last_out, read_ratings
 
-CORE = 5  # interactions that every user and item has in "beauty-5core"
-NAMES = ("ml-latest-small", "ml-100k", "beauty", "beauty-5core")
+NAMES = ("ml-latest-small", "ml-100k", "beauty")
 
 
 def _folder() -> Path:
@@ -33,18 +30,6 @@ def _movielens_100k() -> Path:
     raise SystemExit("MovieLens 100K is read out of recbole: python -m pip install --no-deps recbole==1.2.1")
 
 
-def core(interactions: Interactions, least: int) -> Interactions:
-    """The largest part in which every user and item has so many interactions, numbered anew from 1, in the same order."""
-    users, items = interactions.user_ids, interactions.item_ids
-    while True:
-        kept = (np.bincount(users)[users] >= least) & (np.bincount(items)[items] >= least)
-        if kept.all():
-            break
-        users, items = users[kept], items[kept]
-    numbers = [np.unique(ids, return_inverse=True)[1] + 1 for ids in (users, items)]
-    return Interactions(numbers[0], numbers[1], padding_idx=0)
-
-
 @functools.cache
 def load(name: str) -> Interactions:
     """A set by its name."""
@@ -52,8 +37,7 @@ def load(name: str) -> Interactions:
         return read_ratings(_folder() / "ml-latest-small" / "ratings.csv")
     if name == "ml-100k":
         return read_ratings(_movielens_100k())
-    beauty = read_ratings(_folder() / "amazon-beauty" / "beauty.txt")
-    return beauty if name == "beauty" else core(beauty, CORE)
+    return read_ratings(_folder() / "amazon-beauty" / "beauty.txt")
 
 
 @functools.cache

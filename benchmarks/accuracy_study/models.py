@@ -17,8 +17,7 @@ from npbloom.recommend.evaluation import _ranks
 DIM = 32
 HIDDEN = 128
 
-NETWORK: dict[str, tuple[int, bool]] = {  # bits an item, and whether items that occur together share them
-    "full": (0, False),
+CODED: dict[str, tuple[int, bool]] = {  # bits an item, and whether items that occur together share them
     "one hash": (1, False),
     "Bloom, k=2": (2, False),
     "Bloom, k=3": (3, False),
@@ -26,6 +25,13 @@ NETWORK: dict[str, tuple[int, bool]] = {  # bits an item, and whether items that
     "CBE, k=2": (2, True),
     "CBE, k=4": (4, True),
 }
+POPULAR = ", popularity"  # the same network, whose ranking also counts how often items occur, with weight 1
+NETWORK = ("full", *(f"{name}{ending}" for name in CODED for ending in ("", POPULAR)))
+
+
+def trained_as(method: str) -> str:
+    """The method that says how a model is trained."""
+    return method.removesuffix(POPULAR)
 
 
 class Factorization(ImplicitFactorizationModel):  # type: ignore[misc]  # final to users; here tables of more than one part
@@ -67,9 +73,9 @@ def make(kind: str, method: str, side: str, ratio: float, train: Interactions, s
     if kind == "factorization":
         kinds = {"user": method if side == "users and items" else "full", "item": method}
         return Factorization(kinds, ratio, rng=rng, **settings)
-    k, cooccurring = NETWORK[method]
     coder = None
-    if k:
+    if method != "full":
+        k, cooccurring = CODED[method]
         coder = BloomCoder(train.num_items, int(ratio * train.num_items), k, rng=rng)
         if cooccurring:
             order = np.argsort(train.user_ids, kind="stable")

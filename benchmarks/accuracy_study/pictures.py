@@ -73,6 +73,7 @@ CURVES = {  # those that the advice is about
     "low rank": ("#555555", "D"),
     "Bloom, k=4": ("#0072B2", "s"),
     "CBE, k=4": ("#009E73", "P"),
+    "Bloom, k=4, popularity": ("#CC79A7", "v"),
 }
 
 

@@ -12,6 +12,10 @@ from benchmarks.accuracy_study.runs import MAIN_RATIO, POPULARITY, SIDES, Lines
 from benchmarks.accuracy_study.summary import Cell, Figure, Key, cells
 
 TITLES = {"factorization": "BPR factorization", "network": "The network"}
+SIDE_BY_SIDE = (
+    *(("factorization", side, "hit") for side in SIDES),
+    *(("network", SIDES[1], score) for score in ("hit", "mrr")),
+)
 
 
 def _number(figure: Figure) -> str:
@@ -60,6 +64,25 @@ def _main(found: dict[Key, dict[str, Cell]], name: str, model: str, popular: dic
     yield ""
 
 
+def _side_by_side(found: dict[Key, dict[str, Cell]], model: str, side: str, score: str) -> Iterator[str]:
+    """All sets at the main ratio, a column each: what the document shows."""
+    tables = {name: found[key] for name in data.NAMES if (key := (name, model, side, MAIN_RATIO)) in found}
+    if not tables:
+        return
+    words = "MRR" if score == "mrr" else "the hit rate"
+    yield f"### {TITLES[model]}, {side}, ratio {MAIN_RATIO:g}: S/S0 of {words} (seeds)\n"
+    yield f"| method | {' | '.join(tables)} |"
+    yield "|---" * (1 + len(tables)) + "|"
+    for method in dict.fromkeys(method for table in tables.values() for method in table):
+        yield f"| {method} | {' | '.join(_kept(table.get(method), score) for table in tables.values())} |"
+    yield ""
+
+
+def _kept(cell: Cell | None, score: str) -> str:
+    """``.718 ± .004 (5)``."""
+    return "" if cell is None else f"{_number(cell.kept(score))} ({len(cell.seeds)})"
+
+
 def _times(ratio: float) -> str:
     """T/T0, or nothing where no seconds were taken."""
     return "" if math.isnan(ratio) else f"{ratio:.2f}"
@@ -79,8 +102,7 @@ def _other_ratios(found: dict[Key, dict[str, Cell]]) -> Iterator[str]:
                 methods = dict.fromkeys(method for ratio in ratios for method in found[name, model, side, ratio])
                 for method in methods:
                     shown = (found[name, model, side, ratio].get(method) for ratio in ratios)
-                    words = ("" if cell is None else f"{_number(cell.kept('hit'))} ({len(cell.seeds)})" for cell in shown)
-                    yield f"| {method} | {' | '.join(words)} |"
+                    yield f"| {method} | {' | '.join(_kept(cell, 'hit') for cell in shown)} |"
                 yield ""
 
 
@@ -105,6 +127,9 @@ def write(folder: Path) -> list[Path]:
         "CPU time of the process an epoch, on one thread, over the full table's: medians over seeds, on a shared machine, so",
         "that only large differences mean something.\n",
     ]
+    lines.append("## All sets side by side\n")
+    for model, side, score in SIDE_BY_SIDE:
+        lines += _side_by_side(found, model, side, score)
     for model in TITLES:
         lines.append(f"## {TITLES[model]}\n")
         for name in data.NAMES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +28,7 @@ GRID = {  # what hyperparameters are chosen from, and after which epochs a run i
 }
 GRID_OF_BEAUTY = {  # fewer interactions of each id: more decay; more users: fewer epochs
     ("beauty", "factorization"): ({"learning_rate": (0.003, 0.01), "l2": (3e-5, 1e-4)}, (5, 10)),
-    ("beauty-5core", "network"): ({"learning_rate": (0.003,)}, (5, 10)),
+    ("beauty", "network"): ({"learning_rate": (0.003,)}, (5, 10)),
 }
 
 
@@ -57,8 +58,7 @@ def cells(name: str, model: str, ratio: float, methods: Iterable[str] | None = N
 
 def order(names: Iterable[str]) -> Iterator[Job]:
     """The essential part first: ratio 0.2 on all sets; then other ratios."""
-    planned = [(name, "factorization" if name != "beauty-5core" else "network") for name in data.NAMES]
-    planned[2:2] = [("ml-latest-small", "network"), ("ml-100k", "network")]
+    planned = [(name, model) for model in GRID for name in data.NAMES]
     yield from (Job(name, POPULARITY, POPULARITY, "none", 1.0, 0) for name in data.NAMES if name in names)
     for ratio in (MAIN_RATIO, *OTHER_RATIOS):
         for name, model in planned:
@@ -93,8 +93,10 @@ class Lines:
 def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
     """Hyperparameters of a method, chosen on the validation split by the mean of 1 / log2(1 + rank).
 
-    Once for each method and set, at the main ratio with users and items compressed: for other cells they are the same.
+    Once for each method and set, at the main ratio with users and items compressed: for other cells they are the same, and for
+    a network that counts popularity.
     """
+    job = replace(job, method=models.trained_as(job.method))
     ratio = 1.0 if job.method == "full" else MAIN_RATIO
     side = SIDES[0] if job.side in SIDES and job.model == "factorization" else job.side
     question = replace(job, side=side, ratio=ratio, seed=TUNING_SEED)
@@ -118,13 +120,23 @@ def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
     return chosen
 
 
+@functools.lru_cache(maxsize=1)  # a network is trained once for both of its rankings
+def trained(job: Job, settings: tuple[tuple[str, float], ...], epochs: int) -> tuple[Any, float]:
+    """A model of all but the last interactions, and the seconds that it took."""
+    train = data.split(job.data, "test")[0]
+    model = models.make(job.model, job.method, job.side, job.ratio, train, dict(settings), job.seed)
+    return model, models.train_for(model, train, epochs)
+
+
 def run(job: Job, chosen: dict[str, Any]) -> dict[str, Any]:
     """Train with the chosen hyperparameters on all but the last interactions, and test on those."""
     train, test = data.split(job.data, "test")
     if job.model == POPULARITY:
         return {**asdict(job), **models.score(models.Popularity(train), train, models.sample(test, TESTED))}
-    model = models.make(job.model, job.method, job.side, job.ratio, train, chosen["settings"], job.seed)
-    seconds = models.train_for(model, train, chosen["epochs"])
+    base = replace(job, method=models.trained_as(job.method))
+    model, seconds = trained(base, tuple(chosen["settings"].items()), chosen["epochs"])
+    if job.model == "network":
+        model.popularity = float(job.method != base.method)
     return {
         **asdict(job),
         **models.score(model, train, models.sample(test, TESTED)),

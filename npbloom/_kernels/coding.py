@@ -13,7 +13,6 @@ import numpy as np
 from npbloom._kernels.jit import helper, kernel, prefetch
 
 WIDTH = 8  # instances scored at once
-ZERO = np.float64(0.0)  # of this type un-jitted, too: 0.0 plus a float32 is a float32 there
 MARKS = 32  # marks that may be looked at for a value that is sorted by them
 AHEAD = 8  # items between asking for the log-probabilities of their bits and adding them
 
@@ -113,13 +112,13 @@ def pack_range(bits: Any, starts: Any, packed_starts: Any, packed: Any, lo: int,
 
 
 @helper
-def _score(columns: Any, rows: Any, start: int, stop: int, tile: Any) -> None:
-    """Likelihoods of a tile of items under a group of instances: summed in float64 from +0.0, probe by probe, rounded once."""
+def _score(columns: Any, rows: Any, prior: Any, start: int, stop: int, tile: Any) -> None:
+    """Scores of a tile of items under a group of instances: summed in float64 from the prior, probe by probe, rounded once."""
     for q in range(start, stop):
         if q + AHEAD < rows.shape[0]:
             for j in range(rows.shape[1]):
                 prefetch(columns, rows[q + AHEAD, j], 0)
-        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = ZERO
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = prior[q]
         for j in range(rows.shape[1]):
             bit = rows[q, j]
             s0 += columns[bit, 0]
@@ -142,13 +141,13 @@ def _score(columns: Any, rows: Any, start: int, stop: int, tile: Any) -> None:
 
 
 @kernel
-def likelihood_range(columns: Any, rows: Any, first: int, tile: Any, out: Any, lo: int, hi: int) -> None:
-    """``out[b, first + q] = sum_j log_probs[b, rows[q, j]]`` for groups [lo, hi) of instances, a group's bits in `columns`."""
+def likelihood_range(columns: Any, rows: Any, prior: Any, first: int, tile: Any, out: Any, lo: int, hi: int) -> None:
+    """``out[b, first + q] = prior[q] + sum_j log_probs[b, rows[q, j]]`` for groups [lo, hi), a group's bits in `columns`."""
     for g in range(lo, hi):
         count = min(WIDTH, out.shape[0] - g * WIDTH)
         for start in range(0, rows.shape[0], tile.shape[1]):
             stop = min(start + tile.shape[1], rows.shape[0])
-            _score(columns[g], rows, start, stop, tile[g])
+            _score(columns[g], rows, prior, start, stop, tile[g])
             for w in range(count):
                 for q in range(start, stop):
                     out[g * WIDTH + w, first + q] = tile[g, q - start, w]
@@ -219,6 +218,7 @@ def _offer(scores: Any, items: Any, size: int, score: Any, item: int) -> int:
 def top_k_range(
     columns: Any,
     rows: Any,
+    prior: Any,
     first: int,
     excluded: Any,
     starts: Any,
@@ -238,7 +238,7 @@ def top_k_range(
     for g in range(lo, hi):
         for start in range(0, rows.shape[0], tile.shape[1]):
             stop = min(start + tile.shape[1], rows.shape[0])
-            _score(columns[g], rows, start, stop, tile[g])
+            _score(columns[g], rows, prior, start, stop, tile[g])
             for q in range(start, stop):
                 hopeless = True
                 for w in range(WIDTH):

@@ -246,43 +246,52 @@ class BloomCoder:
         """
         return ops.encode_dense(items, self._hashing, offsets, dtype=dtype)
 
-    def log_likelihood(self, log_probs: ArrayLike) -> FloatArray:
+    def log_likelihood(self, log_probs: ArrayLike, prior: ArrayLike | None = None) -> FloatArray:
         r"""
-        The likelihood of every item.
+        The likelihood of every item, and a prior beside it where there is one.
 
         Parameters
         ----------
         log_probs : float array, shape (n, num_bits)
             Logarithms of the probabilities that a network gives the bits, for each instance.
+        prior : float array, shape (num_items,), optional
+            What is added for each item, whatever the instance: k times the logarithm of how often it occurs tells items apart
+            that share bits. What that keeps of a network's score is measured in docs/coding.md.
 
         Returns
         -------
         array, shape (n, num_items), dtype of log_probs
-            :math:`\sum_j \log v_{H_j(q)}` for item q.
+            :math:`\pi_q + \sum_j \log v_{H_j(q)}` for item q of prior :math:`\pi_q`, by default 0.
 
         Raises
         ------
         TypeError, ValueError
-            `log_probs` is not a real floating array, or does not have `num_bits` columns.
+            `log_probs` or `prior` is not a real floating array, or not of these sizes.
 
         Notes
         -----
-        L37: summed in float64 from j = 1 to k and rounded once. NaN and infinity flow as IEEE 754 says. `top_k` needs no array of
-        this size.
+        L37: summed in float64 from the prior on, j = 1 to k, and rounded once. NaN and infinity flow as IEEE 754 says. `top_k`
+        needs no array of this size.
 
         Examples
         --------
         >>> coder = BloomCoder(3, 3, table=[[0, 1], [1, 2], [2, 0]])
         >>> coder.log_likelihood([[-1.0, -2.0, -4.0]])
         array([[-3., -6., -5.]])
+        >>> coder.log_likelihood([[-1.0, -2.0, -4.0]], prior=[0.5, 4.0, 0.0])
+        array([[-2.5, -2. , -5. ]])
         """
-        return ops.log_likelihood(log_probs, self._hashing)
+        return ops.log_likelihood(log_probs, self._hashing, prior)
 
     def top_k(
-        self, log_probs: ArrayLike, k: int, exclude: tuple[ArrayLike, ArrayLike | None] | list[Any] | IntArray | None = None
+        self,
+        log_probs: ArrayLike,
+        k: int,
+        exclude: tuple[ArrayLike, ArrayLike | None] | list[Any] | IntArray | None = None,
+        prior: ArrayLike | None = None,
     ) -> tuple[IntArray, FloatArray]:
         """
-        The k items of highest likelihood for each instance, best first.
+        The k items of highest likelihood, or score with a prior, for each instance, best first.
 
         Parameters
         ----------
@@ -292,6 +301,8 @@ class BloomCoder:
             How many, at most `num_items`.
         exclude : pair of int arrays, list of n int arrays, or 2-D int array, optional
             Items that an instance must not get: ``(items, offsets)`` as in `encode`, or one list for each instance, or one row.
+        prior : float array, shape (num_items,), optional
+            As in `log_likelihood`.
 
         Returns
         -------
@@ -304,7 +315,7 @@ class BloomCoder:
         Raises
         ------
         TypeError, ValueError
-            `log_probs` does not fit, `k` is not in range, or `exclude` is not of n instances.
+            `log_probs` or `prior` does not fit, `k` is not in range, or `exclude` is not of n instances.
         IndexError
             An excluded item is out of range.
 
@@ -320,7 +331,7 @@ class BloomCoder:
         >>> coder.top_k([[-1.0, -2.0, -4.0]], 2, exclude=([0, 1], [0]))
         (array([[ 2, -1]]), array([[ -5., -inf]]))
         """
-        return ops.top_k(log_probs, self._hashing, k, exclude)
+        return ops.top_k(log_probs, self._hashing, k, exclude, prior)
 
     def with_cooccurrence(self, items: ArrayLike, offsets: ArrayLike | None = None, rng: Rng = None) -> Self:
         r"""

@@ -87,15 +87,25 @@ def _check_log_probs(log_probs: Any, num_bits: int) -> FloatArray:
     return values
 
 
-def _row_blocks(hashing: HashSpec) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
-    """The bits of all items, some at a time, and which item is the first."""
+def _check_prior(prior: Any, num_items: int) -> FloatArray | None:
+    """What each item's sum begins with, in float64; None is 0 for all."""
+    if prior is None:
+        return None
+    values = _check.floats(prior, "prior", np.dtype(np.float64))
+    _check.shape(values, "prior", (num_items,))
+    return values
+
+
+def _item_blocks(hashing: HashSpec, prior: FloatArray | None) -> Iterator[tuple[int, npt.NDArray[np.int32], FloatArray]]:
+    """Some items at a time: which is the first, the bits of all, and what their sums begin with."""
+    zeros = _check.read_only(np.zeros(min(ITEMS, hashing.num_embeddings) if prior is None else 0))
     for first in range(0, hashing.num_embeddings, ITEMS):
         last = min(first + ITEMS, hashing.num_embeddings)
         if hashing.table is not None:
-            yield first, hashing.table[first:last]
+            rows = hashing.table[first:last]
         else:
             rows = rows_of(_check.read_only(np.arange(first, last, dtype=np.int64)), hashing)
-            yield first, _check.read_only(rows)
+        yield first, _check.read_only(rows), zeros[: last - first] if prior is None else prior[first:last]
 
 
 def _column_blocks(log_probs: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
@@ -116,20 +126,22 @@ def _tiles(columns: FloatArray) -> FloatArray:
     return np.empty((len(columns), TILE, kernels.WIDTH), dtype=columns.dtype)
 
 
-def log_likelihood(log_probs: Any, hashing: HashSpec) -> FloatArray:
-    """For each row of log-probabilities the sum over each item's bits, (n, num_items) (L37)."""
+def log_likelihood(log_probs: Any, hashing: HashSpec, prior: Any = None) -> FloatArray:
+    """For each row of log-probabilities the sum over each item's bits, from its prior on, (n, num_items) (L37)."""
     values = _check_log_probs(log_probs, hashing.num_rows)
+    begins = _check_prior(prior, hashing.num_embeddings)
     out = np.empty((len(values), hashing.num_embeddings), dtype=values.dtype)
     for where, columns in _column_blocks(values):
         tile = _tiles(columns)
-        for first, rows in _row_blocks(hashing):
-            _parallel.run_range(kernels.likelihood_range, len(columns), columns, rows, first, tile, out[where], grain=1)
+        for first, rows, own in _item_blocks(hashing, begins):
+            _parallel.run_range(kernels.likelihood_range, len(columns), columns, rows, own, first, tile, out[where], grain=1)
     return out
 
 
-def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None) -> tuple[IntArray, FloatArray]:
-    """The k items of highest likelihood in each row, and their likelihoods, (n, k) each (L38)."""
+def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior: Any = None) -> tuple[IntArray, FloatArray]:
+    """The k items of highest score in each row, and their scores, (n, k) each (L38)."""
     values = _check_log_probs(log_probs, hashing.num_rows)
+    begins = _check_prior(prior, hashing.num_embeddings)
     count = _check.positive_int(k, "k")
     if count > hashing.num_embeddings:
         raise ValueError(f"`k` must be at most the number of items, {hashing.num_embeddings}, not {count}.")
@@ -140,8 +152,8 @@ def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None) -> tup
         part = np.pad(starts[where.start : where.stop + 1], (0, padded - (where.stop - where.start)), mode="edge")
         heaps = (np.empty((padded, count), values.dtype), np.empty((padded, count), np.int64), np.zeros(padded, np.int64))
         limits, tile = np.full((len(columns), kernels.WIDTH), np.nan, values.dtype), _tiles(columns)
-        for first, rows in _row_blocks(hashing):
-            arrays = (columns, rows, first, excluded, part, tile, limits, *heaps)
+        for first, rows, own in _item_blocks(hashing, begins):
+            arrays = (columns, rows, own, first, excluded, part, tile, limits, *heaps)
             _parallel.run_range(kernels.top_k_range, len(columns), *arrays, grain=1)
         _parallel.run_range(kernels.order_range, padded, *heaps, grain=64)
         scores[where], items[where] = (heap[: where.stop - where.start] for heap in heaps[:2])

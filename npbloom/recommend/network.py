@@ -35,7 +35,8 @@ class ImplicitNetworkModel(Recommender):
     Input is a binary vector: a bit for each item, or with a `coder` the bits of Serrà and Karatzoglou's Bloom embedding, a
     few for each item, many items on one bit. It goes through layers of ReLU units to a softmax over such bits. In training
     each user's items are split at random at every step, one part in, the other to be predicted, by categorical cross-entropy.
-    The score of an item is the logarithm of its bit's probability, with a coder the sum over its bits.
+    The score of an item is the logarithm of its bit's probability, with a coder the sum over its bits. Items that share bits
+    are told apart by how often they occur, if `popularity` says so.
 
     Parameters
     ----------
@@ -57,6 +58,10 @@ class ImplicitNetworkModel(Recommender):
         The optimizer's rate.
     optimizer : {"adam", "adagrad", "sgd", "rowwise_adagrad"}
         One optimizer for all layers.
+    popularity : float, default 0.0
+        Weight of how often an item occurs: with c interactions in all that the model was `fitted` on and k bits,
+        ``popularity * k * log(c + 1/2)`` is added to its score. 0 is the paper's ranking, in which a rare item profits from the
+        frequent ones that it shares bits with; about 1 keeps most with a coder. It may be changed after training.
     dtype : float32 or float64
         Of all weights.
     rng : numpy.random.Generator or int, optional
@@ -97,7 +102,7 @@ class ImplicitNetworkModel(Recommender):
     """
 
     _settings: ClassVar[tuple[str, ...]] = (
-        *("hidden", "held_out", "n_iter", "batch_size", "l2", "learning_rate", "optimizer", "dtype"),
+        *("hidden", "held_out", "n_iter", "batch_size", "l2", "learning_rate", "optimizer", "popularity", "dtype"),
     )
 
     def __init__(
@@ -111,6 +116,7 @@ class ImplicitNetworkModel(Recommender):
         learning_rate: float = 3e-3,
         optimizer: str = "adam",
         *,
+        popularity: float = 0.0,
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -125,10 +131,14 @@ class ImplicitNetworkModel(Recommender):
         self.held_out = _check.real(held_out, "held_out")
         if not 0 < self.held_out < 1:
             raise ValueError(f"`held_out` must lie between 0 and 1, not {self.held_out:g}.")
+        self.popularity = _check.at_least_zero(popularity, "popularity")
+        if np.isinf(self.popularity):
+            raise ValueError("`popularity` must be finite, not inf.")
         kind = np.dtype(dtype)
         if kind not in _check.FLOAT_DTYPES:
             raise ValueError(f"`dtype` must be float32 or float64, not {kind}.")
         self.dtype = kind.name
+        self._counted: IntArray | None = None  # the pairs that `_log_counts` are of
         self._configure_training(
             n_iter=n_iter, batch_size=batch_size, l2=l2, learning_rate=learning_rate, optimizer=optimizer, rng=rng
         )
@@ -206,7 +216,7 @@ class ImplicitNetworkModel(Recommender):
         Returns
         -------
         float array, shape (n, num_items)
-            Logarithms of probabilities, with a coder sums of them over each item's bits.
+            Logarithms of probabilities, with a coder sums of them over each item's bits, and what `popularity` adds.
 
         Raises
         ------
@@ -223,7 +233,23 @@ class ImplicitNetworkModel(Recommender):
         """Scores of all items for instances of distinct items."""
         _, logits = _network.forward(self.layers, *self._encode(items, offsets))
         _network.log_softmax(logits)
-        return logits if self.coder is None else self.coder.log_likelihood(logits)[:, : self.num_items]
+        prior = self._prior()
+        if self.coder is not None:
+            return self.coder.log_likelihood(logits, prior)[:, : self.num_items]
+        if prior is not None:
+            logits += prior.astype(logits.dtype)
+        return logits
+
+    def _prior(self) -> FloatArray | None:
+        """What is added to the score of each item, of the coder's where there is one."""
+        if not self.popularity:
+            return None
+        size, k = (self.num_items, 1) if self.coder is None else (self.coder.num_items, self.coder.num_hashes)
+        if self._counted is not self._seen:
+            self._log_counts: FloatArray = np.log(np.bincount(self._seen % self.num_items, minlength=size) + 0.5)
+            self._counted = self._seen
+        prior: FloatArray = self.popularity * k * self._log_counts
+        return prior
 
     def _score_users(self, users: IntArray) -> FloatArray:
         """Scores of all items for users, by what they have met."""
@@ -269,7 +295,7 @@ class ImplicitNetworkModel(Recommender):
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps: all but the instances of the last `fit`, which are as large as the interactions."""
-        return {name: value for name, value in self.__dict__.items() if name != "_instances"}
+        return {name: value for name, value in self.__dict__.items() if name != "_instances"} | {"_counted": None}
 
 
 def _pieces(values: IntArray, firsts: IntArray, sizes: IntArray) -> tuple[IntArray, IntArray]:

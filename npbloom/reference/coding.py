@@ -48,18 +48,20 @@ def encode_dense(items: Any, hashing: HashSpec, offsets: Any = None, *, dtype: A
 
 
 @np.errstate(all="ignore")
-def log_likelihood(log_probs: Any, hashing: HashSpec) -> FloatArray:
-    """For each row of log-probabilities the sum over each item's bits, (n, num_items) (L37)."""
+def log_likelihood(log_probs: Any, hashing: HashSpec, prior: Any = None) -> FloatArray:
+    """For each row of log-probabilities the sum over each item's bits, from its prior on, (n, num_items) (L37)."""
     values = _inputs.floats(log_probs, (*np.shape(log_probs)[:1], hashing.num_rows), None, "log_probs")
     total = np.zeros((len(values), hashing.num_embeddings))
+    if prior is not None:
+        total[:] = _inputs.floats(prior, (hashing.num_embeddings,), np.float64, "prior")
     for bits in hash_rows(np.arange(hashing.num_embeddings), hashing).T:
         total += values[:, bits]
     return total.astype(values.dtype)
 
 
-def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None) -> tuple[IntArray, FloatArray]:
-    """The k items of highest likelihood in each row, and their likelihoods, (n, k) each (L38)."""
-    scores = log_likelihood(log_probs, hashing)
+def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior: Any = None) -> tuple[IntArray, FloatArray]:
+    """The k items of highest score in each row, and their scores, (n, k) each (L38)."""
+    scores = log_likelihood(log_probs, hashing, prior)
     excluded = [np.empty(0, dtype=np.int64)] * len(scores) if exclude is None else _instances(exclude[0], hashing, exclude[1])
     items = np.full((len(scores), k), -1)
     values = np.full((len(scores), k), -np.inf, dtype=scores.dtype)

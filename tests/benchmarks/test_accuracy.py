@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import npbloom as nb
 from benchmarks import accuracy
-from benchmarks.accuracy_study import data, methods, runs
+from benchmarks.accuracy_study import data, methods, models, runs
 from benchmarks.accuracy_study.composites import Composite, ImportanceWeighted, LowRank, QuotientTimesRemainder
 from benchmarks.accuracy_study.methods import FACTORIZATION, Sizes
 from benchmarks.accuracy_study.summary import SUM, Figure, cells
@@ -64,11 +65,21 @@ def test_no_room_for_importance_weights() -> None:
         methods.importance(Sizes(1000, 32, 0.05, np.ones(1000)), np.random.default_rng(0))
 
 
-def test_the_core_is_what_is_left() -> None:
-    users, items = np.array([1, 1, 2, 2, 3, 3, 4]), np.array([7, 8, 7, 8, 8, 9, 7])
-    left = data.core(Interactions(users, items, padding_idx=0), 2)
-    assert left.user_ids.tolist() == [1, 1, 2, 2]
-    assert left.item_ids.tolist() == [1, 2, 1, 2]
+def test_a_network_is_trained_once_for_both_rankings(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    parts = leave_last_out(Interactions(np.repeat(np.arange(1, 31), 6), rng.integers(1, 40, 180), padding_idx=0))
+    monkeypatch.setattr(data, "split", lambda name, stage: parts)
+    calls = []
+    train_for = models.train_for
+    monkeypatch.setattr(models, "train_for", lambda *arguments: calls.append(arguments) or train_for(*arguments))
+    runs.trained.cache_clear()
+    job = runs.Job("ml-100k", "network", "Bloom, k=2", "items only", 0.5, 0)
+    chosen = {"settings": {"learning_rate": 0.01}, "epochs": 2}
+    plain, popular = runs.run(job, chosen), runs.run(replace(job, method="Bloom, k=2, popularity"), chosen)
+    assert len(calls) == 1
+    assert plain["mrr"] != popular["mrr"]
+    assert plain == runs.run(job, chosen)  # the weight is taken back
+    runs.trained.cache_clear()
 
 
 def entry(method: str, seed: int, hit: float, seconds: float = 1.0) -> dict[str, Any]:
@@ -125,5 +136,5 @@ def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     for name in ("kept.png", "network.png", "ratios.png"):
         assert (tmp_path / name).stat().st_size > 5_000
     table = (tmp_path / "tables.md").read_text("utf-8")
-    assert table.count("| low rank |") == 1 + 2 + 1  # at the main ratio, by ratio on both sides, what validation chose
+    assert table.count("| low rank |") == 2 + 1 + 2 + 1  # side by side, at the main ratio, by ratio, what validation chose
     assert "### The network, ml-100k, ratio 0.2" in table

@@ -57,10 +57,13 @@ def test_likelihoods_and_the_best_of_them(monkeypatch, dtype, instances):
     spec = mapping(17, 11, 3)
     log_probs = (np.random.default_rng(instances).integers(-3, 1, (instances, 11)) * 0.3).astype(dtype)  # ties, and roundings
     log_probs[0, 3:5] = np.nan, -np.inf
+    prior = np.arange(17) / 4
     assert_same_bits(ops.log_likelihood(log_probs, spec), reference.log_likelihood(log_probs, spec))
+    assert_same_bits(ops.log_likelihood(log_probs, spec, prior), reference.log_likelihood(log_probs, spec, prior))
     exclude = [list(range(one, 17, 2)) for one in range(instances)]
     for k in (1, 4, 9, 17):
         assert_same_bits(ops.top_k(log_probs, spec, k), reference.top_k(log_probs, spec, k))
+        assert_same_bits(ops.top_k(log_probs, spec, k, prior=prior), reference.top_k(log_probs, spec, k, prior=prior))
         excluded = reference.top_k(log_probs, spec, k, _flat(exclude))
         assert_same_bits(ops.top_k(log_probs, spec, k, exclude), excluded)
 

@@ -21,27 +21,29 @@ from tests._threads import COUNTS, split_everything, watch
 def test_likelihoods_are_loops_over_python_floats(case):
     event(f"dtype {case.log_probs.dtype}")
     event(f"groups: {-(-len(case.log_probs) // 8)}")
-    expected = _coding.likelihoods(case.bits, case.log_probs)
-    assert_same_bits(reference.log_likelihood(case.log_probs, case.hashing), expected)
+    event("no prior" if case.prior is None else f"prior {case.prior.dtype}")
+    expected = _coding.likelihoods(case.bits, case.log_probs, case.prior)
+    assert_same_bits(reference.log_likelihood(case.log_probs, case.hashing, case.prior), expected)
     for threads in COUNTS:
         with split_everything(threads):
-            assert_same_bits(case.coder.log_likelihood(case.log_probs), expected)
+            assert_same_bits(case.coder.log_likelihood(case.log_probs, case.prior), expected)
 
 
+@pytest.mark.parametrize("prior", [None, np.random.default_rng(2).standard_normal(2000)], ids=["no prior", "prior"])
 @pytest.mark.parametrize("kind", ["table", "murmur"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_many_items_and_instances_in_blocks(monkeypatch, kind, dtype):
+def test_many_items_and_instances_in_blocks(monkeypatch, kind, dtype, prior):
     coder = BloomCoder(2000, 300, 4, rng=0) if kind == "table" else BloomCoder.murmur(2000, 300)
     log_probs = np.random.default_rng(1).standard_normal((45, 300)).astype(dtype)
-    expected = reference.log_likelihood(log_probs, coder._hashing)
-    assert_same_bits(coder.log_likelihood(log_probs), expected)
+    expected = reference.log_likelihood(log_probs, coder._hashing, prior)
+    assert_same_bits(coder.log_likelihood(log_probs, prior), expected)
     for items, entries in ((700, 2**24), (2**16, 2 * 8 * 300), (1, 1)):
         monkeypatch.setattr(ops, "ITEMS", items)
         monkeypatch.setattr(ops, "ENTRIES", entries)
-        assert_same_bits(coder.log_likelihood(log_probs), expected)
+        assert_same_bits(coder.log_likelihood(log_probs, prior), expected)
     with watch(2) as seen:
         monkeypatch.setattr(ops, "ENTRIES", 2**24)
-        assert_same_bits(coder.log_likelihood(log_probs), expected)
+        assert_same_bits(coder.log_likelihood(log_probs, prior), expected)
     assert seen.most_tasks == 2
 
 
@@ -50,6 +52,30 @@ def test_a_float32_sum_is_rounded_once():
     one, tiny = np.float32(1), np.float32(2**-24)  # one + tiny rounds to one in float32, and twice more so
     assert coder.log_likelihood(np.array([[one, tiny, tiny, tiny]])).item() == 1 + 2**-22  # 3 * 2**-24, rounded to the last bit
     assert coder.log_likelihood(np.array([[-0.0] * 4])).item().hex() == "0x0.0p+0"
+
+
+def test_a_float32_prior_counts_in_float64_and_comes_first():
+    coder = BloomCoder(2, 2, table=[[0, 1], [1, 0]])
+    one, tiny = np.float32(1), np.float32(2**-24)
+    assert coder.log_likelihood(np.array([[tiny, tiny]]), prior=[one, -one]).tolist() == [[1 + 2**-23, -1 + 2**-23]]
+    assert coder.log_likelihood([[2.0**60, -(2.0**60)]], prior=[1.0, 1.0]).tolist() == [[0, 0]]  # lost in the first addition
+    assert coder.log_likelihood([[-0.0, -0.0]], prior=[-0.0, 0.0])[0, 0].hex() == "-0x0.0p+0"
+
+
+@pytest.mark.parametrize(
+    ("prior", "error", "sentence"),
+    [
+        ([0.0], ValueError, "`prior` must have shape (3,), not (1,)."),
+        ([[0.0, 0.0, 0.0]], ValueError, "`prior` must have shape (3,), not (1, 3)."),
+        (0.0, ValueError, "`prior` must have shape (3,), not ()."),
+        ([1, 2, 3], TypeError, "`prior` must be a real floating array, not int64."),
+    ],
+)
+def test_a_prior_that_is_refused(prior, error, sentence):
+    coder = BloomCoder(3, 2, 2, rng=0)
+    for call in (coder.log_likelihood, lambda values, prior: coder.top_k(values, 1, prior=prior)):
+        with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
+            call([[0.0, 0.0]], prior=prior)
 
 
 def test_a_bit_that_an_item_has_twice_is_added_twice():

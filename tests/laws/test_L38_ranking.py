@@ -20,7 +20,7 @@ from tests._threads import COUNTS, split_everything
 @given(_coding.codings(most_instances=20), st.booleans(), st.data())
 def test_the_best_are_those_of_a_sorted_list(case, excluding, data):
     k = data.draw(st.integers(1, case.hashing.num_embeddings))
-    scores = _coding.likelihoods(case.bits, case.log_probs)
+    scores = _coding.likelihoods(case.bits, case.log_probs, case.prior)
     excluded = case.instances if excluding else [[]] * len(scores)
     expected = np.array([_coding.best(row.tolist(), k, met) for row, met in zip(scores, excluded, strict=True)])
     items = expected.astype(np.int64).reshape(len(scores), k)
@@ -29,10 +29,10 @@ def test_the_best_are_those_of_a_sorted_list(case, excluding, data):
     event(f"missing: {(items < 0).any()}")
     event(f"NaN: {np.isnan(values).any()}")
     exclude = (case.items, case.offsets) if excluding else None
-    assert_same_bits(reference.top_k(case.log_probs, case.hashing, k, exclude), (items, values))
+    assert_same_bits(reference.top_k(case.log_probs, case.hashing, k, exclude, case.prior), (items, values))
     for threads in COUNTS:
         with split_everything(threads):
-            assert_same_bits(case.coder.top_k(case.log_probs, k, exclude), (items, values))
+            assert_same_bits(case.coder.top_k(case.log_probs, k, exclude, case.prior), (items, values))
 
 
 @given(_coding.codings())
@@ -49,20 +49,21 @@ def test_excluded_items_in_every_form(case):
     assert (scores == -np.inf).all()
 
 
+@pytest.mark.parametrize("prior", [None, np.arange(2000) % 97 / 2], ids=["no prior", "prior"])
 @pytest.mark.parametrize("kind", ["table", "murmur"])
 @pytest.mark.parametrize("k", [1, 7, 500, 2000])
-def test_many_items_in_blocks(monkeypatch, kind, k):
+def test_many_items_in_blocks(monkeypatch, kind, k, prior):
     rng = np.random.default_rng(k)
     coder = BloomCoder(2000, 300, 4, rng=0) if kind == "table" else BloomCoder.murmur(2000, 300)
     log_probs = rng.integers(-40, 0, (21, 300)).astype(np.float32) / 4  # many ties
     met = [rng.integers(0, 2000, size) for size in rng.integers(0, 1900, 21)]
     exclude = np.concatenate(met), np.append(0, np.cumsum([len(one) for one in met]))[:-1]
-    expected = reference.top_k(log_probs, coder._hashing, k, exclude)
-    assert_same_bits(coder.top_k(log_probs, k, exclude), expected)
+    expected = reference.top_k(log_probs, coder._hashing, k, exclude, prior)
+    assert_same_bits(coder.top_k(log_probs, k, exclude, prior), expected)
     for items, entries in ((700, 2**24), (2**16, 8 * 300), (300, 1)):
         monkeypatch.setattr(ops, "ITEMS", items)
         monkeypatch.setattr(ops, "ENTRIES", entries)
-        assert_same_bits(coder.top_k(log_probs, k, exclude), expected)
+        assert_same_bits(coder.top_k(log_probs, k, exclude, prior), expected)
 
 
 def test_nan_and_infinity():

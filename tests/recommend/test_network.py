@@ -260,6 +260,23 @@ def test_users_are_scored_by_all_they_were_fitted_on() -> None:
 
 
 @coders
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_popularity_is_added_once_for_each_bit(coder, dtype) -> None:
+    met = two_tastes()
+    model = make(coder, popularity=0.5, dtype=dtype).fit(met.select(met.user_ids != 3))
+    for seen in (met.select(met.user_ids != 3), met):
+        model.fit(seen)
+        counts = np.bincount([item for items in instances(seen).values() for item in items], minlength=22)
+        k = 1 if coder is None else coder.num_hashes
+        popular = model.predict(2)
+        model.popularity = 0.0
+        np.testing.assert_allclose(popular, model.predict(2) + 0.5 * k * np.log(counts + 0.5), rtol=1e-5)
+        assert popular.dtype == dtype
+        model.popularity = 0.5
+    assert np.ptp(counts) > 2
+
+
+@coders
 def test_measures_are_those_of_its_predictions(coder) -> None:
     met, test = two_tastes(), two_tastes(40, seed=9)
     model = make(coder, n_iter=10).fit(met)
@@ -315,6 +332,8 @@ def test_copies_and_pickles_predict_alike() -> None:
         (ValueError, "`n_iter` must be at least 1, not 0.", {"n_iter": 0}),
         (TypeError, "`batch_size` must be an integer, not 2.5.", {"batch_size": 2.5}),
         (ValueError, "`l2` must be at least 0, not -1.", {"l2": -1}),
+        (ValueError, "`popularity` must be at least 0, not -1.", {"popularity": -1}),
+        (ValueError, "`popularity` must be finite, not inf.", {"popularity": float("inf")}),
         (
             ValueError,
             "`optimizer` must be one of 'adam', 'adagrad', 'sgd', 'rowwise_adagrad', not 'Adam'.",

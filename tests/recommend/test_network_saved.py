@@ -39,7 +39,7 @@ def test_training_goes_on_as_if_nothing_had_happened(coder, tmp_path) -> None:
 
 def test_settings_and_labels_come_back(tmp_path) -> None:
     settings: dict[str, Any] = {"hidden": (3, 4), "held_out": 0.25, "n_iter": 1, "batch_size": 9, "l2": 0.125}
-    settings |= {"learning_rate": 0.5, "optimizer": "adagrad", "dtype": "float64"}
+    settings |= {"learning_rate": 0.5, "optimizer": "adagrad", "popularity": 0.75, "dtype": "float64"}
     model = make(**settings).fit(labelled())
     model.save(tmp_path / "model", with_optimizer=False)
     loaded = ImplicitNetworkModel.load(tmp_path / "model")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.accuracy_study import data, report, runs
@@ -19,11 +19,26 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--data", action="append", choices=data.NAMES, help="one set, and again for more (default: all)")
     found.add_argument("--model", action="append", choices=tuple(runs.GRID), help="one model, and again for more (default: both)")
     found.add_argument("--side", action="append", choices=runs.SIDES, help="what is compressed: one side, and again for more")
+    found.add_argument(
+        "--ratio", action="append", type=float, choices=runs.RATIOS, help="one ratio, and again for more (default: all)"
+    )
     found.add_argument("--method", action="append", metavar="NAME", help="one method, and again for more (default: all)")
     found.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many minutes")
     found.add_argument("--report", action="store_true", help="run nothing: table and pictures from the lines that are there")
     found.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER", help="where results are")
     return found
+
+
+def chosen_jobs(chosen: argparse.Namespace) -> Iterator[runs.Job]:
+    """What the options leave of the plan; full tables and popularity have no side and no ratio of their own."""
+    for job in runs.order(tuple(chosen.data or data.NAMES)):
+        if (
+            (not chosen.model or job.model in (*chosen.model, runs.POPULARITY))
+            and (not chosen.side or job.side in (*chosen.side, "none"))
+            and (not chosen.ratio or job.side == "none" or job.ratio in chosen.ratio)
+            and (not chosen.method or job.method in chosen.method)
+        ):
+            yield job
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.monotonic()
     results, tuning = runs.Lines(chosen.out / "runs.jsonl"), runs.Lines(chosen.out / "tuning.jsonl")
     if not chosen.report:
-        sides = {*(chosen.side or runs.SIDES), "none"}
-        jobs = (job for job in runs.order(tuple(chosen.data or data.NAMES)) if job.side in sides)
-        jobs = (job for job in jobs if not chosen.model or job.model in (*chosen.model, runs.POPULARITY))
-        jobs = (job for job in jobs if not chosen.method or job.method in chosen.method)
-        for line in runs.go(jobs, results, tuning, lambda: 60 * chosen.minutes - (time.monotonic() - start)):
+        for line in runs.go(chosen_jobs(chosen), results, tuning, lambda: 60 * chosen.minutes - (time.monotonic() - start)):
             print(line, flush=True)
     for path in report.write(chosen.out):
         print(path)

@@ -30,7 +30,7 @@ def test_the_examples_on_checkpoints_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert names["mapped"].metadata == {"epoch": "1"}
 
 
-@pytest.mark.parametrize(("page", "number"), [("docs/performance.md", 3), ("docs/coding.md", 7), ("docs/coming-from.md", 6)])
+@pytest.mark.parametrize(("page", "number"), [("docs/performance.md", 3), ("docs/coding.md", 8), ("docs/coming-from.md", 6)])
 def test_the_examples_of_a_page_run(page: str, number: int) -> None:
     if page == "docs/coming-from.md":
         pytest.importorskip("torch")
@@ -45,6 +45,14 @@ def test_counts_of_the_oracle_are_of_all_checks() -> None:
     assert len(reports) == 6
     for numbers in [*counts, *(re.findall(r"\d+", report) for report in reports)]:
         assert sum(map(int, numbers)) == len(selected(None))
+
+
+def test_tables_of_the_study_are_those_of_its_results() -> None:
+    study = (ROOT / "docs" / "coding.md").read_text("utf-8").split("\n## The study\n")[1]
+    rows = [line for line in study.splitlines() if line.startswith("|")]
+    assert len(rows) > 40
+    results = (ROOT / "benchmarks" / "results" / "accuracy" / "tables.md").read_text("utf-8").splitlines()
+    assert [row for row in rows if row not in results] == []
 
 
 def test_every_page_is_in_the_navigation_of_the_site_once() -> None:

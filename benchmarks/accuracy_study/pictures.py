@@ -8,32 +8,48 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy_study import data
+from benchmarks.accuracy_study.models import trained_as
 from benchmarks.accuracy_study.runs import MAIN_RATIO, SIDES
-from benchmarks.accuracy_study.summary import SUM, Cell, Key
+from benchmarks.accuracy_study.summary import PLACES, SUM, Cell, Figure, Key
 from benchmarks.plots.style import figure
 
-LOOKS = {"users and items": ("#D55E00", "o"), "items only": ("#0072B2", "s")}  # Okabe and Ito's, and shapes
+PAPER, COUNTED = "the paper's ranking", "popularity counted"
+LOOKS = {  # Okabe and Ito's colours, shapes, and where in its row each stands
+    SIDES[0]: ("#D55E00", "o", -0.14),
+    SIDES[1]: ("#0072B2", "s", 0.14),
+    PAPER: ("#D55E00", "o", -0.14),
+    COUNTED: ("#0072B2", "s", 0.14),
+}
+LEGENDS = {
+    "factorization": "compressed (dotted: the sum's; dashed: popularity alone)",
+    "network": "ranked by (dashed: popularity alone)",
+}
 SHORT = {"factorization": "BPR factorization", "network": "network"}
 Found = dict[Key, dict[str, Cell]]
 
 
+def _series(found: Found, model: str, name: str) -> dict[str, dict[str, Cell]]:
+    """What is drawn side by side: both sides of factorizations, both rankings of networks."""
+    if model == "factorization":
+        return {side: found.get((name, model, side, MAIN_RATIO), {}) for side in SIDES}
+    table = found.get((name, model, SIDES[1], MAIN_RATIO), {})
+    return {
+        PAPER: {method: cell for method, cell in table.items() if method == trained_as(method)},
+        COUNTED: {trained_as(method): cell for method, cell in table.items() if method != trained_as(method)},
+    }
+
+
 def _dots(axes: Any, tables: dict[str, dict[str, Cell]], methods: list[str]) -> None:
     """A row for each method; error bars are standard errors over seeds."""
-    for side, (colour, marker) in LOOKS.items():
-        shift = 0.14 if side == SIDES[0] else -0.14
-        for place, method in enumerate(methods):
-            cell = tables.get(side, {}).get(method)
-            if cell is None:
-                continue
-            kept = cell.kept("hit")
-            error = 0.0 if math.isnan(kept.error) else kept.error
-            label = side if place == 0 else None
-            axes.errorbar(
-                kept.mean, place - shift, xerr=error, fmt=marker, color=colour, ms=4.5, elinewidth=1.2, capsize=2, label=label
-            )
-        plain = tables.get(side, {}).get(SUM)
-        if plain is not None:
-            axes.axvline(plain.kept("hit").mean, color=colour, linewidth=0.8, linestyle=":")
+    for name, table in tables.items():
+        colour, marker, shift = LOOKS[name]
+        rows = [(place + shift, table[method].kept("hit")) for place, method in enumerate(methods) if method in table]
+        errors = [0.0 if math.isnan(kept.error) else kept.error for _, kept in rows]
+        means, places = [kept.mean for _, kept in rows], [place for place, _ in rows]
+        style: dict[str, Any] = {"fmt": marker, "color": colour, "ms": 4.5, "elinewidth": 1.2, "capsize": 2}
+        axes.errorbar(means, places, xerr=errors, label=name, **style)
+        if SUM in table:
+            axes.axvline(table[SUM].kept("hit").mean, color=colour, linewidth=0.8, linestyle=":")
     axes.axvline(1.0, color="#555555", linewidth=1)
     axes.set_yticks(range(len(methods)), methods)
     axes.set_ylim(len(methods) - 0.5, -0.5)
@@ -41,24 +57,26 @@ def _dots(axes: Any, tables: dict[str, dict[str, Cell]], methods: list[str]) -> 
     axes.grid(axis="x")
 
 
-def at_main_ratio(found: Found, model: str, path: Path) -> bool:
+def at_main_ratio(found: Found, popular: dict[str, dict[str, Any]], model: str, path: Path) -> bool:
     """One panel for each set."""
     names = [name for name in data.NAMES if any(key[:2] == (name, model) and key[3] == MAIN_RATIO for key in found)]
     if not names:
         return False
-    tables = {name: {side: found.get((name, model, side, MAIN_RATIO), {}) for side in SIDES} for name in names}
-    methods = list(dict.fromkeys(m for sides in tables.values() for table in sides.values() for m in table))
-    with figure(path, 1, len(names), (2.2 + 2.3 * len(names), 1.4 + 0.27 * len(methods)), sharex=True, sharey=True) as (
-        drawn,
-        axes,
-    ):
-        for place, (each, name) in enumerate(zip(axes[0], names, strict=True)):
+    tables = {name: _series(found, model, name) for name in names}
+    some = {method for series in tables.values() for table in series.values() for method in table}
+    methods = [method for method in PLACES if method in some]
+    size = 2.2 + 2.3 * len(names), 1.4 + 0.27 * len(methods)
+    with figure(path, 1, len(names), size, sharex=True, sharey=True) as (drawn, axes):
+        for each, name in zip(axes[0], names, strict=True):
             _dots(each, tables[name], methods)
+            if name in popular:
+                cell = next(cell for table in tables[name].values() for cell in table.values())
+                full = Figure.of(entry["hit"] for entry in cell.full.values()).mean
+                each.axvline(popular[name]["hit"] / full, color="#555555", linewidth=0.9, linestyle="--")
             each.set_title(name, loc="left")
             each.set_xlabel("hit rate at 100, full table = 1")
-            if place == 0 and model == "factorization":
-                handles = each.get_legend_handles_labels()
-                drawn.legend(*handles, loc="outside lower center", ncols=2, title="compressed (dotted: the sum's)")
+        handles = axes[0, 0].get_legend_handles_labels()
+        drawn.legend(*handles, loc="outside lower center", ncols=2, title=LEGENDS[model])
         drawn.suptitle(
             f"What a {SHORT[model]} keeps at a fifth of the parameters; bars: standard errors, none for one seed", fontsize=10
         )
@@ -70,10 +88,11 @@ CURVES = {  # those that the advice is about
     "one hash": ("#CC79A7", "v"),
     "concat, k=4": ("#E69F00", "^"),
     "frequent half exact, one hash": ("#0072B2", "s"),
+    "frequent half exact, concat k=4": ("#009E73", "P"),
     "low rank": ("#555555", "D"),
-    "Bloom, k=4": ("#0072B2", "s"),
-    "CBE, k=4": ("#009E73", "P"),
-    "Bloom, k=4, popularity": ("#CC79A7", "v"),
+    "Bloom, k=4": ("#000000", "X"),
+    "CBE, k=4": ("#882255", "*"),
+    "Bloom, k=4, popularity": ("#56B4E9", "d"),
 }
 
 
@@ -125,10 +144,10 @@ def by_ratio(found: Found, path: Path) -> bool:
     return True
 
 
-def draw(found: Found, folder: Path) -> Iterator[Path]:
+def draw(found: Found, popular: dict[str, dict[str, Any]], folder: Path) -> Iterator[Path]:
     """The pictures that there are results for."""
     for model, name in (("factorization", "kept.png"), ("network", "network.png")):
-        if at_main_ratio(found, model, folder / name):
+        if at_main_ratio(found, popular, model, folder / name):
             yield folder / name
     if by_ratio(found, folder / "ratios.png"):
         yield folder / "ratios.png"

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.accuracy_study import data, pictures
 from benchmarks.accuracy_study.runs import MAIN_RATIO, POPULARITY, SIDES, Lines
-from benchmarks.accuracy_study.summary import Cell, Figure, Key, cells
+from benchmarks.accuracy_study.summary import PLACES, Cell, Figure, Key, cells
 
 TITLES = {"factorization": "BPR factorization", "network": "The network"}
 SIDE_BY_SIDE = (
@@ -73,7 +73,8 @@ def _side_by_side(found: dict[Key, dict[str, Cell]], model: str, side: str, scor
     yield f"### {TITLES[model]}, {side}, ratio {MAIN_RATIO:g}: S/S0 of {words} (seeds)\n"
     yield f"| method | {' | '.join(tables)} |"
     yield "|---" * (1 + len(tables)) + "|"
-    for method in dict.fromkeys(method for table in tables.values() for method in table):
+    some = {method for table in tables.values() for method in table}
+    for method in (method for method in PLACES if method in some):
         yield f"| {method} | {' | '.join(_kept(table.get(method), score) for table in tables.values())} |"
     yield ""
 
@@ -99,8 +100,8 @@ def _other_ratios(found: dict[Key, dict[str, Cell]]) -> Iterator[str]:
                 yield f"### {TITLES[model]}, {name}, {side}: S/S0 of the hit rate by ratio (seeds)\n"
                 yield f"| method | {' | '.join(f'{ratio:g}' for ratio in ratios)} |"
                 yield "|---" * (1 + len(ratios)) + "|"
-                methods = dict.fromkeys(method for ratio in ratios for method in found[name, model, side, ratio])
-                for method in methods:
+                some = {method for ratio in ratios for method in found[name, model, side, ratio]}
+                for method in (method for method in PLACES if method in some):
                     shown = (found[name, model, side, ratio].get(method) for ratio in ratios)
                     yield f"| {method} | {' | '.join(_kept(cell, 'hit') for cell in shown)} |"
                 yield ""
@@ -109,10 +110,11 @@ def _other_ratios(found: dict[Key, dict[str, Cell]]) -> Iterator[str]:
 def _chosen(tuning: list[dict[str, Any]]) -> Iterator[str]:
     """Hyperparameters."""
     yield "## Hyperparameters that validation chose\n"
-    yield "| data | model | method | chosen | epochs |\n|---|---|---|---|---|"
+    yield "| data | model | compressed | method | chosen | epochs |\n|---|---|---|---|---|---|"
     for entry in sorted(tuning, key=lambda entry: (data.NAMES.index(entry["data"]), entry["model"])):
         words = ", ".join(f"{name} {value:g}" for name, value in entry["best"]["settings"].items())
-        yield f"| {entry['data']} | {entry['model']} | {entry['method']} | {words} | {entry['best']['epochs']} |"
+        place = " | ".join(entry[name] for name in ("data", "model", "side", "method"))
+        yield f"| {place} | {words} | {entry['best']['epochs']} |"
 
 
 def write(folder: Path) -> list[Path]:
@@ -137,4 +139,4 @@ def write(folder: Path) -> list[Path]:
     lines += ["## Other ratios\n", *_other_ratios(found), *_chosen(tuning)]
     table = folder / "tables.md"
     table.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return [table, *pictures.draw(found, folder)]
+    return [table, *pictures.draw(found, popular, folder)]

@@ -16,6 +16,7 @@ from benchmarks.accuracy_study.methods import FACTORIZATION
 SIDES = ("users and items", "items only")
 MAIN_RATIO = 0.2
 OTHER_RATIOS = (0.1, 0.5, 0.05, 0.3, 1.0)
+RATIOS = (MAIN_RATIO, *OTHER_RATIOS)
 SEEDS = range(5)
 POPULARITY = "popularity"  # no model at all: a baseline that nothing has to be learned for
 TUNING_SEED = 100
@@ -93,13 +94,12 @@ class Lines:
 def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
     """Hyperparameters of a method, chosen on the validation split by the mean of 1 / log2(1 + rank).
 
-    Once for each method and set, at the main ratio with users and items compressed: for other cells they are the same, and for
-    a network that counts popularity.
+    Once for each method, set and side, at the main ratio: for other ratios they are the same, and for a network that counts
+    popularity.
     """
     job = replace(job, method=models.trained_as(job.method))
     ratio = 1.0 if job.method == "full" else MAIN_RATIO
-    side = SIDES[0] if job.side in SIDES and job.model == "factorization" else job.side
-    question = replace(job, side=side, ratio=ratio, seed=TUNING_SEED)
+    question = replace(job, ratio=ratio, seed=TUNING_SEED)
     found = tuning.find(question)
     if found is None:
         grid, epochs = GRID_OF_BEAUTY.get((job.data, job.model), GRID[job.model])
@@ -107,7 +107,7 @@ def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
         test, tried = models.sample(test, VALIDATED), []
         for values in itertools.product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))
-            model = models.make(job.model, job.method, side, ratio, train, settings, TUNING_SEED)
+            model = models.make(job.model, job.method, job.side, ratio, train, settings, TUNING_SEED)
             done = 0
             for until in epochs:
                 models.train_for(model, train, until - done)

@@ -8,7 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.accuracy_study.methods import FACTORIZATION
+from benchmarks.accuracy_study.models import NETWORK
+
 SUM = "sum, k=4 (Spotlight)"
+PLACES = {method: place for place, method in enumerate((*FACTORIZATION, *NETWORK))}
 SCORES = ("hit", "mrr")
 
 
@@ -87,7 +91,7 @@ def cells(entries: Iterable[dict[str, Any]]) -> dict[Key, dict[str, Cell]]:
     return {
         key: {
             method: cell
-            for method, own in methods.items()
+            for method, own in sorted(methods.items(), key=lambda pair: PLACES.get(pair[0], len(PLACES)))
             if (cell := Cell(method, own, full[key[0], key[1]], methods.get(SUM, {}))).seeds
         }
         for key, methods in found.items()

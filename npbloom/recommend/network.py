@@ -61,7 +61,8 @@ class ImplicitNetworkModel(Recommender):
     popularity : float, default 0.0
         Weight of how often an item occurs: with c interactions in all that the model was `fitted` on and k bits,
         ``popularity * k * log(c + 1/2)`` is added to its score. 0 is the paper's ranking, in which a rare item profits from the
-        frequent ones that it shares bits with; about 1 keeps most with a coder. It may be changed after training.
+        frequent ones that it shares bits with. 1 keeps far more where users have met many items, and nothing more where they
+        have met few and k is 4 (docs/coding.md): choose by a validation split. It may be changed after training.
     dtype : float32 or float64
         Of all weights.
     rng : numpy.random.Generator or int, optional

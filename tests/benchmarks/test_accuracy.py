@@ -107,6 +107,31 @@ def test_scores_are_compared_seed_by_seed() -> None:
     assert math.isnan(Figure.of([1.0]).error)
 
 
+def test_options_choose_what_is_run() -> None:
+    words = [
+        "--data",
+        "beauty",
+        "--model",
+        "network",
+        "--side",
+        "items only",
+        "--ratio",
+        "0.5",
+        "--method",
+        "full",
+        "--method",
+        "CBE, k=2",
+    ]
+    jobs = list(accuracy.chosen_jobs(accuracy.parser().parse_args(words)))
+    assert {(job.data, job.model, job.method, job.side, job.ratio) for job in jobs} == {
+        ("beauty", "network", "full", "none", 1.0),
+        ("beauty", "network", "CBE, k=2", "items only", 0.5),
+    }
+    everything = list(accuracy.chosen_jobs(accuracy.parser().parse_args([])))
+    assert {job.ratio for job in everything} == {0.05, 0.1, 0.2, 0.3, 0.5, 1.0}
+    assert {job.data for job in everything} == set(data.NAMES)
+
+
 def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(1, 41), 8)
@@ -136,5 +161,5 @@ def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     for name in ("kept.png", "network.png", "ratios.png"):
         assert (tmp_path / name).stat().st_size > 5_000
     table = (tmp_path / "tables.md").read_text("utf-8")
-    assert table.count("| low rank |") == 2 + 1 + 2 + 1  # side by side, at the main ratio, by ratio, what validation chose
+    assert table.count("| low rank |") == 2 + 1 + 2 + 2  # side by side, at the main ratio, by ratio, what validation chose
     assert "### The network, ml-100k, ratio 0.2" in table

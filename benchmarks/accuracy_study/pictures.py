@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.accuracy_study import data
 from benchmarks.accuracy_study.models import trained_as
 from benchmarks.accuracy_study.runs import MAIN_RATIO, SIDES
-from benchmarks.accuracy_study.summary import PLACES, SUM, Cell, Figure, Key
+from benchmarks.accuracy_study.summary import PLACES, SUM, Cell, Key
 from benchmarks.plots.style import figure
 
 PAPER, COUNTED = "the paper's ranking", "popularity counted"
@@ -71,8 +71,7 @@ def at_main_ratio(found: Found, popular: dict[str, dict[str, Any]], model: str, 
             _dots(each, tables[name], methods)
             if name in popular:
                 cell = next(cell for table in tables[name].values() for cell in table.values())
-                full = Figure.of(entry["hit"] for entry in cell.full.values()).mean
-                each.axvline(popular[name]["hit"] / full, color="#555555", linewidth=0.9, linestyle="--")
+                each.axvline(popular[name]["hit"] / cell.whole("hit").mean, color="#555555", linewidth=0.9, linestyle="--")
             each.set_title(name, loc="left")
             each.set_xlabel("hit rate at 100, full table = 1")
         handles = axes[0, 0].get_legend_handles_labels()

@@ -36,7 +36,7 @@ def _main(found: dict[Key, dict[str, Cell]], name: str, model: str, popular: dic
         return
     tables = {side: found[name, model, side, MAIN_RATIO] for side in sides}
     some = next(iter(tables[sides[0]].values()))
-    full = {score: Figure.of(entry[score] for entry in some.full.values()) for score in ("hit", "mrr")}
+    full = {score: some.whole(score) for score in ("hit", "mrr")}
     yield f"### {TITLES[model]}, {name}, ratio {MAIN_RATIO:g}\n"
     known = f"Full table: hit rate at 100 {_number(full['hit'])}, MRR {full['mrr'].mean:.4f} ± {full['mrr'].error:.4f}."
     if name in popular:
@@ -127,7 +127,7 @@ def write(folder: Path) -> list[Path]:
         "done, and what to make of it: [docs/coding.md](../../../docs/coding.md). S/S0 is the score over the full table's with",
         "the same seed, mean ± standard error over seeds (of the same test users, so it says nothing about other users). T/T0 is",
         "CPU time of the process an epoch, on one thread, over the full table's: medians over seeds, on a shared machine, so",
-        "that only large differences mean something.\n",
+        "that only large differences mean something; blank where none was taken.\n",
     ]
     lines.append("## All sets side by side\n")
     for model, side, score in SIDE_BY_SIDE:

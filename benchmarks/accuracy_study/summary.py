@@ -47,9 +47,9 @@ class Cell:
         """Seeds that were run with the full table, too."""
         return sorted(self.entries.keys() & self.full.keys())
 
-    def score(self, name: str) -> Figure:
-        """The score itself."""
-        return Figure.of(self.entries[seed][name] for seed in self.seeds)
+    def whole(self, name: str) -> Figure:
+        """The full table's score, of all of its seeds."""
+        return Figure.of(entry[name] for entry in self.full.values())
 
     def kept(self, name: str) -> Figure:
         """S / S0, seed by seed."""

@@ -296,7 +296,7 @@ class ImplicitNetworkModel(Recommender):
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps: all but the instances of the last `fit`, which are as large as the interactions."""
-        return {name: value for name, value in self.__dict__.items() if name != "_instances"} | {"_counted": None}
+        return {name: value for name, value in self.__dict__.items() if name != "_instances"}
 
 
 def _pieces(values: IntArray, firsts: IntArray, sizes: IntArray) -> tuple[IntArray, IntArray]:

@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +68,19 @@ def order(names: Iterable[str]) -> Iterator[Job]:
 
 
 class Lines:
-    """A file of JSON lines that several processes append to."""
+    """A file of JSON lines that several processes append to; what was read once is not read again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._position = 0  # bytes read
+        self._entries: list[dict[str, Any]] = []
+        self._by_job: dict[Job, dict[str, Any]] = {}
 
     @property
     def entries(self) -> list[dict[str, Any]]:
         """All that is there by now; a line that is being written has no end yet."""
-        text = self.path.read_text("utf-8") if self.path.is_file() else ""
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        self._catch_up()
+        return list(self._entries)
 
     def add(self, entry: dict[str, Any]) -> None:
         """One line more."""
@@ -86,9 +89,23 @@ class Lines:
             file.write(json.dumps(entry) + "\n")
 
     def find(self, job: Job) -> dict[str, Any] | None:
-        """The entry of a job."""
-        wanted = asdict(job)
-        return next((entry for entry in self.entries if all(entry[name] == value for name, value in wanted.items())), None)
+        """The entry of a job, the first where there are more."""
+        self._catch_up()
+        return self._by_job.get(job)
+
+    def _catch_up(self) -> None:
+        """Read the lines that have ended since the last time."""
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._position)
+            text = file.read()
+        text = text[: text.rfind(b"\n") + 1]
+        self._position += len(text)
+        for line in text.splitlines():
+            entry = json.loads(line)
+            self._entries.append(entry)
+            self._by_job.setdefault(Job(**{each.name: entry[each.name] for each in fields(Job)}), entry)
 
 
 def tuned(job: Job, tuning: Lines) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,30 @@ def test_options_choose_what_is_run() -> None:
     everything = list(accuracy.chosen_jobs(accuracy.parser().parse_args([])))
     assert {job.ratio for job in everything} == {0.05, 0.1, 0.2, 0.3, 0.5, 1.0}
     assert {job.data for job in everything} == set(data.NAMES)
+
+
+def test_lines_of_other_processes_are_found_once_they_have_ended(tmp_path: Any) -> None:
+    path = tmp_path / "deeper" / "runs.jsonl"
+    job = runs.Job("beauty", "network", "full", "none", 1.0, 0)
+    mine, theirs = runs.Lines(path), runs.Lines(path)
+    assert mine.find(job) is None
+    assert mine.entries == []
+    theirs.add({**asdict(job), "hit": 0.5, "note": "é"})
+    found = mine.find(job)
+    assert found is not None
+    assert found["hit"] == 0.5
+    other = replace(job, seed=1)
+    line = json.dumps({**asdict(other), "hit": 0.25})
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line[:20])
+    assert mine.find(other) is None
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line[20:] + "\n")
+    theirs.add({**asdict(other), "hit": 0.75})
+    found = mine.find(other)
+    assert found is not None
+    assert found["hit"] == 0.25
+    assert [each["hit"] for each in mine.entries] == [0.5, 0.25, 0.75] == [each["hit"] for each in theirs.entries]
 
 
 def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,231 @@
+"""`LearnedCodes`: rows for users and items, and what it takes to start layers from them and to give rows to later ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from npbloom import _check
+from npbloom.layers import BloomEmbedding
+from npbloom.ops import clusters, hash_rows, spectral
+from npbloom.ops.hashing import check_ids
+from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray, Rng
+
+DEFAULT_SCALE: Final = 0.1
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Codes of the users, or of the items: ``table`` (num_ids, k), and of each slice the centroids that some id has."""
+
+    table: IntArray
+    num_rows: int
+    padding_idx: int | None
+    centroids: tuple[Vectors, ...]  # k arrays (rows in use, rank / k); of a slice in which all ids are equal none
+    centroid_rows: tuple[IntArray, ...]  # k arrays (rows in use,)
+
+    def layer(self, scale: float, dtype: npt.DTypeLike, rng: Rng) -> BloomEmbedding:
+        """A layer on these rows, which start from the centroids; rows that are nobody's centroid start at random."""
+        width = max(part.shape[1] for part in self.centroids)
+        layer = BloomEmbedding(
+            len(self.table),
+            width * self.table.shape[1],
+            num_rows=self.num_rows,
+            hash_table=self.table,
+            combine="concat",
+            padding_idx=self.padding_idx,
+            dtype=dtype,
+            rng=rng,
+        )
+        values = np.concatenate([part.ravel() for part in self.centroids]).astype(np.float64)
+        size = np.sqrt(np.cumsum(np.square(values))[-1] / len(values)) if len(values) else 0.0
+        for j, (part, rows) in enumerate(zip(self.centroids, self.centroid_rows, strict=True)):
+            if size > 0:
+                layer.weight[rows, j * width : (j + 1) * width] = part * (scale / size)
+        return layer
+
+    def with_later(self, placed: Vectors, known: npt.NDArray[np.bool_]) -> IntArray:
+        """The table, longer by an id for each vector: its nearest centroids' rows, or the hash's where nothing is known."""
+        before, k = self.table.shape
+        number = before + len(placed)
+        longer = fallback(number, self.num_rows, k, self.padding_idx)
+        longer[:before] = self.table
+        ids = before + np.flatnonzero(known)
+        for j, (part, rows) in enumerate(zip(self.centroids, self.centroid_rows, strict=True)):
+            if len(rows) and len(ids):
+                points = np.ascontiguousarray(placed[known, j * part.shape[1] : (j + 1) * part.shape[1]])
+                whole = np.zeros(len(points), dtype=np.int64)
+                longer[ids, j] = rows[clusters.nearest(points, whole, np.array([0, len(rows)]), part)[0]]
+        return longer
+
+
+def fallback(num_ids: int, num_rows: int, width: int, padding: int | None) -> IntArray:
+    """Rows by the hash of L20, of those that are not reserved; row 0 for padding."""
+    first = 0 if padding is None else 1
+    rows = first + hash_rows(_check.read_only(np.arange(num_ids)), HashSpec(num_ids, num_rows - first, width))
+    if padding is not None:
+        rows[padding] = 0
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedCodes:
+    """
+    Rows for users and items that follow from who met what; `learn_codes` makes them.
+
+    Parameters
+    ----------
+    users, items : Side or None
+        Codes of each side; None for a side that was not asked for.
+    user_vectors, item_vectors : float32 array, shape (num_ids, rank)
+        The vectors that were clustered, columns in the order of the slices; zeros for ids without interactions.
+    values : float64 array, shape (rank,)
+        The singular value of each column.
+    user_counts, item_counts : int64 array, shape (num_ids,)
+        How many different items a user has met, and users an item.
+
+    See Also
+    --------
+    learned_hash_tables : The two tables alone.
+
+    Examples
+    --------
+    >>> from npbloom.coding import learn_codes
+    >>> users, items = np.repeat(np.arange(6), 3), np.array([0, 1, 2] * 3 + [3, 4, 5] * 3)
+    >>> codes = learn_codes(users, items, num_users=6, num_items=6, user_rows=2, item_rows=2, rank=2, num_hashes=1, rng=0)
+    >>> rows = codes.item_table[:, 0]
+    >>> rows == rows[0]                                 # the items of the first three users share a row
+    array([ True,  True,  True, False, False, False])
+    >>> longer, _ = codes.extend([6, 6], [0, 2], num_users=7, num_items=6)
+    >>> bool(longer[6] == codes.user_table[0])          # user 6 comes later, and likes what user 0 does
+    True
+    """
+
+    users: Side | None
+    items: Side | None
+    user_vectors: Vectors
+    item_vectors: Vectors
+    values: FloatArray
+    user_counts: IntArray
+    item_counts: IntArray
+
+    @property
+    def user_table(self) -> IntArray | None:
+        """Rows of each user, (num_users, k), or None."""
+        return None if self.users is None else self.users.table
+
+    @property
+    def item_table(self) -> IntArray | None:
+        """Rows of each item, (num_items, k), or None."""
+        return None if self.items is None else self.items.table
+
+    def layers(
+        self, *, scale: float = DEFAULT_SCALE, dtype: npt.DTypeLike = np.float32, rng: Rng = None
+    ) -> tuple[BloomEmbedding | None, BloomEmbedding | None]:
+        """
+        Layers on these rows whose tables start from the centroids instead of at random.
+
+        Parameters
+        ----------
+        scale : float, default 0.1
+            Root of the mean square of the numbers that a table starts with.
+        dtype : float32 or float64
+            Of the tables.
+        rng : numpy.random.Generator or int, optional
+            For rows that are no centroid's.
+
+        Returns
+        -------
+        tuple of (BloomEmbedding, BloomEmbedding)
+            For users and items, of `rank` columns; None for a side that was not asked for.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of the wrong kind or out of its range.
+
+        Notes
+        -----
+        The dot product of a user's and an item's vector is then a compressed estimate of how much they belong together:
+        training takes fewer epochs from there, and reaches a higher score (``docs/coding.md``).
+        """
+        size, generator = _check.positive(scale, "scale"), _check.generator(rng)
+        made = [None if side is None else side.layer(size, dtype, generator) for side in (self.users, self.items)]
+        return made[0], made[1]
+
+    def extend(
+        self, user_ids: ArrayLike, item_ids: ArrayLike, *, num_users: int, num_items: int
+    ) -> tuple[IntArray | None, IntArray | None]:
+        """
+        Rows for ids that come later, by the known ids that they have met.
+
+        Parameters
+        ----------
+        user_ids, item_ids : int array, shape (n,)
+            Interactions of the new ids. Those of a new user with a new item, and those of old ids, say nothing here.
+        num_users, num_items : int
+            How many there are now, old ones included: at least as many as before.
+
+        Returns
+        -------
+        tuple of (int64 array, int64 array)
+            Tables of shape (num_users, k) and (num_items, k), or None for a side that has no codes. Old ids keep their rows. A
+            new id has, slice by slice, the row of the centroid nearest to where its neighbours put it; one without a known
+            neighbour has the hash's rows.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            The ids do not fit.
+
+        Notes
+        -----
+        L41. A new user's vector is its row of the normalised graph times V, over S, which gives old users the vectors that they
+        have. The table's height does not change, so the weights of a trained layer serve the longer table.
+        """
+        users, items = read_pairs(user_ids, item_ids, num_users, num_items)
+        old_users, old_items = len(self.user_counts), len(self.item_counts)
+        for name, number, least in (("num_users", num_users, old_users), ("num_items", num_items, old_items)):
+            if number < least:
+                raise ValueError(f"`{name}` must be at least {least}, as many as there are codes for, not {number}.")
+        new_users, new_items = (users >= old_users) & (items < old_items), (users < old_users) & (items >= old_items)
+        later: list[IntArray | None] = [None, None]
+        if self.users is not None:
+            pairs = users[new_users] - old_users, items[new_users], num_users - old_users
+            later[0] = self.users.with_later(*self._place(*pairs, self.item_vectors, self.user_counts, self.item_counts))
+        if self.items is not None:
+            pairs = items[new_items] - old_items, users[new_items], num_items - old_items
+            later[1] = self.items.with_later(*self._place(*pairs, self.user_vectors, self.item_counts, self.user_counts))
+        return later[0], later[1]
+
+    def _place(
+        self, ids: IntArray, neighbours: IntArray, size: int, vectors: Vectors, own_counts: IntArray, counts: IntArray
+    ) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+        """The vector of each of `size` new ids, and which have a neighbour to get it from."""
+        graph = spectral.read_graph(ids, neighbours, size, len(vectors))
+        met = np.diff(graph.item_starts)
+        means = met + spectral.mean_degree(own_counts), spectral.degrees(counts)
+        scaled = vectors / np.where(self.values > 0, self.values, np.inf)
+        placed = spectral.spread(graph.items_of, graph.item_starts, *means, scaled)
+        return placed.astype(np.float32), met > 0
+
+
+def read_pairs(user_ids: ArrayLike, item_ids: ArrayLike, num_users: int, num_items: int) -> tuple[IntArray, IntArray]:
+    """Interactions as two arrays of one length, in range."""
+    found = []
+    for name, ids, number in (("user", user_ids, num_users), ("item", item_ids, num_items)):
+        size = _check.positive_int(number, f"num_{name}s")
+        array = check_ids(ids, size, f"{name}_ids")
+        if array.ndim != 1:
+            raise ValueError(f"`{name}_ids` must have one dimension, not {array.ndim}.")
+        found.append(array)
+    if len(found[0]) != len(found[1]):
+        raise ValueError(f"`item_ids` must be as many as `user_ids`, {len(found[0])}, not {len(found[1])}.")
+    if num_users * num_items > 2**63:
+        raise ValueError(f"`num_users` times `num_items` must be at most 2**63, not {num_users * num_items}.")
+    return found[0], found[1]

@@ -1,0 +1,136 @@
+"""Points -> codes: k-means in many groups at once, so that levels can serve where brute force would take too long."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from npbloom import _check, _parallel
+from npbloom._kernels import clusters as kernels
+from npbloom.types import IntArray
+
+Points = npt.NDArray[np.float32]
+
+ITERATIONS: Final = 6  # of Lloyd's
+BRUTE_FORCE: Final = 2**25  # distances an iteration up to which all points look at all centroids
+MOST_PAIRS: Final = 2**22  # distances an iteration of a group, where there are groups
+GRAIN: Final = 2**16  # distances below which a second thread does not pay
+
+
+def nearest(points: Points, groups: IntArray, starts: IntArray, centroids: Points) -> tuple[IntArray, Points]:
+    """
+    The nearest of its group's centroids for each point, of equally near ones the first, and its squared distance.
+
+    Group g has the centroids ``[starts[g], starts[g + 1])``, at least one.
+    """
+    codes, distances = np.empty(len(points), dtype=np.int64), np.empty(len(points), dtype=np.float32)
+    arrays = (
+        *(_check.read_only(array) for array in (np.ascontiguousarray(points), groups, starts)),
+        _check.read_only(np.ascontiguousarray(centroids.T)),
+        *(codes, distances),
+    )
+    work = np.append(0, np.cumsum(np.diff(starts)[groups]))  # distances, point by point: groups are of unequal size
+    bounds = _parallel.balanced_bounds(work, GRAIN, _parallel.PIECES)
+    _parallel.run_chunks(kernels.nearest_range, bounds, *arrays, scratch=(kernels.TILE // 2,))
+    return codes, distances
+
+
+def shares(sizes: IntArray, total: int) -> IntArray:
+    """Split a total in proportion to sizes, at least 1 and at most the size for each; the largest remainders round up."""
+    exact = sizes * (total / max(1, int(sizes.sum())))
+    found: IntArray = np.clip(np.floor(exact).astype(np.int64), 1, sizes)
+    missing = total - int(found.sum())
+    while missing:
+        room = np.flatnonzero(found < sizes) if missing > 0 else np.flatnonzero(found > 1)
+        if not len(room):
+            break
+        order = np.argsort(-np.sign(missing) * (exact - found)[room], kind="stable")
+        chosen = room[order[: abs(missing)]]
+        found[chosen] += np.sign(missing)
+        missing = total - int(found.sum())
+    return found
+
+
+def lloyd(points: Points, groups: IntArray, counts: IntArray, rng: np.random.Generator) -> tuple[IntArray, Points]:
+    """
+    k-means in each group of points, from some of its points: codes and centroids, numbered through all groups.
+
+    `counts` has how many centroids a group gets: at least 1, at most its points.
+    """
+    starts = np.append(0, np.cumsum(counts))
+    order = np.lexsort((rng.random(len(points)), groups))  # the points of each group, shuffled
+    begins = np.append(0, np.cumsum(np.bincount(groups, minlength=len(counts))))[:-1]
+    owner = np.repeat(np.arange(len(counts)), counts)
+    centroids = points[order[begins[owner] + np.arange(int(starts[-1])) - starts[owner]]]
+    for _ in range(ITERATIONS):
+        codes, distances = nearest(points, groups, starts, centroids)
+        centroids = _means(points, codes, centroids)
+        _refill(points, groups, codes, distances, owner, centroids)
+    return nearest(points, groups, starts, centroids)[0], centroids
+
+
+def _means(points: Points, codes: IntArray, centroids: Points) -> Points:
+    """The mean of each centroid's points, summed in float64 in their order; of none the centroid as it was."""
+    members = np.bincount(codes, minlength=len(centroids))
+    found = centroids.copy()
+    for column in range(points.shape[1]):
+        sums = np.bincount(codes, weights=points[:, column], minlength=len(centroids))
+        np.divide(sums, members, out=found[:, column], where=members > 0, casting="same_kind")
+    return found
+
+
+def _refill(points: Points, groups: IntArray, codes: IntArray, distances: Points, owner: IntArray, centroids: Points) -> None:
+    """Put each centroid without points on one of those farthest from theirs in its group; in place."""
+    empty = np.flatnonzero(np.bincount(codes, minlength=len(centroids)) == 0)
+    if not len(empty):
+        return
+    needed = np.bincount(owner[empty], minlength=int(groups.max()) + 1)
+    far = np.flatnonzero((needed[groups] > 0) & (distances > 0))
+    far = far[np.lexsort((-distances[far], groups[far]))]
+    firsts = np.searchsorted(groups[far], np.arange(len(needed)))
+    rank = np.arange(len(empty)) - np.searchsorted(owner[empty], owner[empty])  # of each among the empty ones of its group
+    at = firsts[owner[empty]] + rank
+    found = at < np.append(firsts[1:], len(far))[owner[empty]]
+    centroids[empty[found]] = points[far[at[found]]]
+
+
+def cluster(
+    points: Points, count: int, rng: np.random.Generator, *, brute_force: int = BRUTE_FORCE, most_pairs: int = MOST_PAIRS
+) -> tuple[IntArray, Points]:
+    """
+    Codes of points (n, d), each in ``[0, count)``, and the centroids (at most count, d), by k-means.
+
+    With more than `brute_force` distances an iteration, points are split into groups of at most `most_pairs` first, and each
+    group gets its share of the centroids.
+    """
+    if count >= len(points):
+        return np.arange(len(points)), points.copy()
+    groups = np.zeros(len(points), dtype=np.int64)
+    if len(points) * count > brute_force:
+        groups = _split(points, count, rng, most_pairs)
+    return lloyd(points, groups, shares(np.bincount(groups), count), rng)
+
+
+def _split(points: Points, count: int, rng: np.random.Generator, most_pairs: int) -> IntArray:
+    """Groups of points in each of which k-means is quick, numbered without gaps: k-means splits those in which it is not."""
+    groups = np.zeros(len(points), dtype=np.int64)
+    whole = np.zeros(1, dtype=bool)  # groups that k-means does not take apart: their points are equal
+    while True:
+        sizes = np.bincount(groups)
+        counts = shares(sizes, count)
+        large = (sizes * counts > most_pairs) & ~whole
+        if not large.any():
+            return groups
+        members = np.flatnonzero(large[groups])
+        places = np.cumsum(large) - 1  # of each large group among the large ones
+        parts = np.ceil(np.sqrt(counts[large])).astype(np.int64)
+        found = lloyd(points[members], places[groups[members]], parts, rng)[0]
+        merged = np.where(large, 0, np.arange(len(sizes)))[groups]
+        merged[members] = len(sizes) + found
+        before, (names, groups) = groups, np.unique(merged, return_inverse=True)
+        sizes_now = np.bincount(groups)
+        parent = np.zeros(len(names), dtype=np.int64)
+        parent[groups] = before
+        whole = whole[parent] | (large[parent] & (sizes_now == sizes[parent]))

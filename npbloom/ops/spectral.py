@@ -1,0 +1,192 @@
+"""Who met what -> a vector for each user and item, near for those who met the same: a truncated SVD by random projection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from npbloom import _check, _parallel
+from npbloom._kernels import ranking as kernels
+from npbloom.ops.lookup import embedding_bag_forward
+from npbloom.types import FloatArray, IntArray
+
+BLOCK: Final = 4096  # ids whose products are summed before they are added to those of the other blocks
+OVERSAMPLING: Final = 8  # columns projected onto beside those that are kept (Halko et al. 2011, section 4.2)
+POWERS: Final = 8  # multiplications by N N^T that raise the leading singular values above the rest (section 4.5)
+SWEEPS: Final = 30  # passes of rotations at most; ten are usual
+NEGLIGIBLE: Final = 1e-10  # an eigenvalue this small beside the largest is taken as 0
+
+Report = Callable[[], None]
+
+
+class Graph(NamedTuple):
+    """Distinct pairs of a user and an item, listed by user and by item (CSR and CSC)."""
+
+    items_of: IntArray  # items of all users, one user after the other
+    item_starts: IntArray  # (num_users + 1,) where each user's items begin
+    users_of: IntArray
+    user_starts: IntArray  # (num_items + 1,)
+
+
+class Space(NamedTuple):
+    """Singular vectors of the normalised graph."""
+
+    users: FloatArray  # U (num_users, rank), float64
+    items: FloatArray  # V (num_items, rank), float64
+    values: FloatArray  # S (rank,), falling
+
+
+def read_graph(users: IntArray, items: IntArray, num_users: int, num_items: int) -> Graph:
+    """The graph of pairs in any order, duplicates once."""
+    pairs = np.sort(users * np.int64(num_items) + items)
+    pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
+    items_of = pairs % num_items
+    owners = pairs // num_items
+    del pairs
+    item_starts = np.append(0, np.cumsum(np.bincount(owners, minlength=num_users)))
+    order = np.argsort(items_of, kind="stable")
+    user_starts = np.append(0, np.cumsum(np.bincount(items_of, minlength=num_items)))
+    return Graph(items_of, item_starts, owners[order], user_starts)
+
+
+def degrees(counts: IntArray) -> FloatArray:
+    """Neighbours of each id, plus their mean over the ids that have any.
+
+    Without the mean the leading singular vectors are those of small parts that hang together with little else, and say nothing
+    of all other ids (Qin and Rohe 2013).
+    """
+    return counts + mean_degree(counts)
+
+
+def mean_degree(counts: IntArray) -> float:
+    """Neighbours of an id that has any, on average."""
+    return float(counts.sum()) / max(1, int(np.count_nonzero(counts)))
+
+
+def spread(members: IntArray, starts: IntArray, own: FloatArray, other: FloatArray, vectors: FloatArray) -> FloatArray:
+    """Multiply by the normalised graph: sum each id's neighbours' vectors, over the roots of both degrees.
+
+    A row of the 0/1 matrix is a bag of neighbours, so that the product is an embedding bag's forward.
+    """
+    table = vectors / np.sqrt(other)[:, np.newaxis]
+    sums = embedding_bag_forward(table, members, starts, mode="sum", include_last_offset=True)
+    sums /= np.sqrt(own)[:, np.newaxis]
+    return sums
+
+
+def gram(vectors: FloatArray) -> FloatArray:
+    """Dot products of all columns with all: rows are summed in blocks of `BLOCK` from left to right, blocks in order."""
+    size, width = vectors.shape
+    blocks = -(-size // BLOCK)
+    parts = np.empty((blocks, width, width))
+
+    def work(lo: int, hi: int) -> None:
+        for b in range(lo, hi):
+            rows = _check.read_only(vectors[b * BLOCK : (b + 1) * BLOCK])
+            kernels.score_range(_check.read_only(np.ascontiguousarray(rows.T)), rows, parts[b], 0, width)
+
+    _parallel.run_range(work, blocks, grain=1)
+    total = np.zeros((width, width))
+    for part in parts:
+        total += part
+    return total
+
+
+def times(vectors: FloatArray, matrix: FloatArray) -> FloatArray:
+    """Product of a tall and a small matrix, each entry summed from left to right."""
+    out = np.empty((len(vectors), matrix.shape[1]))
+    arrays = (_check.read_only(vectors), _check.read_only(np.ascontiguousarray(matrix)), out)
+    _parallel.run_range(kernels.score_range, len(vectors), *arrays)
+    return out
+
+
+def eigen(symmetric: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """
+    Eigenvalues, falling and at least 0, and eigenvectors (columns) of a symmetric matrix without negative eigenvalues.
+
+    Jacobi's rotations, disjoint pairs at a time in Brent and Luk's order: only sums, products and roots of numbers, so that the
+    bits are the same on every processor and for any number of threads, which LAPACK does not promise.
+    """
+    size = len(symmetric) + len(symmetric) % 2  # a row of zeros more makes the pairs come out even
+    a = np.zeros((size, size))
+    a[: len(symmetric), : len(symmetric)] = symmetric
+    v = np.eye(size)
+    places = np.arange(size)
+    for _ in range(SWEEPS):
+        off = np.abs(a - np.diag(np.diag(a))).max(initial=0.0)
+        if off <= 1e-15 * np.abs(np.diag(a)).max(initial=0.0):
+            break
+        for _ in range(size - 1):
+            p, q = places[: size // 2], places[: size // 2 - 1 : -1]
+            _rotate(a, v, p, q)
+            places = np.concatenate([places[:1], places[-1:], places[1:-1]])  # a round of a tournament: the first stays
+    values = np.maximum(np.diag(a)[: len(symmetric)], 0.0)
+    order = np.argsort(-values, kind="stable")
+    return values[order], np.ascontiguousarray(v[: len(symmetric), order])
+
+
+def _rotate(a: FloatArray, v: FloatArray, p: IntArray, q: IntArray) -> None:
+    """Rotate each of some disjoint pairs of rows and columns so that its entry ``a[p, q]`` vanishes; in place."""
+    apq = a[p, q]
+    busy = apq != 0
+    p, q, apq = p[busy], q[busy], apq[busy]
+    theta = (a[q, q] - a[p, p]) / (2.0 * apq)
+    with np.errstate(over="ignore"):
+        t = np.where(theta >= 0, 1.0, -1.0) / (np.abs(theta) + np.sqrt(theta * theta + 1.0))
+    c = 1.0 / np.sqrt(t * t + 1.0)
+    s = t * c
+    for matrix in (a, v):
+        left, right = matrix[:, p].copy(), matrix[:, q].copy()
+        matrix[:, p], matrix[:, q] = c * left - s * right, s * left + c * right
+    left, right = a[p].copy(), a[q].copy()
+    a[p], a[q] = c[:, None] * left - s[:, None] * right, s[:, None] * left + c[:, None] * right
+
+
+def orthonormal(vectors: FloatArray) -> FloatArray:
+    """Orthonormal columns that span what the given ones span; zeros where they span less."""
+    values, rotation = eigen(gram(vectors))
+    return times(vectors, rotation * inverse_roots(values))
+
+
+def significant(values: FloatArray) -> npt.NDArray[np.bool_]:
+    """Eigenvalues that are not 0 but for rounding."""
+    found: npt.NDArray[np.bool_] = values > NEGLIGIBLE * values.max(initial=0.0)
+    return found
+
+
+def inverse_roots(values: FloatArray) -> FloatArray:
+    """One over the root of each eigenvalue; 0 for one that is nothing beside the largest."""
+    known = significant(values)
+    return np.where(known, 1.0 / np.sqrt(np.where(known, values, 1.0)), 0.0)
+
+
+def products() -> int:
+    """How often `decompose` multiplies by the graph or its transpose: as often it reports."""
+    return 2 * POWERS + 2
+
+
+def decompose(graph: Graph, rank: int, rng: np.random.Generator, report: Report = lambda: None) -> Space:
+    """The leading singular vectors of the normalised graph (L41)."""
+    of_users, of_items = degrees(np.diff(graph.item_starts)), degrees(np.diff(graph.user_starts))
+
+    def to_users(vectors: FloatArray) -> FloatArray:
+        report()
+        return spread(graph.items_of, graph.item_starts, of_users, of_items, vectors)
+
+    def to_items(vectors: FloatArray) -> FloatArray:
+        report()
+        return spread(graph.users_of, graph.user_starts, of_items, of_users, vectors)
+
+    basis = to_users(rng.standard_normal((len(graph.user_starts) - 1, rank + OVERSAMPLING)))
+    for _ in range(POWERS):
+        basis = to_users(orthonormal(to_items(orthonormal(basis))))
+    basis = orthonormal(basis)
+    short = to_items(basis)  # (Q^T N)^T: its singular vectors are those of N within the span of Q
+    values, rotation = eigen(gram(short))
+    kept = slice(0, rank)
+    users = times(basis, rotation[:, kept])
+    items = times(short, (rotation * inverse_roots(values))[:, kept])
+    return Space(users, items, np.where(significant(values), np.sqrt(values), 0.0)[kept])

@@ -161,6 +161,16 @@ def test_where_everybody_met_everything_ids_have_the_hash_s_rows():
         assert_same_bits(table, hash_rows(np.arange(len(table)), HashSpec(len(table), rows, 4)))
 
 
+def test_what_is_zero_but_for_rounding_is_zero():
+    """Complete blocks of unequal sizes: the graph has as many singular values as blocks, and noise beside them."""
+    users, items = np.divmod(np.arange(23 * 17), 17)
+    kept = (users % 5 == items % 5) | (users % 5 + items % 5 > 6)
+    codes = learn_codes(users[kept], items[kept], num_users=23, num_items=17, user_rows=9, item_rows=9, rank=12, rng=0)
+    rank = np.linalg.matrix_rank(reference.normalised(users[kept], items[kept], 23, 17))
+    assert (codes.values > 0).sum() == rank < 12
+    assert not codes.user_vectors[:, codes.values == 0].any()
+
+
 def test_parts_without_a_path_between_them_and_a_rank_beyond_the_graph():
     users, items = np.array([0, 0, 1, 2, 3, 3]), np.array([0, 1, 1, 2, 3, 4])
     codes = learn_codes(users, items, num_users=5, num_items=6, user_rows=3, item_rows=4, rank=24, num_hashes=3, rng=1)
@@ -186,6 +196,9 @@ def test_layers_start_from_the_centroids():
         assert layer.combine == "concat"
         assert_same_bits(layer.hash_rows(np.arange(len(table))), table)
         assert not layer.weight[0].any()
+        width = layer.embedding_dim // 2
+        begun = np.concatenate([layer.weight[np.unique(table[1:, j]), j * width : (j + 1) * width] for j in range(2)])
+        assert np.sqrt(np.mean(begun.astype(np.float64) ** 2)) == pytest.approx(0.25, rel=1e-6)
         known = np.flatnonzero(vectors.any(axis=1))
         out, slices = layer(known), np.split(vectors[known], 2, axis=1)
         means = [
@@ -212,6 +225,9 @@ def test_a_later_id_gets_the_rows_of_those_whose_neighbours_it_has():
     assert_same_bits(longer[:40], codes.user_table)
     assert_same_bits(wider[:30], codes.item_table)
     assert longer[41].tolist() == codes.user_table[twin].tolist()
+    graph_of_later = np.zeros(len(own), dtype=np.int64), own, 1
+    placed, _ = codes._place(*graph_of_later, codes.item_vectors, codes.user_counts, codes.item_counts)
+    np.testing.assert_allclose(placed[0], codes.user_vectors[twin], atol=1e-5)  # the whole graph is within the rank
     by_hash = 1 + hash_rows([40, 42], HashSpec(43, 38, 2))
     assert_same_bits(longer[[40, 42]], by_hash)  # what they met is new, too
     assert_same_bits(wider[30:], 1 + hash_rows([30, 31], HashSpec(32, 7, 2)))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npbloom import _check
-from npbloom.layers import BloomEmbedding
+from npbloom.layers import BloomEmbedding, ScaledEmbedding
 from npbloom.ops import clusters, hash_rows, spectral
 from npbloom.ops.hashing import check_ids
 from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray, Rng
@@ -42,11 +42,9 @@ class Side:
             dtype=dtype,
             rng=rng,
         )
-        values = np.concatenate([part.ravel() for part in self.centroids]).astype(np.float64)
-        size = np.sqrt(np.cumsum(np.square(values))[-1] / len(values)) if len(values) else 0.0
+        factor = scale / root_mean_square(np.concatenate([part.ravel() for part in self.centroids]))
         for j, (part, rows) in enumerate(zip(self.centroids, self.centroid_rows, strict=True)):
-            if size > 0:
-                layer.weight[rows, j * width : (j + 1) * width] = part * (scale / size)
+            layer.weight[rows, j * width : (j + 1) * width] = part * factor
         return layer
 
     def with_later(self, placed: Vectors, known: npt.NDArray[np.bool_]) -> IntArray:
@@ -62,6 +60,21 @@ class Side:
                 whole = np.zeros(len(points), dtype=np.int64)
                 longer[ids, j] = rows[clusters.nearest(points, whole, np.array([0, len(rows)]), part)[0]]
         return longer
+
+
+def root_mean_square(numbers: Vectors) -> float:
+    """Root of the mean of the squares, summed from left to right; 1 where there is nothing but zeros."""
+    size = np.cumsum(np.square(numbers, dtype=np.float64))[-1] / len(numbers) if len(numbers) else 0.0
+    return float(np.sqrt(size)) if size > 0 else 1.0
+
+
+def full_layer(
+    vectors: Vectors, known: IntArray, padding: int | None, scale: float, dtype: npt.DTypeLike, rng: Rng
+) -> ScaledEmbedding:
+    """A row for each id that starts from its vector; ids of which nothing is known start at random."""
+    layer = ScaledEmbedding(*vectors.shape, padding_idx=padding, dtype=dtype, rng=rng)
+    layer.weight[known] = vectors[known] * (scale / root_mean_square(vectors[known].ravel()))
+    return layer
 
 
 def fallback(num_ids: int, num_rows: int, width: int, padding: int | None) -> IntArray:
@@ -82,6 +95,8 @@ class LearnedCodes:
     ----------
     users, items : Side or None
         Codes of each side; None for a side that was not asked for.
+    paddings : tuple of (int or None, int or None)
+        Padding ids of users and items.
     user_vectors, item_vectors : float32 array, shape (num_ids, rank)
         The vectors that were clustered, columns in the order of the slices; zeros for ids without interactions.
     values : float64 array, shape (rank,)
@@ -108,6 +123,7 @@ class LearnedCodes:
 
     users: Side | None
     items: Side | None
+    paddings: tuple[int | None, int | None]
     user_vectors: Vectors
     item_vectors: Vectors
     values: FloatArray
@@ -126,7 +142,7 @@ class LearnedCodes:
 
     def layers(
         self, *, scale: float = DEFAULT_SCALE, dtype: npt.DTypeLike = np.float32, rng: Rng = None
-    ) -> tuple[BloomEmbedding | None, BloomEmbedding | None]:
+    ) -> tuple[BloomEmbedding | ScaledEmbedding, BloomEmbedding | ScaledEmbedding]:
         """
         Layers on these rows whose tables start from the centroids instead of at random.
 
@@ -141,8 +157,8 @@ class LearnedCodes:
 
         Returns
         -------
-        tuple of (BloomEmbedding, BloomEmbedding)
-            For users and items, of `rank` columns; None for a side that was not asked for.
+        tuple of (BloomEmbedding or ScaledEmbedding, BloomEmbedding or ScaledEmbedding)
+            For users and items, of `rank` columns. A side that has no codes gets a full table that starts from its vectors.
 
         Raises
         ------
@@ -155,7 +171,15 @@ class LearnedCodes:
         training takes fewer epochs from there, and reaches a higher score (``docs/coding.md``).
         """
         size, generator = _check.positive(scale, "scale"), _check.generator(rng)
-        made = [None if side is None else side.layer(size, dtype, generator) for side in (self.users, self.items)]
+        made: list[BloomEmbedding | ScaledEmbedding] = []
+        for side, padding, vectors, counts in (
+            (self.users, self.paddings[0], self.user_vectors, self.user_counts),
+            (self.items, self.paddings[1], self.item_vectors, self.item_counts),
+        ):
+            if side is None:
+                made.append(full_layer(vectors, np.flatnonzero(counts), padding, size, dtype, generator))
+            else:
+                made.append(side.layer(size, dtype, generator))
         return made[0], made[1]
 
     def extend(

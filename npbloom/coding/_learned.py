@@ -200,7 +200,8 @@ def learn_codes(
             None if request.rows is None else _code(own, met, request, width, np.random.default_rng(seed), bar.update)
             for own, met, request, seed in zip(vectors, counts, requests, seeds[1:], strict=True)
         ]
-    return LearnedCodes(sides[0], sides[1], vectors[0], vectors[1], values, counts[0], counts[1])
+    paddings = requests[0].padding, requests[1].padding
+    return LearnedCodes(sides[0], sides[1], paddings, vectors[0], vectors[1], values, counts[0], counts[1])
 
 
 def _code(vectors: Vectors, counts: IntArray, request: _Request, k: int, rng: np.random.Generator, report: Any) -> Side:

@@ -210,7 +210,14 @@ def test_layers_start_from_the_centroids():
     wide = codes.layers(scale=0.5, dtype=np.float64, rng=1)[0]
     assert wide.dtype == np.float64
     np.testing.assert_allclose(wide(known), 2 * codes.layers(scale=0.25, rng=1)[0](known), rtol=1e-5)
-    assert learn_codes(users, items, **(SIZES | {"item_rows": None}), rng=0).layers()[1] is None
+    full = learn_codes(users, items, **(SIZES | {"item_rows": None}), **PADDED, rng=0).layers(rng=0)[1]
+    assert isinstance(full, nb.ScaledEmbedding)
+    met = np.unique(items)
+    np.testing.assert_allclose(
+        full(met) / full.weight[met[0], 0], codes.item_vectors[met] / codes.item_vectors[met[0], 0], rtol=1e-5
+    )
+    assert np.sqrt(np.mean(full(met) ** 2)) == pytest.approx(0.1, rel=1e-5)
+    assert not full.weight[0].any()
     with pytest.raises(ValueError, match="`scale`"):
         codes.layers(scale=0)
 

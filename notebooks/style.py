@@ -12,6 +12,7 @@ from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patheffects import withStroke
 
 # Okabe and Ito's colours.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -142,7 +143,7 @@ def probes(
     rows = np.asarray(rows).reshape(len(ids), -1)
     blank(axes, title)
     room = max(num_rows, len(ids))
-    gap, apart_rows = room / len(ids), room / num_rows
+    gap, row_gap = room / len(ids), room / num_rows
     axes.set(xlim=(-0.2, 6.2), ylim=(room + 0.2, -0.9))
     readers = [sum(row in line for line in rows.tolist()) for row in range(num_rows)]
     for row in range(num_rows):
@@ -151,30 +152,36 @@ def probes(
             looks["hatch"] = "///"
         elif readers[row] > 1:
             looks |= {"edgecolor": VERMILION, "linewidth": 2.2, "zorder": 3}
-        cell(axes, (4.8, (row + 0.5) * apart_rows - 0.42), row, size=(1.2, 0.84), **looks)
+        cell(axes, (4.8, (row + 0.5) * row_gap - 0.42), row, size=(1.2, 0.84), **looks)
     for number, (name, line) in enumerate(zip(ids, rows.tolist(), strict=True)):
         colour, middle = COLOURS[number % len(COLOURS)], (number + 0.5) * gap
         tint = {"facecolor": f"{colour}33", "edgecolor": colour}
         cell(axes, (0, middle - 0.42), name, size=(1.2, 0.84), **tint)
         for probe, row in enumerate(line):
             apart = 0.12 * (probe - (len(line) - 1) / 2)
-            arrow(axes, (1.25, middle), (4.75, (row + 0.5) * apart_rows + apart), colour)
+            arrow(axes, (1.25, middle), (4.75, (row + 0.5) * row_gap + apart), colour)
     axes.text(0.6, -0.25, "id", ha="center", va="bottom", color=GREY)
     axes.text(5.4, -0.25, "row", ha="center", va="bottom", color=GREY)
 
 
 def label(axes: Axes, places: Any, words: Iterable[str]) -> None:
-    """Write words beside places, the first first; words that would cover others are left out."""
+    """
+    Write words beside places, the first first: to the right, or else to the left.
+
+    Words that would cover others, or leave the axes, are left out.
+    """
     axes.figure.canvas.draw()  # the layout is settled, so that sizes in pixels are known
+    looks = {"textcoords": "offset points", "fontsize": 8, "zorder": 4}
+    halo = [withStroke(linewidth=2.5, foreground="white")]
     taken: list[Any] = []
     for place, word in zip(np.asarray(places), words, strict=True):
-        looks = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 8, "zorder": 4}
-        note = axes.annotate(word, place, **looks)
-        box = note.get_window_extent().padded(1)
-        if axes.bbox.count_contains(box.corners()) < 4 or box.count_overlaps(taken):
+        for across, side in ((4, "left"), (-4, "right")):
+            note = axes.annotate(word, place, (across, 3), ha=side, path_effects=halo, **looks)
+            box = note.get_window_extent().padded(1)
+            if axes.bbox.count_contains(box.corners()) == 4 and not box.count_overlaps(taken):
+                taken.append(box)
+                break
             note.remove()
-        else:
-            taken.append(box)
 
 
 def blank(axes: Axes, title: str = "") -> None:

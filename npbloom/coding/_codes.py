@@ -15,6 +15,7 @@ from npbloom.ops.hashing import check_ids
 from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray, Rng
 
 DEFAULT_SCALE: Final = 0.1
+LATER_DEGREES: Final = 10  # mean degrees that an id that comes later counts as having at least
 
 Vectors = npt.NDArray[np.float32]
 
@@ -72,7 +73,7 @@ def full_layer(
     vectors: Vectors, known: IntArray, padding: int | None, scale: float, dtype: npt.DTypeLike, rng: Rng
 ) -> ScaledEmbedding:
     """A row for each id that starts from its vector; ids of which nothing is known start at random."""
-    layer = ScaledEmbedding(*vectors.shape, padding_idx=padding, dtype=dtype, rng=rng)
+    layer = ScaledEmbedding(vectors.shape[0], vectors.shape[1], padding_idx=padding, dtype=dtype, rng=rng)
     layer.weight[known] = vectors[known] * (scale / root_mean_square(vectors[known].ravel()))
     return layer
 
@@ -210,7 +211,9 @@ class LearnedCodes:
         Notes
         -----
         L41. A new user's vector is its row of the normalised graph times V, over S, which gives old users the vectors that they
-        have. The table's height does not change, so the weights of a trained layer serve the longer table.
+        have, but that it counts as having met ten times as many as a user has on average, if it has met fewer: else it would
+        share rows with users who have hardly met anything. The table's height does not change, so the weights of a trained
+        layer serve the longer table.
         """
         users, items = read_pairs(user_ids, item_ids, num_users, num_items)
         old_users, old_items = len(self.user_counts), len(self.item_counts)
@@ -232,10 +235,12 @@ class LearnedCodes:
     ) -> tuple[Vectors, npt.NDArray[np.bool_]]:
         """The vector of each of `size` new ids, and which have a neighbour to get it from."""
         graph = spectral.read_graph(ids, neighbours, size, len(vectors))
-        met = np.diff(graph.item_starts)
-        means = met + spectral.mean_degree(own_counts), spectral.degrees(counts)
+        met, mean = np.diff(graph.item_starts), spectral.mean_degree(own_counts)
         scaled = vectors / np.where(self.values > 0, self.values, np.inf)
-        placed = spectral.spread(graph.items_of, graph.item_starts, *means, scaled)
+        placed = spectral.spread(graph.items_of, graph.item_starts, met + mean, spectral.degrees(counts), scaled)
+        # With few interactions it would lie near the origin, and share rows with what hardly anybody has met.
+        counted = np.maximum(met, LATER_DEGREES * mean)
+        placed *= (counted / np.maximum(met, 1) * np.sqrt((met + mean) / (counted + mean)))[:, np.newaxis]
         return placed.astype(np.float32), met > 0
 
 

@@ -1,0 +1,147 @@
+"""What is run, in which order, and the lines that every run leaves: what is there already is not run again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.accuracy_study import data
+from benchmarks.accuracy_study.models import Popularity, sample, train_for
+from benchmarks.accuracy_study.runs import Job, Lines
+from benchmarks.smaller import models
+from benchmarks.smaller.catalogue import DECOMPOSITION, METHODS, NARROW_DECOMPOSITION, POPULARITY, ROUNDED, UNCOMPRESSED
+from benchmarks.smaller.methods import DIM, Sizes, bytes_served, rounded
+from benchmarks.smaller.variants import VARIANTS
+
+MAIN_RATIO = 0.2
+OTHER_RATIOS = (0.1, 0.05, 0.5, 0.3)
+BOTH, ITEMS, USERS, NONE = "users and items", "items only", "users only", "none"
+COMPRESSED = {BOTH: ("users", "items"), ITEMS: ("items",), USERS: ("users",), NONE: ()}
+AT_OTHER_RATIOS = ("narrow", "learned, k=8", "learned, k=4", "learned, k=2", "learned, k=1", "sum, k=4 (Spotlight)")
+ON_ONE_SIDE = {
+    ITEMS: ("narrow", "learned, k=8", "learned, k=4", "sum, k=4 (Spotlight)", "concat, k=4", "frequent half exact, concat k=4"),
+    USERS: ("narrow", "learned, k=8", "sum, k=4 (Spotlight)"),
+}
+SEEDS = range(5)
+SEEDS_OF_VARIANTS = range(3)
+TUNING_SEED = 100
+NOT_TRAINED = (DECOMPOSITION, NARROW_DECOMPOSITION)
+VALIDATED, TESTED = 4_000, 20_000  # users, where there are more
+MODEL = "factorization"
+POWERS = (0.0, 0.5)  # of the degrees that the decomposition alone is tried with
+
+
+def order(names: Iterable[str]) -> Iterator[Job]:
+    """Ratio 0.2 with all methods first, then one side, other ratios, and other ways to choose codes; small sets first."""
+    names = [name for name in data.NAMES if name in names]
+    for name in names:
+        yield Job(name, MODEL, POPULARITY, NONE, 1.0, 0)
+        for seed in SEEDS:
+            yield Job(name, MODEL, DECOMPOSITION, NONE, 1.0, seed)
+            yield from (Job(name, MODEL, NARROW_DECOMPOSITION, BOTH, ratio, seed) for ratio in (MAIN_RATIO, *OTHER_RATIOS))
+    for seed, name, method in itertools.product(SEEDS, names, (method for method in METHODS if method not in VARIANTS)):
+        side, ratio = (NONE, 1.0) if method in UNCOMPRESSED else (BOTH, MAIN_RATIO)
+        yield Job(name, MODEL, method, side, ratio, seed)
+    for seed, side, name in itertools.product(SEEDS, ON_ONE_SIDE, names):
+        yield from (Job(name, MODEL, method, side, MAIN_RATIO, seed) for method in ON_ONE_SIDE[side])
+    for seed, ratio, name, method in itertools.product(SEEDS, OTHER_RATIOS, names, AT_OTHER_RATIOS):
+        yield Job(name, MODEL, method, BOTH, ratio, seed)
+    for seed, name, method in itertools.product(SEEDS_OF_VARIANTS, names, VARIANTS):
+        yield Job(name, MODEL, method, BOTH, MAIN_RATIO, seed)
+
+
+def sizes(job: Job, train: Any) -> Sizes:
+    """What the job's tables are made for."""
+    return Sizes(train, COMPRESSED[job.side], job.ratio)
+
+
+def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
+    """Hyperparameters, chosen on the validation split: once for each method, set and side, at the main ratio."""
+    question = replace(job, ratio=1.0 if job.side == NONE else MAIN_RATIO, seed=TUNING_SEED)
+    found = tuning.find(question)
+    if found is None:
+        train, test = data.split(job.data, "validation")
+        test, asked = sample(test, VALIDATED), sizes(question, train)
+        if job.method in NOT_TRAINED:
+            tried = {power: models.decomposition(asked, power, TUNING_SEED, columns(job, asked)) for power in POWERS}
+            gains = {power: models.scores(models.ranks(model, train, test))["gain"] for power, model in tried.items()}
+            chosen: dict[str, Any] = {"power": max(gains, key=lambda power: gains[power]), "tried": gains}
+        else:
+            chosen = models.choose(lambda l2: models.make(job.method, asked, l2, TUNING_SEED), train, test)
+        found = {**asdict(question), **chosen}
+        tuning.add(found)
+    return found
+
+
+def columns(job: Job, asked: Sizes) -> int:
+    """Columns of a decomposition."""
+    return asked.narrow_dim if job.method == NARROW_DECOMPOSITION else DIM
+
+
+def _made(job: Job, chosen: dict[str, Any], asked: Sizes) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
+    """A model that is done, its tables as far as they can be rounded, and facts about it."""
+    if job.method in NOT_TRAINED:
+        model = models.decomposition(asked, chosen["power"], job.seed, columns(job, asked))
+        facts: dict[str, Any] = {}
+    else:
+        model = models.make(job.method, asked, chosen["l2"], job.seed)
+        seconds = train_for(model, asked.train, chosen["epochs"])
+        facts = {"l2": chosen["l2"], "epochs": chosen["epochs"], "cpu_seconds": round(seconds, 3)}
+    facts["parameters"] = int(sum(layer.num_parameters for layer in _counted(job, model).values()))
+    layers = model.layers.items() if job.method in ROUNDED else ()
+    return model, {name: layer.weight for name, layer in layers if name.endswith("embeddings")}, facts
+
+
+def _counted(job: Job, model: Any) -> dict[str, Any]:
+    """The layers that a model needs: a decomposition has no biases."""
+    return {name: each for name, each in model.layers.items() if job.method not in NOT_TRAINED or name.endswith("embeddings")}
+
+
+def run(job: Job, chosen: dict[str, Any], ranks: Path) -> Iterator[dict[str, Any]]:
+    """Train with the chosen hyperparameters on all but the last interactions, test on those; then round the tables."""
+    train, test = data.split(job.data, "test")
+    test, asked = sample(test, TESTED), sizes(job, train)
+    if job.method == POPULARITY:
+        yield _entry(job, models.ranks(Popularity(train), train, test), ranks)
+        return
+    model, tables, facts = _made(job, chosen, asked)
+    yield _entry(job, models.ranks(model, train, test), ranks) | facts | {"bytes_served": bytes_served(_counted(job, model))}
+    exact = {name: each.copy() for name, each in tables.items()}
+    for bits in ROUNDED.get(job.method, ()):
+        for name, each in tables.items():
+            each[:] = rounded(exact[name], bits)
+        own, served = replace(job, method=f"{job.method}, {bits} bits"), bytes_served(_counted(job, model), bits)
+        yield _entry(own, models.ranks(model, train, test), ranks) | facts | {"bytes_served": served}
+
+
+def _entry(job: Job, places: np.ndarray, ranks: Path) -> dict[str, Any]:
+    """A line; each user's rank goes into a file of its own, for errors over users."""
+    ranks.mkdir(parents=True, exist_ok=True)
+    np.save(ranks / rank_file(job), places.astype(np.float32))
+    return {**asdict(job), **{name: round(score, 6) for name, score in models.scores(places).items()}}
+
+
+def rank_file(job: Job) -> str:
+    """The name of the file of a job's ranks."""
+    words = f"{job.data} {job.method} {job.side} {job.ratio:g} {job.seed}"
+    return "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in words) + ".npy"
+
+
+def go(jobs: Iterable[Job], results: Lines, tuning: Lines, ranks: Path, seconds_left: Callable[[], float]) -> Iterator[str]:
+    """Run what is missing until time is up; a word on each."""
+    for job in jobs:
+        if results.find(job) is not None:
+            continue
+        if seconds_left() <= 0:
+            return
+        chosen = {} if job.method == POPULARITY else tuned(job, tuning)
+        entries = list(run(job, chosen, ranks))
+        for entry in entries[1:] + entries[:1]:  # the job's own line last: with it there, all are
+            results.add(entry)
+        words = f"{job.data}, {job.side}, {job.method}, ratio {job.ratio:g}, seed {job.seed}"
+        yield f"{words}: hit {entries[0]['hit']:.4f}, mrr {entries[0]['mrr']:.4f}, ndcg10 {entries[0]['ndcg10']:.4f}"

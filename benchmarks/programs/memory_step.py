@@ -7,35 +7,15 @@ come a step on a few rows, which makes what is made once (state, threads, compil
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
-import re
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.contenders.table import Batch, Table
 from benchmarks.measuring import threads
+from benchmarks.resident import resident, settle
 from benchmarks.topics import steps
-
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def resident(field: str) -> int:
-    """`VmRSS` or `VmHWM` in bytes."""
-    match = re.search(rf"^{field}:\s+(\d+) kB", STATUS.read_text(encoding="utf-8"), flags=re.M)
-    assert match is not None
-    return int(match[1]) * 1024
-
-
-def settle() -> int:
-    """Give back what the allocator keeps, begin a new record, and say what is resident."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    CLEAR.write_text("5", encoding="ascii")
-    return resident("VmRSS")
 
 
 def contender(name: str, optimizer: str, num_embeddings: int, count: int) -> Table:

@@ -13,6 +13,7 @@ NAMES = {
     "torch_dense": "torch, dense",
     "torch_module": "torch, module",
     "sklearn": "scikit-learn",
+    "scipy": "SciPy",
     "spotlight": "Spotlight on torch",
     "sgd": "SGD",
     "adagrad": "Adagrad",

@@ -6,6 +6,7 @@ from benchmarks.topics import (
     bags,
     forward,
     hashing,
+    learned_codes,
     memory,
     profile,
     recommender,
@@ -30,4 +31,5 @@ BENCHMARKS = (
     recommender.BENCHMARK,
     sweep.BENCHMARK,
     memory.BENCHMARK,
+    learned_codes.BENCHMARK,
 )

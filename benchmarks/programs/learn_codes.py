@@ -1,0 +1,53 @@
+"""
+Print how long `learned_hash_tables` takes, and its peak of memory: IDS PAIRS THREADS.
+
+There are as many users as items, and a fifth of the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import numpy as np
+
+import npbloom as nb
+from benchmarks.resident import resident, settle
+from npbloom.coding import learned_hash_tables
+
+GROUPS = 1_000  # tastes: a pair is within one, or anything
+RATIO, FEW = 0.2, 500
+
+
+def draw(ids: int, pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Users and items of many tastes, the items of each as frequent as Zipf's law says; some pairs twice."""
+    rng = np.random.default_rng(0)
+    users = rng.integers(ids, size=pairs, dtype=np.int64)
+    within = max(1, ids // GROUPS)
+    place = np.minimum(within - 1, (within ** rng.random(pairs)).astype(np.int64) - 1)  # 1 / rank, within a taste
+    anywhere = rng.random(pairs) < 0.2
+    taste = np.where(anywhere, rng.integers(GROUPS, size=pairs), users % GROUPS)
+    return users, np.minimum(place * GROUPS + taste, ids - 1)
+
+
+def learn(users: np.ndarray, items: np.ndarray, ids: int) -> None:
+    """Codes of both sides."""
+    rows = max(2, int(RATIO * ids))
+    learned_hash_tables(users, items, num_users=ids, num_items=ids, user_rows=rows, item_rows=rows, rng=0)
+
+
+def main(ids: int, pairs: int, number: int) -> dict[str, float]:
+    """Seconds, and bytes at the peak: of the whole process, and beyond the interactions and the interpreter."""
+    few = np.arange(FEW) % 50
+    with nb.num_threads(number):
+        learn(few, few[::-1].copy(), FEW)  # compiles
+        users, items = draw(ids, pairs)
+        before = settle()
+        start = time.perf_counter()
+        learn(users, items, ids)
+        return {"seconds": time.perf_counter() - start, "peak": resident("VmHWM"), "more": resident("VmHWM") - before}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*(int(word) for word in sys.argv[1:]))))

@@ -139,7 +139,9 @@ class Residual(Composite):
     """A coded vector plus a row of a second, hashed table: ids that share all codes can still differ."""
 
     def __init__(self, first: BloomEmbedding, rows: int, rng: np.random.Generator) -> None:
-        second = BloomEmbedding(first.num_embeddings, DIM, num_rows=rows, num_hash_functions=1, padding_idx=0, rng=rng)
+        second = BloomEmbedding(
+            first.num_embeddings, DIM, num_rows=rows, num_hash_functions=1, padding_idx=0, share_padding_row=False, rng=rng
+        )
         second.weight[:] = 0
         self.parts = {"codes": first, "residual": second}
 

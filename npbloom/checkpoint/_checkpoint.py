@@ -103,8 +103,7 @@ def save(
         tensors |= state
     text = json.dumps(structure, ensure_ascii=False, allow_nan=False)
     words = _structure.check_metadata(metadata) | {_format.KEY: text}
-    with _replace.replacing(target) as file:
-        _format.write(file, tensors, words)
+    _replace.replace(target, lambda file: _format.write(file, tensors, words))
 
 
 def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:

@@ -127,9 +127,9 @@ def _keep(before: _Kept, number: int) -> None:
         except OSError:
             mode = fewer
             attributes.pop(ACL, None)
-    for name in _attributes(number).keys() - attributes.keys():  # an ACL that the folder hands down
+    if ACL not in attributes and ACL in _attributes(number):  # one that the folder hands down
         with suppress(OSError):
-            os.removexattr(number, name)
+            os.removexattr(number, ACL)
     for name, value in attributes.items():
         try:
             os.setxattr(number, name, value)

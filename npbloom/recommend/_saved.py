@@ -53,9 +53,10 @@ def pack_labels(labels: LabelArray | None) -> list[Any] | None:
 
 
 def pack_numbers(numbers: IntArray, tables: int = 0) -> str:
-    """Increasing integers as text: differences, compressed; of so few that they must be refused, more is made with spaces.
+    """
+    Increasing integers as text: differences, compressed.
 
-    `tables` are the bytes of the layers beside it, as in `unpack_numbers`.
+    The text is filled up with spaces where `unpack_numbers`, with the same bytes of tables beside it, would find it too short.
     """
     text = base64.b64encode(zlib.compress(np.diff(numbers, prepend=0).astype("<i8").tobytes())).decode("ascii")
     return text.ljust(-(-(numbers.size * 8 - FEW_NUMBERS) // MOST_NUMBERS) - tables)

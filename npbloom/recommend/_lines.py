@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import IO, Final
 
 LONGEST: Final = 2**20  # characters of a row: of a line, or of several that quotes hold together
-MOST: Final = 128  # times its own size that a gzip file may be unzipped to: ratings have 4 to 20 times, zeros 1,000
+MOST: Final = 128  # times its own size that a gzip file may be unzipped to: MovieLens has 2 to 4 times, zeros 1,000
 SLACK: Final = 2**20  # bytes of text that any gzip file may be
 
 

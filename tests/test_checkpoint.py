@@ -234,3 +234,20 @@ def test_a_mapped_file_is_not_changed_by_training_and_can_be_saved_over(saved: P
     again = checkpoint.load(saved)
     assert {name: bytes_of(layer, again.optimizer) for name, layer in again.layers.items()} == expected
     assert {name: bytes_of(layer, found.optimizer) for name, layer in found.layers.items()} == expected
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_probes_that_a_file_of_this_size_does_not_pay_for_are_left_to_lookups(mmap: bool, path: Path) -> None:
+    """A few bytes ask for them: 16 times the file's size and 4 MiB may be computed in all, and the bits are the same."""
+    few = nb.BloomEmbedding(200_000, 4, num_rows=50, precompute_hashes=True, rng=0)
+    more = nb.BloomEmbeddingBag(300_000, 4, num_rows=50, precompute_hashes=True, rng=1)
+    layers = {"few": few, "more": more, "last": nb.BloomEmbedding(20_000, 4, num_rows=50, precompute_hashes=True, rng=2)}
+    checkpoint.save(path, layers)
+    found = checkpoint.load(path, mmap=mmap).layers
+    assert [layer._options["precompute_hashes"] for layer in found.values()] == [True, False, True]
+    ids = np.random.default_rng(0).integers(0, 20_000, (50, 4))
+    for name, layer in layers.items():
+        assert_same_bits(found[name](ids), layer(ids))
+        assert_same_bits(found[name].hash_rows(ids), layer.hash_rows(ids))
+    checkpoint.save(path, found)
+    assert [layer._options["precompute_hashes"] for layer in checkpoint.load(path).layers.values()] == [True, False, True]

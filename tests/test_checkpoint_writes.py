@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import io
+import itertools
 import os
 import resource
+import sys
 import threading
 import tracemalloc
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ import pytest
 
 import npbloom as nb
 from npbloom import checkpoint
+from npbloom.checkpoint import _replace
 from tests._files import LAYERS, assert_same_layer
 
 
@@ -206,6 +210,62 @@ def test_what_a_living_writer_writes_is_not_removed(saved: Path) -> None:
         assert beside.exists()
     checkpoint.save(saved, {})
     assert not beside.exists()
+
+
+def test_a_leftover_that_may_only_be_read_is_removed(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed save over a read-only file; root, who may write to any file, cannot show it without a word of help."""
+    beside = leftover(saved)
+    beside.chmod(0o444)
+    real = os.open
+
+    def as_a_user(path: Any, flags: int, *mode: int) -> int:
+        if path == str(beside) and flags & (os.O_RDWR | os.O_WRONLY):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", as_a_user)
+    checkpoint.save(saved, {})
+    assert not beside.exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*unclosed file:ResourceWarning", "ignore:.*FileIO:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, MemoryError])
+def test_an_exception_at_any_line_leaves_a_whole_file_and_nothing_beside_it(kind: type[BaseException], saved: Path) -> None:
+    """A signal, or memory that runs out, comes between any two lines of `_replace`; Python closes the file, and complains."""
+    hurt = 0
+    for at in itertools.count():
+        checkpoint.save(saved, {}, metadata={"note": "old"})
+        leftover(saved)  # so that the lines that remove one run, too
+        lines = 0
+
+        def trace(frame: FrameType, event: str, argument: Any, at: int = at) -> Any:
+            nonlocal lines
+            if frame.f_code.co_filename != _replace.__file__:
+                return None
+            if event == "line":
+                lines += 1
+                if lines == at + 1:
+                    raise kind
+            return trace
+
+        sys.settrace(trace)
+        try:
+            checkpoint.save(saved, {}, metadata={"note": "new"})
+        except kind:
+            hurt += 1
+        finally:
+            sys.settrace(None)
+        assert checkpoint.load(saved).metadata["note"] in ("old", "new")
+        beside = [entry.name for entry in saved.parent.iterdir() if entry != saved]
+        assert beside in ([], [leftover_name(saved)]), f"line {at} of those that run"
+        if lines <= at:
+            break
+    assert hurt > 40
+
+
+def leftover_name(path: Path) -> str:
+    """The name that `leftover` gives."""
+    return f".{path.name}.0123456789abcdef.npbloom-save"
 
 
 def test_leftovers_go_before_the_new_file_is_written(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.caching import FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
@@ -28,10 +31,39 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+class _Cache(FunctionCache):
+    """Machine code on disk. A file that cannot be read or written, or was cut off, costs the time to compile and no call."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the machine code, or None: the kernel is compiled then."""
+        try:
+            return super().load_overload(sig, target_context)
+        except (OSError, EOFError, UnpicklingError):
+            with suppress(OSError):
+                self.flush()  # or `save_overload` would meet the same file
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the machine code, if it can be kept."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
+
 def kernel(function: Kernel) -> Kernel:
-    """Compile on first call, cached on disk. A kernel calls helpers of its own file only (the cache watches one file)."""
-    compiled: Kernel = numba.njit(cache=True, **_FLAGS)(function)
-    return compiled
+    """
+    Compile on first call, cached on disk where there is a folder that can be written to.
+
+    A kernel calls helpers of its own file only: the cache watches one file.
+    """
+    compiled: Any = numba.njit(**_FLAGS)(function)
+    if compiled is not function:  # NUMBA_DISABLE_JIT gives the function back
+        try:
+            compiled._cache = _Cache(function)  # `enable_caching` with a cache of ours
+        except RuntimeError as error:
+            if "no locator available" not in str(error):
+                raise
+    kept: Kernel = compiled
+    return kept
 
 
 def helper(function: Kernel) -> Kernel:

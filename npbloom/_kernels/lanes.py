@@ -81,13 +81,13 @@ else:
         return ir.VectorType(_number(dtype), WIDTH)
 
     @register_model(Lanes)
-    class LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+    class LanesModel(models.PrimitiveModel):
         """Lanes are held as a vector."""
 
         def __init__(self, manager: Any, fe_type: Any) -> None:
             super().__init__(manager, fe_type, _vector(fe_type.dtype))
 
-    class _Arithmetic(AbstractTemplate):  # type: ignore[misc]
+    class _Arithmetic(AbstractTemplate):
         """Lanes with lanes, or with a scalar of the same dtype on either side."""
 
         def generic(self, args: Any, kws: Any) -> Any:

@@ -10,37 +10,29 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Final
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
 
 SUFFIX: Final = ".npbloom-save"
 LONGEST: Final = 200  # bytes of a name that fits into the name of the file beside it
+ACL: Final = "system.posix_acl_access"
+SELINUX: Final = "security.selinux"  # other attributes of the system's are of the content, as signatures are
 NO_FLUSH: Final = (errno.EINVAL, errno.ENOTSUP)  # of file systems that cannot flush a directory
 
 
-@contextmanager
-def replacing(target: str) -> Iterator[io.FileIO]:
-    """A new file to write; flushed and put in the place of the target when the block ends well, removed when it does not.
+def replace(target: str, write: Callable[[io.FileIO], None]) -> None:
+    """Write a new file and put it in the place of the target, flushed; a write that fails leaves nothing.
 
     The file lies beside the target and is locked (``flock``) as long as its writer lives. So a file that nobody locks was left
     by a writer that was killed, and is removed by the next one.
     """
     folder, name = os.path.split(target)
-    mode = _mode_of(target)
-    _remove_leftovers(folder, name)
     try:
-        file = _beside(folder, name)
-        try:
-            with file:
-                if mode is not None:
-                    os.fchmod(file.fileno(), mode)
-                yield file
-                os.fsync(file.fileno())
-                os.replace(file.name, target)
-        finally:
-            with suppress(OSError):  # it is gone where all went well
-                os.unlink(file.name)
+        before = _kept_of(target)
+        _remove_leftovers(folder, name)
+        while not _replaced(os.path.join(folder, f"{_stem(name)}{secrets.token_hex(8)}{SUFFIX}"), target, before, write):
+            pass
         _flush_folder(folder)
     except OSError as error:
         error.filename = target  # the name that the caller knows, and that one only
@@ -48,17 +40,34 @@ def replacing(target: str) -> Iterator[io.FileIO]:
         raise
 
 
-def _mode_of(target: str) -> int | None:
-    """Permissions of the file that will be replaced; None where there is none. A folder or a device is not replaced."""
+def _replaced(path: str, target: str, before: _Kept | None, write: Callable[[io.FileIO], None]) -> bool:
+    """Write the file at a path of its own and rename it; False where another writer took it for a leftover and removed it.
+
+    It is removed twice: an exception may come between any two lines, also just before it is removed the first time.
+    """
     try:
-        mode = os.stat(target).st_mode
-    except FileNotFoundError:
-        return None
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
-    if not stat.S_ISREG(mode):
-        raise ValueError(f"`path` must name a regular file, not a device or a pipe: {target}.")
-    return stat.S_IMODE(mode) & 0o777
+        try:
+            with io.FileIO(path, "xb") as file:
+                with suppress(OSError):  # a file system without locks: there nobody can lock it to remove it either
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if not os.path.exists(path):
+                    return False
+                if before is not None:
+                    _keep(before, file.fileno())
+                write(file)
+                os.fsync(file.fileno())
+                os.replace(path, target)
+                return True
+        finally:
+            _unlink(path)  # it is gone where all went well
+    finally:
+        _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    """Remove a file, if it is there."""
+    with suppress(OSError):
+        os.unlink(path)
 
 
 def _stem(name: str) -> str:
@@ -67,16 +76,71 @@ def _stem(name: str) -> str:
     return f".{short}."
 
 
-def _beside(folder: str, name: str) -> io.FileIO:
-    """A new locked file in the folder."""
-    while True:
-        path = os.path.join(folder, f"{_stem(name)}{secrets.token_hex(8)}{SUFFIX}")
-        file = io.FileIO(path, "xb")
-        with suppress(OSError):  # a file system without locks: there nobody can lock it to remove it either
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if os.path.exists(path):
-            return file
-        file.close()  # another writer locked it first, took it for a leftover, and removed it
+# ---- what a file that is replaced passes on -------------------------------------------------------------------------------
+
+
+class _Kept(NamedTuple):
+    """Permissions, owner and group, and extended attributes, of which an ACL is one."""
+
+    mode: int
+    owner: int
+    group: int
+    attributes: dict[str, bytes]
+
+
+def _kept_of(target: str) -> _Kept | None:
+    """What the file that will be replaced passes on; None where there is none. A folder or a device is not replaced."""
+    try:
+        found = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"`path` must name a regular file, not a device or a pipe: {target}.")
+    return _Kept(found.st_mode & 0o777, found.st_uid, found.st_gid, _attributes(target))
+
+
+def _attributes(file: str | int) -> dict[str, bytes]:
+    """Extended attributes, an ACL among them; none where the system or the file system has none."""
+    found = {}
+    if hasattr(os, "listxattr"):
+        with suppress(OSError):
+            for name in os.listxattr(file):
+                if not name.startswith("security.") or name == SELINUX:
+                    with suppress(OSError):
+                        found[name] = os.getxattr(file, name)
+    return found
+
+
+def _keep(before: _Kept, number: int) -> None:
+    """Give a new, empty file what the one before had, as far as this process may.
+
+    Nobody gains by what is lost: where the group cannot be kept, the new one may do what others may, and an ACL, whose rights
+    are the group's too, is left out. The owner comes last, since only an owner may set the rest.
+    """
+    mode, attributes = before.mode, dict(before.attributes)
+    fewer = mode & 0o707 | (mode & 0o007) << 3
+    if os.fstat(number).st_gid != before.group:
+        try:
+            os.fchown(number, -1, before.group)
+        except OSError:
+            mode = fewer
+            attributes.pop(ACL, None)
+    if ACL not in attributes and ACL in _attributes(number):  # one that the folder hands down
+        with suppress(OSError):
+            os.removexattr(number, ACL)
+    for name, value in attributes.items():
+        try:
+            os.setxattr(number, name, value)
+        except OSError:
+            mode = fewer if name == ACL else mode  # without it the rights of the mask would be the group's
+    os.fchmod(number, mode)
+    with suppress(OSError):
+        os.fchown(number, before.owner, -1)
+
+
+# ---- what killed writers left ---------------------------------------------------------------------------------------------
 
 
 def _remove_leftovers(folder: str, name: str) -> None:
@@ -91,12 +155,22 @@ def _remove_leftovers(folder: str, name: str) -> None:
 
 def _remove_unlocked(path: str) -> None:
     """Remove a file that nobody holds a lock on; an OSError for one that somebody does."""
-    number = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with _opened(path) as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.unlink(path)
-    finally:
-        os.close(number)
+
+
+def _opened(path: str) -> io.FileIO:
+    """A file to lock: to be written to, which some file systems ask for, or where its permissions forbid that, to be read."""
+
+    def way(access: int) -> io.FileIO:
+        flags = access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        return io.FileIO(path, "rb", opener=lambda name, _: os.open(name, flags))
+
+    try:
+        return way(os.O_RDWR)
+    except PermissionError:
+        return way(os.O_RDONLY)
 
 
 def _flush_folder(folder: str) -> None:

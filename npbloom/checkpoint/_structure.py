@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,8 @@ LAYERS: Final[dict[str, Any]] = {
 }
 OPTIMIZERS: Final[dict[str, Any]] = {cls.__name__: cls for cls in (SGD, Adagrad, Adam, RowWiseAdagrad)}
 SMALL: Final = 2  # rows of a stand-in for a layer
+MOST_PROBES: Final = 16  # times a file's size that probes computed before may take, which are not in it, and
+FEW_PROBES: Final = 2**22  # bytes that they may take in any case
 
 Described = dict[str, Any]
 
@@ -131,17 +134,22 @@ def _check_text(value: Any, name: str) -> None:
 # ---- from a file ----------------------------------------------------------------------------------------------------------
 
 
-def restore(structure: Any, tensors: Tensors) -> tuple[dict[str, Any], Optimizer | None]:
-    """Layers and optimizer around the tensors of a file, every one of which must be named."""
-    layers = dict(_restore_layers(structure["layers"], tensors))
+def restore(structure: Any, tensors: Tensors, size: int) -> tuple[dict[str, Any], Optimizer | None]:
+    """Layers and optimizer around the tensors of a file of this size; every tensor must be named."""
+    layers = dict(_restore_layers(structure["layers"], tensors, MOST_PROBES * size + FEW_PROBES))
     optimizer = _restore_optimizer(structure["optimizer"], layers, tensors) if "optimizer" in structure else None
     if tensors:
         raise ValueError(f"nothing names the tensor {min(tensors)!r}")
     return layers, optimizer
 
 
-def _restore_layers(described: Described, tensors: Tensors) -> Iterator[tuple[str, Any]]:
-    """Construct every layer around its table; layers that shared a table do so again."""
+def _restore_layers(described: Described, tensors: Tensors, room: int) -> Iterator[tuple[str, Any]]:
+    """
+    Construct every layer around its table; layers that shared a table do so again.
+
+    Probes computed before are of a few bytes of the file, `num_embeddings`: they are computed where there is room for them, and
+    else left to lookups, which give the same bits (L21).
+    """
     tables: Tensors = {}
     for name, entry in described.items():
         options = {key: _from_plain(value) for key, value in entry["options"].items()}
@@ -149,8 +157,16 @@ def _restore_layers(described: Described, tensors: Tensors) -> Iterator[tuple[st
             tables[entry["weight"]] = tensors.pop(entry["weight"])
         if "hash_table" in entry:
             options["hash_table"] = tensors.pop(entry["hash_table"])
-        layer = LAYERS[entry["class"]]
-        yield name, layer(entry["num_embeddings"], entry["embedding_dim"], weight=tables[entry["weight"]], **options)
+        sizes = entry["num_embeddings"], entry["embedding_dim"]
+        make = partial(LAYERS[entry["class"]], *sizes, weight=tables[entry["weight"]])
+        if options.get("precompute_hashes") is True and "hash_table" not in options:
+            layer = make(**options | {"precompute_hashes": False})
+            probes = layer.num_embeddings * layer.num_hash_functions * np.dtype(np.int32).itemsize
+            if probes > room:
+                yield name, layer
+                continue
+            room -= probes
+        yield name, make(**options)
 
 
 def _restore_optimizer(described: Described, layers: dict[str, Any], tensors: Tensors) -> Optimizer:
@@ -180,9 +196,9 @@ def _stand_in(described: Described, layers: dict[str, Any]) -> Optimizer:
 
 
 def _small(layer: Layer) -> Layer:
-    """A layer of the same kind on a table of two rows."""
+    """A layer of the same kind on a table of two rows of one value, or of one for each concatenated probe."""
     small = object.__new__(type(layer))
-    small.__dict__.update(layer.__dict__, _weight=np.zeros((SMALL, layer.embedding_dim), layer.dtype))
+    small.__dict__.update(layer.__dict__, _weight=np.zeros((SMALL, layer._slices), layer.dtype))
     return small
 
 
@@ -192,9 +208,9 @@ def _expected_states(
     """Dtype and shape of the state of each layer, from that of its stand-in."""
     expected = {}
     for name, small in zip(names, optimizer.layers, strict=True):
-        rows = layers[name].weight.shape[0]
+        scales = list(zip(layers[name].weight.shape, small.weight.shape, strict=True))
         expected[name] = {
-            key: (array.dtype, tuple(size * rows // SMALL for size in array.shape[:1]) + array.shape[1:])
+            key: (array.dtype, tuple(size * whole // part for size, (whole, part) in zip(array.shape, scales, strict=False)))
             for key, array in optimizer.state(small).items()
         }
     return expected

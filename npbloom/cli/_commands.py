@@ -131,7 +131,7 @@ def _check_data(data: Interactions, path: str, settings: Settings) -> None:
     for number, kind, labels in ((users, "user", data.user_labels), (items, "item", data.item_labels)):
         if number < 2:
             assert labels is not None
-            raise Refused(f"{path}: every line is of one {kind}, {labels[1].item()!r}; a recommender needs two at least")
+            raise Refused(f"{path}: every line is of one {kind}, {labels.tolist()[1]!r}; a recommender needs two at least")
     if settings.loss not in EXPLICIT_LOSSES:
         if len(data) == users:
             raise Refused(f"{path}: every user has one line; none can be held out to test on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,23 +11,47 @@ import numpy.typing as npt
 from npbloom import _check
 from npbloom.types import as_integer
 
-LabelArray = npt.NDArray[Any]  # integers or strings
+LabelArray = npt.NDArray[Any]  # integers, or objects that are str
 Label = int | str
+
+
+def text_labels(names: list[str]) -> LabelArray:
+    """An array of text that costs what it holds: one of NumPy's str is as wide as the longest, in every entry."""
+    return np.array(names, dtype=object)
 
 
 def check_labels(labels: Any, name: str, size: int, padding_idx: int | None) -> LabelArray | None:
     """One distinct integer or string for each id; the padding id's entry stands for nothing and may be anything."""
     if labels is None:
         return None
-    array = np.array(labels)  # a copy: later writes by the caller cannot make two labels equal
-    if array.dtype.kind not in "iuU":
-        raise TypeError(f"`{name}` must be integers or strings, not {array.dtype}.")
+    array = _label_array(labels, name)
     _check.shape(array, name, (size,))
-    real = np.delete(array, padding_idx) if padding_idx is not None else array
-    distinct, counts = np.unique(real, return_counts=True)
-    if len(distinct) != len(real):
-        raise ValueError(f"`{name}` must be distinct, not {distinct[counts > 1][0].item()!r} twice.")
+    real = array.tolist()
+    if padding_idx is not None:
+        del real[padding_idx]
+    if len(set(real)) != len(real):
+        twice = next(label for label, times in Counter(real).items() if times > 1)
+        raise ValueError(f"`{name}` must be distinct, not {twice!r} twice.")
     return array
+
+
+def _label_array(labels: Any, name: str) -> LabelArray:
+    """A copy, so that later writes by the caller cannot make two labels equal; a str for an integer among str."""
+    if isinstance(labels, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` must not be a masked array: its mask would be dropped; pass `.filled(...)` or `.data`.")
+    array = np.asarray(labels) if hasattr(labels, "__array__") else np.array(labels, dtype=object)
+    if array.dtype.kind in "UT":
+        return array.astype(object)
+    kinds = set(map(type, array.ravel().tolist())) if array.dtype.kind == "O" else set()
+    if not any(issubclass(kind, str) for kind in kinds):
+        array = np.array(labels)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"`{name}` must be integers or strings, not {array.dtype}.")
+        return array
+    for kind in kinds:
+        if not issubclass(kind, (str, int)) or kind is bool:
+            raise TypeError(f"`{name}` must be integers or strings, not {kind.__name__}.")
+    return text_labels([str(label) for label in array.ravel()]).reshape(array.shape)
 
 
 class Labels:
@@ -67,9 +92,10 @@ class Labels:
             known = isinstance(label, int) and 0 <= label < self.size and label != self.padding_idx
             return int(label) if known else None
         if self._numbers is None:
-            self._numbers = dict(zip(self.values.tolist(), range(self.size), strict=True))
+            names = self.values.tolist()
+            self._numbers = dict(zip(names, range(self.size), strict=True))
             if self.padding_idx is not None:
-                padding = self.values[self.padding_idx].item()
+                padding = names[self.padding_idx]
                 if self._numbers.get(padding) == self.padding_idx:  # an id of the file may be spelled like the placeholder
                     del self._numbers[padding]
         return self._numbers.get(label)

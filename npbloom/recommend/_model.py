@@ -25,6 +25,7 @@ class FactorizationModel(Recommender):
     """
 
     _losses: ClassVar[dict[str, Callable[..., Any]]]
+    _more: ClassVar[tuple[str, ...]] = ()  # names of what `_more_layers` makes
     _settings: ClassVar[tuple[str, ...]] = ("loss", "embedding_dim", "n_iter", "batch_size", "l2", "learning_rate", "optimizer")
 
     def _configure(
@@ -159,6 +160,8 @@ class FactorizationModel(Recommender):
     @classmethod
     def _made_again(cls, settings: dict[str, Any], layers: dict[str, Any], rng: Rng, description: dict[str, Any]) -> Self:
         """On the embeddings; biases must fit the numbers of users and items."""
+        if layers.keys() != {"user_embeddings", "item_embeddings", "user_biases", "item_biases", *cls._more}:
+            raise ValueError("its layers are not those of such a model")
         for kind in ("user", "item"):
             _check.shape(layers[f"{kind}_biases"].weight, f"{kind}_biases", (description[f"num_{kind}s"], 1))
         make: Callable[..., Self] = cls

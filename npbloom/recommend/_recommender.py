@@ -322,7 +322,7 @@ class Recommender(ABC):
             "padding_idx": self.padding_idx,
             "user_labels": _saved.pack_labels(self._users.values),
             "item_labels": _saved.pack_labels(self._items.values),
-            "seen": _saved.pack_numbers(self._seen),
+            "seen": _saved.pack_numbers(self._seen, sum(layer.nbytes for layer in self.layers.values())),
             "history": self.history,
         }
 
@@ -355,7 +355,7 @@ class Recommender(ABC):
             raise ValueError(f"{path} holds a model of the kind {description.get('model')!r}, not {cls.__name__}.")
         try:
             model: Self = kind._restored(description, layers, optimizer)
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error) as error:
             raise ValueError(f"{path} is damaged: its description of the model does not fit ({error}).") from None
         return model
 
@@ -370,9 +370,9 @@ class Recommender(ABC):
         model.num_users, model.num_items = description["num_users"], description["num_items"]
         model.padding_idx = description["padding_idx"]
         for kind, size in (("user", model.num_users), ("item", model.num_items)):
-            values = check_labels(_saved.unpack_labels(description[f"{kind}_labels"]), f"{kind}_labels", size, model.padding_idx)
+            values = check_labels(description[f"{kind}_labels"], f"{kind}_labels", size, model.padding_idx)
             setattr(model, f"_{kind}s", Labels(values, size, model.padding_idx, kind))
-        model._seen = _saved.unpack_numbers(description["seen"])
+        model._seen = _saved.unpack_numbers(description["seen"], sum(layer.nbytes for layer in layers.values()))
         if not ((model._seen >= 0) & (model._seen < model.num_users * model.num_items)).all():
             raise ValueError("it names pairs of other users or items")
         model._steps = model._make_optimizer(layers) if optimizer is None else optimizer

@@ -17,6 +17,10 @@ from npbloom.types import IntArray
 
 KEY = "npbloom.recommend"
 FORMAT = 1
+# Numbers may take 32 times the bytes of their text and of the tables, and 16 MiB. Real pairs take 2 to 20 times their text, all
+# pairs that are possible 500 times: that text is filled up, so that a forged one can be told from it.
+MOST_NUMBERS = 32
+FEW_NUMBERS = 2**24
 GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")  # those of NumPy; a file cannot name any other class
 
 Path = str | os.PathLike[str]
@@ -36,7 +40,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], Optimizer | None]:
         raise ValueError(f"{path} holds layers, but no recommender model.")
     try:
         description: dict[str, Any] = json.loads(text)
-    except ValueError:
+    except (RecursionError, ValueError):
         raise ValueError(f"{path} is damaged: its description of the model cannot be read.") from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise ValueError(f"{path} was written by another version of npbloom: its format is not {FORMAT}.")
@@ -48,19 +52,25 @@ def pack_labels(labels: LabelArray | None) -> list[Any] | None:
     return None if labels is None else list(labels.tolist())
 
 
-def unpack_labels(labels: list[Any] | None) -> LabelArray | None:
-    """The labels of `pack_labels`."""
-    return None if labels is None else np.array(labels)
+def pack_numbers(numbers: IntArray, tables: int = 0) -> str:
+    """
+    Increasing integers as text: differences, compressed.
+
+    The text is filled up with spaces where `unpack_numbers`, with the same bytes of tables beside it, would find it too short.
+    """
+    text = base64.b64encode(zlib.compress(np.diff(numbers, prepend=0).astype("<i8").tobytes())).decode("ascii")
+    return text.ljust(-(-(numbers.size * 8 - FEW_NUMBERS) // MOST_NUMBERS) - tables)
 
 
-def pack_numbers(numbers: IntArray) -> str:
-    """Increasing integers as text: differences, compressed."""
-    return base64.b64encode(zlib.compress(np.diff(numbers, prepend=0).astype("<i8").tobytes())).decode("ascii")
-
-
-def unpack_numbers(text: str) -> IntArray:
-    """The integers of `pack_numbers`."""
-    return np.cumsum(np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<i8")).astype(np.int64)
+def unpack_numbers(text: str, tables: int = 0) -> IntArray:
+    """The integers of `pack_numbers`; a ValueError where they would take far more memory than the text and the tables do."""
+    most = MOST_NUMBERS * (len(text) + tables) + FEW_NUMBERS
+    stream = zlib.decompressobj()
+    raw = stream.decompress(base64.b64decode(text), most + 1)  # one more, or the end might not be seen
+    if not stream.eof:
+        raise ValueError(f"its pairs of users and items are cut off, or take more than {most:,} bytes")
+    numbers = np.frombuffer(raw, dtype="<i8")
+    return np.cumsum(numbers, dtype=np.int64)
 
 
 def pack_generator(rng: np.random.Generator) -> Any:

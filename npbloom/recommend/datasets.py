@@ -110,7 +110,10 @@ def _fetched(release: Release, base_url: str, cache_dir: str | os.PathLike[str] 
     if not target.is_file():  # under another name first: an interrupted copy is not taken for the file
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.{os.getpid()}")
-        with zipfile.ZipFile(archive) as contents:
-            partial.write_bytes(contents.read(member))
-        partial.replace(target)
+        try:
+            with zipfile.ZipFile(archive) as contents:
+                partial.write_bytes(contents.read(member))
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)  # it is gone where all went well
     return target

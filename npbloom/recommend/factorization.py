@@ -188,6 +188,7 @@ class ExplicitFactorizationModel(FactorizationModel):
         "poisson": losses.poisson,
         "logistic": losses.logistic,
     }
+    _more: ClassVar[tuple[str, ...]] = ("intercept",)
 
     def __init__(
         self,

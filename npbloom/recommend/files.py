@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import os
 import re
 import stat
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count, islice
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from npbloom.recommend._labels import LabelArray, text_labels
+from npbloom.recommend._lines import LONGEST, Lines, opened
 from npbloom.recommend.interactions import Interactions
 from npbloom.types import IntArray
 
 Path = str | os.PathLike[str]
 
-LONGEST = 2**20  # characters of a line
+LONGEST_LABEL = 4096  # characters: any URL or path fits; a longer one is a file that is read wrongly, and would fill every error
 BLOCK = 65536  # rows split into fields at once: memory stays bounded, and most of the work is done inside C loops
+BLOCK_CHARACTERS = 2**21  # fewer rows where lines are long
 
 # Recognised column names, lower case, letters and digits only, the likelier first.
 NAMES = {
@@ -59,15 +62,21 @@ def read_ratings(path: Path) -> Interactions:
     Interactions
         Users and items are numbered from 1 in order of first appearance; 0 is padding. ``user_labels[user_id]`` and
         ``item_labels[item_id]`` are the file's own ids: int64 where every one is an integer as Python writes it (so "007"
-        is not one), else str. The entries at 0 stand for nothing: -1 or "". Timestamps are integers where all are; dates in
-        ISO format become seconds since 1970, taken as UTC where they name no zone.
+        is not one), else an object array of str, which costs what the ids hold (``.astype(str)`` makes each as wide as the
+        longest). The entries at 0 stand for nothing: -1 or "". Timestamps are integers where all are; dates in ISO format
+        become seconds since 1970, taken as UTC where they name no zone. A file has numbers or dates, not both.
 
     Raises
     ------
     OSError
         The file is missing or cannot be read.
     ValueError
-        The file is empty, or a line of it is not what it must be; the sentence names the file, the line and the column.
+        The file is empty, or a line of it is not what it must be; the sentence names the file, the line and the column. Or it
+        is beyond a limit: an id of 4,096 characters, a row of 1,048,576, a gzip file of 128 times its own size (and 1 MiB).
+
+    Notes
+    -----
+    Memory follows the size of the text, whatever stands in it (docs/guarantees.md).
 
     Examples
     --------
@@ -81,13 +90,13 @@ def read_ratings(path: Path) -> Interactions:
     >>> ratings.user_ids, ratings.item_ids, ratings.ratings
     (array([1, 2, 1]), array([1, 1, 2]), array([4.5, 3. , 1. ]))
     >>> ratings.user_labels, ratings.item_labels
-    (array(['', 'ann', 'bob'], dtype='<U3'), array([-1, 50,  7]))
+    (array(['', 'ann', 'bob'], dtype=object), array([-1, 50,  7]))
     """
     try:
         try:
             return _read(_File(os.fspath(path)))
         except UnicodeDecodeError:
-            raise ValueError(f"{path}, line {_undecodable_line(path)}: the text is not UTF-8.") from None
+            raise ValueError(f"{path}, line {_undecodable_line(os.fspath(path))}: the text is not UTF-8.") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: the gzip file is damaged ({error}).") from None
 
@@ -105,7 +114,7 @@ class _File:
             raise ValueError(f"{path} is no regular file: it is read more than once, which a pipe or a device does not allow.")
         self.separator: str | None = None  # None: any run of spaces
         with self.open() as lines:
-            first = next((line for line in lines if line.strip()), None)
+            first = _next_not_blank(lines)
         if first is None:
             raise ValueError(f"{path} is empty: there is no interaction in it.")
         unquoted = re.sub(r'"[^"]*"', "", first)
@@ -114,24 +123,26 @@ class _File:
         elif any(mark in unquoted for mark in "\t,;"):
             self.separator = max("\t,;", key=unquoted.count)
 
-    def open(self) -> _Lines:
+    def open(self) -> Lines:
         """The text of the file, without a byte order mark, unzipped where it is gzipped."""
-        with open(self.path, "rb") as start:
-            zipped = start.read(2) == b"\x1f\x8b"
-        opener: Any = gzip.open if zipped else open
-        return _Lines(self.path, opener(self.path, "rb"))
+        return Lines(self.path)
 
-    def split(self, lines: Iterable[str]) -> Iterator[list[str]]:
+    def split(self, lines: Lines) -> Iterator[list[str]]:
         """The fields of each row; blank lines are passed over."""
+        fields: Iterator[list[str]]
         if self.separator is None:
-            return filter(None, map(str.split, lines))
-        if self.separator == "::":
-            return (line.strip().split("::") for line in lines if line.strip())
-        quoting: Literal[0, 3] = (
-            csv.QUOTE_NONE if self.path.removesuffix(".gz").endswith(".inter") else csv.QUOTE_MINIMAL
-        )  # RecBole never quotes
-        rows = csv.reader(lines, delimiter=self.separator, quoting=quoting, skipinitialspace=True, strict=True)
-        return (row for row in rows if row and (len(row) > 1 or row[0].strip()))
+            fields = map(str.split, lines)
+        elif self.separator == "::":
+            fields = (line.strip().split("::") for line in lines)
+        else:
+            quoting: Literal[0, 3] = (
+                csv.QUOTE_NONE if self.path.removesuffix(".gz").endswith(".inter") else csv.QUOTE_MINIMAL
+            )  # RecBole never quotes
+            fields = csv.reader(lines, delimiter=self.separator, quoting=quoting, skipinitialspace=True, strict=True)
+        for row in fields:
+            lines.row_start = lines.characters
+            if row and (len(row) > 1 or row[0].strip()):
+                yield row
 
     def line_of(self, row: int) -> int:
         """The number of the line on which a row starts, both counted from the top; only read again for an error's sake."""
@@ -142,8 +153,9 @@ class _File:
                     break
                 before = lines.lines
         with self.open() as lines:
-            text = enumerate(islice(lines, before, None), before + 1)
-            return next((number for number, line in text if line.strip()), before + 1)
+            while _next_not_blank(lines) and lines.lines <= before:
+                pass
+            return max(lines.lines, before + 1)
 
     def error(self, row: int, what: str, column: int | None = None, name: str | None = None) -> ValueError:
         """A ValueError that names the file, the line and the column."""
@@ -153,26 +165,13 @@ class _File:
         return ValueError(f"{where}: {what}")
 
 
-class _Lines(io.TextIOWrapper):
-    """A text that knows how many lines it gave, none of them longer than lines are: kilobytes of gzip may be one of gigabytes."""
-
-    def __init__(self, path: str, binary: Any) -> None:
-        """Nothing given yet."""
-        super().__init__(binary, encoding="utf-8-sig", newline="")
-        self.lines = 0
-        self._path = path
-
-    def __next__(self) -> str:  # type: ignore[override]  # typeshed says bytes
-        """The next line, counted; NumPy would drop a NUL at the end of a label, and so make two of them one."""
-        line = self.readline(LONGEST + 1)
-        if not line:
-            raise StopIteration
-        self.lines += 1
-        if len(line) > LONGEST:
-            raise ValueError(f"{self._path}, line {self.lines}: a line must have at most {LONGEST:,} characters.")
-        if "\0" in line:
-            raise ValueError(f"{self._path}, line {self.lines}: there is a NUL character in the text.")
-        return line
+def _next_not_blank(lines: Lines) -> str | None:
+    """The next line that is not blank."""
+    for line in lines:
+        lines.row_start = lines.characters
+        if line.strip():
+            return line
+    return None
 
 
 @dataclass
@@ -229,7 +228,7 @@ def _quoted(field: str) -> str:
 
 
 def _is_number(field: str) -> bool:
-    """Whether a field can be read as a number."""
+    """Whether a field is meant as a number, be it none that a rating can have: infinite, or with an underscore."""
     try:
         float(field)
     except ValueError:
@@ -248,25 +247,25 @@ def _read(file: _File) -> Interactions:
     header = 0 if layout.names is None else 1
     users, items = _Numbering(), _Numbering()
     numbers: dict[str, list[npt.NDArray[Any]]] = {role: [] for role in ROLES[2:] if role in layout.columns}
+    parsers: dict[str, _Parser] = {"rating": _floats, "timestamp": _Times()}
     with file.open() as lines:
         rows = _checked_rows(file, lines)
         next(islice(rows, header - 1, header), None) if header else None
         done = header
-        while block := list(islice(rows, BLOCK)):
+        for block in _blocks(rows, lines):
             _check_widths(file, layout, block, done)
-            columns = list(zip(*block, strict=True))
-            users.add(columns[layout.columns["user"]])
-            items.add(columns[layout.columns["item"]])
+            columns = {role: list(map(itemgetter(column), block)) for role, column in layout.columns.items()}
+            users.add(columns["user"])
+            items.add(columns["item"])
             for role, parts in numbers.items():
-                parse = _ratings if role == "rating" else _timestamps
-                parts.append(_parsed(file, layout, role, columns[layout.columns[role]], done, parse))
+                parts.append(_parsed(file, layout, role, columns[role], done, parsers[role]))
             done += len(block)
     if done == header:
         raise ValueError(f"{file.path} has a header and no line after it: there is no interaction in it.")
     for role, numbering in (("user", users), ("item", items)):
-        row = numbering.first_empty()
-        if row is not None:
-            raise file.error(header + row, f"there is no {role}.", layout.columns[role], layout.name(role))
+        fault = numbering.fault(role)
+        if fault is not None:
+            raise file.error(header + fault[0], fault[1], layout.columns[role], layout.name(role))
     joined = {role: np.concatenate(parts) for role, parts in numbers.items()}
     return Interactions(
         *(users.ids(), items.ids(), joined.get("rating"), joined.get("timestamp"), len(users) + 1, len(items) + 1),
@@ -276,12 +275,25 @@ def _read(file: _File) -> Interactions:
     )
 
 
-def _checked_rows(file: _File, lines: _Lines) -> Iterator[list[str]]:
+def _checked_rows(file: _File, lines: Lines) -> Iterator[list[str]]:
     """The rows of a file; quotes that do not match are a ValueError."""
     try:
         yield from file.split(lines)
     except csv.Error as error:
-        raise ValueError(f"{file.path}, line {max(1, lines.lines)}: the quotes do not match ({error}).") from None
+        what = "the quotes do not match" + (", or a field is too long" if "larger than field limit" in str(error) else "")
+        raise ValueError(f"{file.path}, line {max(1, lines.lines)}: {what} ({error}).") from None
+
+
+def _blocks(rows: Iterator[list[str]], lines: Lines) -> Iterator[list[list[str]]]:
+    """Rows in blocks of some number, or of some length where they are long."""
+    block, start = [], lines.characters
+    for row in rows:
+        block.append(row)
+        if len(block) == BLOCK or lines.characters - start > BLOCK_CHARACTERS:
+            yield block
+            block, start = [], lines.characters
+    if block:
+        yield block
 
 
 def _check_widths(file: _File, layout: _Layout, block: list[list[str]], done: int) -> None:
@@ -309,7 +321,7 @@ class _Numbering:
         """Number of distinct labels."""
         return len(self._numbers)
 
-    def add(self, column: tuple[str, ...]) -> None:
+    def add(self, column: Sequence[str]) -> None:
         """Number a block of labels."""
         self._ids.append(np.fromiter(map(self._numbers.__getitem__, map(str.strip, column)), np.int64, len(column)))
 
@@ -317,13 +329,18 @@ class _Numbering:
         """All ids."""
         return np.concatenate(self._ids)
 
-    def first_empty(self) -> int | None:
-        """The first row whose label is empty, if there is one."""
-        if "" not in self._numbers:
-            return None
-        return int(np.flatnonzero(self.ids() == self._numbers[""])[0])
+    def fault(self, role: str) -> tuple[int, str] | None:
+        """The first row whose label is none, or too long to be one, and the sentence about it."""
+        if "" in self._numbers:
+            name, what = "", f"there is no {role}."
+        else:
+            name = max(self._numbers, key=len)
+            what = f"the id of a {role} must have at most {LONGEST_LABEL:,} characters, not {len(name):,}."
+            if len(name) <= LONGEST_LABEL:
+                return None
+        return int(np.flatnonzero(self.ids() == self._numbers[name])[0]), what
 
-    def labels(self) -> npt.NDArray[Any]:
+    def labels(self) -> LabelArray:
         """The labels by id, integers where all of them are written as Python writes an int64; entry 0 stands for nothing."""
         names = list(self._numbers)
         try:
@@ -332,60 +349,84 @@ class _Numbering:
                 return np.array([-1, *integers], dtype=np.int64)
         except (ValueError, OverflowError):
             pass
-        return np.array(["", *names])
+        return text_labels(["", *names])
 
 
-def _parsed(
-    file: _File, layout: _Layout, role: str, column: tuple[str, ...], done: int, parse: Callable[[Iterable[str]], Any]
-) -> npt.NDArray[Any]:
+_Parser = Callable[[Sequence[str]], npt.NDArray[Any]]
+
+
+def _parsed(file: _File, layout: _Layout, role: str, column: Sequence[str], done: int, parse: _Parser) -> npt.NDArray[Any]:
     """A block of numbers; the first field that is none is a ValueError."""
     try:
-        values: npt.NDArray[Any] = parse(column)
+        values = parse(column)
         if np.isfinite(values).all():
             return values
     except ValueError:
         pass
-    what = "a number" if role == "rating" else "a number or a date"
-    for row, field in enumerate(column):
-        try:
-            if np.isfinite(parse([field])).all():
-                continue
-        except ValueError:
-            pass
-        is_not = "there is no number" if not field.strip() else f"{_quoted(field.strip())} is not {what}"
-        raise file.error(done + row, f"{is_not}.", layout.columns[role], layout.name(role))
-    raise file.error(
-        done, f"numbers and dates are mixed in the {BLOCK} lines from here.", layout.columns[role], layout.name(role)
-    )
+    row, field = next((row, field.strip()) for row, field in enumerate(column) if not _reads(parse, field))
+    what = "is not a number" if role == "rating" else "is not a number or a date"
+    if isinstance(parse, _Times) and parse.otherwise(field):
+        what = f"is a {'number' if parse.dates else 'date'} where the first row has a {'date' if parse.dates else 'number'}"
+    sentence = f"{_quoted(field)} {what}." if field else "there is no number."
+    raise file.error(done + row, sentence, layout.columns[role], layout.name(role))
 
 
-def _ratings(column: Iterable[str]) -> npt.NDArray[np.float64]:
-    """Fields as float64."""
-    return np.fromiter(map(float, column), np.float64)
+def _reads(parse: _Parser, field: str) -> bool:
+    """Whether a field alone can be read."""
+    try:
+        return bool(np.isfinite(parse([field])).all())
+    except ValueError:
+        return False
 
 
-def _timestamps(column: Iterable[str]) -> npt.NDArray[Any]:
-    """Fields as int64 where all are integers, else as float64, else as dates in seconds since 1970."""
-    readers: tuple[tuple[Callable[[str], float], Any], ...] = ((int, np.int64), (float, np.float64))
-    for read, dtype in readers:
-        try:
-            return np.fromiter(map(read, column), dtype)
-        except (ValueError, OverflowError):
-            continue
-    return np.fromiter(map(_seconds, column), np.float64)
+def _floats(column: Sequence[str]) -> npt.NDArray[Any]:
+    """Fields as float64; ``4_5``, which Python reads as 45, is no number."""
+    if "_" in "".join(column):
+        raise ValueError("a number has no underscore")
+    return np.fromiter(map(float, column), np.float64, len(column))
+
+
+def _numbers(column: Sequence[str]) -> npt.NDArray[Any]:
+    """Fields as int64 where all are integers, else as float64."""
+    floats = _floats(column)
+    try:
+        return np.fromiter(map(int, column), np.int64, len(column))
+    except (ValueError, OverflowError):
+        return floats
+
+
+class _Times:
+    """Fields as times: all of a file numbers, or all of them dates, as its first one is."""
+
+    def __init__(self) -> None:
+        """No field seen yet."""
+        self.dates: bool | None = None
+
+    def __call__(self, column: Sequence[str]) -> npt.NDArray[Any]:
+        """Numbers, or seconds since 1970."""
+        if self.dates is None:
+            self.dates = not _is_number(column[0])
+        return _dates(column) if self.dates else _numbers(column)
+
+    def otherwise(self, field: str) -> bool:
+        """Whether a field that cannot be read could be in a file of the other kind."""
+        return _reads(_numbers if self.dates else _dates, field)
+
+
+def _dates(column: Sequence[str]) -> npt.NDArray[Any]:
+    """Dates in ISO format as seconds since 1970, UTC where they name no zone."""
+    return np.fromiter(map(_seconds, column), np.float64, len(column))
 
 
 def _seconds(field: str) -> float:
-    """A date in ISO format as seconds since 1970, UTC where it names no zone."""
+    """One date."""
     moment = datetime.fromisoformat(field.strip())
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _undecodable_line(path: Path) -> int:
+def _undecodable_line(path: str) -> int:
     """The first line that is not UTF-8."""
-    with open(path, "rb") as start:
-        zipped = start.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rb") if zipped else open(path, "rb") as lines:
+    with opened(path) as lines:
         for number, line in enumerate(iter(lambda: lines.readline(4 * LONGEST + 4), b""), 1):
             try:
                 line.decode("utf-8")

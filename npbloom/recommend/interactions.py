@@ -29,7 +29,8 @@ class Interactions:
     num_users, num_items : int, optional
         Number of ids there are; by default the greatest id plus one.
     user_labels, item_labels : int or str array, shape (num_users,) and (num_items,), optional
-        The file's own id of each user and item, all different. Without labels the ids are the labels.
+        The file's own id of each user and item, all different; an integer among strings becomes one. Without labels the ids
+        are the labels.
     padding_idx : 0, optional
         0 says that user 0 and item 0 do not exist: no interaction has them, and models never draw nor recommend item 0.
         None (the default) says that 0 is an id like any other.
@@ -101,12 +102,12 @@ class Interactions:
 
     @property
     def user_labels(self) -> LabelArray | None:
-        """The file's own id of each user, ``user_labels[user_id]``, or None: the ids are the labels."""
+        """The file's own id of each user, ``user_labels[user_id]``: integers, or str as objects. None: the ids are the labels."""
         return self._users.values
 
     @property
     def item_labels(self) -> LabelArray | None:
-        """The file's own id of each item, ``item_labels[item_id]``, or None: the ids are the labels."""
+        """The file's own id of each item, ``item_labels[item_id]``: integers, or str as objects. None: the ids are the labels."""
         return self._items.values
 
     def user_id(self, label: Label) -> int:

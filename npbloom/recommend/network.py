@@ -283,12 +283,13 @@ class ImplicitNetworkModel(Recommender):
 
     @classmethod
     def _made_again(cls, settings: dict[str, Any], layers: dict[str, Any], rng: Rng, description: dict[str, Any]) -> Self:
-        """On layers that fit each other and the number of items."""
+        """On layers that fit each other and the number of items, each with a table of its own."""
         make: Callable[..., Self] = cls
         model = make(**settings, coder=_network.coder_of(layers), rng=rng)
         bits = description["num_items"] if model.coder is None else model.coder.num_bits
         expected = _network.make_shapes(bits, model.hidden)
-        if {name: layer.weight.shape for name, layer in layers.items()} != expected:
+        tables = {id(layer.weight) for layer in layers.values()}
+        if {name: layer.weight.shape for name, layer in layers.items()} != expected or len(tables) != len(layers):
             raise ValueError("its layers are not those of such a network")
         if model.coder is not None and model.coder.num_items < description["num_items"]:
             raise ValueError("its coder is for fewer items")

@@ -91,6 +91,18 @@ def test_tensors_are_aligned_and_in_one_order(tmp_path):
     assert at == len(data) - 8 - size
 
 
+def test_a_tensor_that_is_named_twice_is_refused(tmp_path):
+    """A megabyte that a thousand tests name would be a gigabyte."""
+    export(tmp_path, ["hash"], safetensors=True)
+    path = tmp_path / "hash.json"
+    first, second = re.findall(r'"hex":"(@[^"]+)"', path.read_text())[:2]
+    for name in (first, "@none"):
+        path.write_text(path.read_text().replace(second, name))
+        with pytest.raises(ValueError, match=f"there is no tensor {name[1:]}, or it is named twice"):
+            judge(tmp_path, [])
+        second = name
+
+
 def test_check_names_the_file_and_the_test_that_differ(folder, tmp_path):
     for name in ("hash", "bloom"):
         (tmp_path / f"{name}.json").write_bytes((folder / f"{name}.json").read_bytes())

@@ -93,6 +93,18 @@ def test_a_wrong_checksum_is_refused(server: Server, tmp_path: Path, monkeypatch
     assert not list(tmp_path.rglob("u.data"))
 
 
+def test_an_interrupted_copy_leaves_nothing(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch_movielens("100k", base_url=server.url, cache_dir=tmp_path)
+    assert list((tmp_path / "ml-100k").iterdir()) == []
+    assert len(fetch_movielens("100k", base_url=server.url, cache_dir=tmp_path)) == 3
+
+
 def test_a_missing_archive_is_an_os_error(server: Server, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="404"):
         fetch_movielens("1m", base_url=server.url, cache_dir=tmp_path)

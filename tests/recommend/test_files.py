@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +83,13 @@ def test_two_columns_are_user_and_item(tmp_path: Path) -> None:
     ("users", "kind"),
     [
         (["3", "-1", "0"], "i"),
-        (["007", "7", "8"], "U"),  # two users
-        (["1.0", "2.0", "3.0"], "U"),
-        (["5", "x", "6"], "U"),
-        (["99999999999999999999", "1", "2"], "U"),  # beyond int64
-        (["+1", "1", "2"], "U"),
-        (["1_0", "10", "2"], "U"),
-        (["ann", "日本", "é"], "U"),
+        (["007", "7", "8"], "O"),  # two users
+        (["1.0", "2.0", "3.0"], "O"),
+        (["5", "x", "6"], "O"),
+        (["99999999999999999999", "1", "2"], "O"),  # beyond int64
+        (["+1", "1", "2"], "O"),
+        (["1_0", "10", "2"], "O"),
+        (["ann", "日本", "é"], "O"),
     ],
 )
 def test_labels_are_integers_only_where_nothing_is_lost(users: list[str], kind: str, tmp_path: Path) -> None:
@@ -100,6 +101,55 @@ def test_labels_are_integers_only_where_nothing_is_lost(users: list[str], kind: 
     assert [str(label) for label in labels[ratings.user_ids]] == users
     assert [ratings.user_id(user) for user in users] == [1, 2, 3]
     assert labels[0] == (-1 if kind == "i" else "")
+
+
+def test_ids_of_4096_characters_are_read_and_cost_what_they_hold(tmp_path: Path) -> None:
+    """As an array of NumPy's str these labels would be 820 MB."""
+    long = "é" * 4096
+    path = write(tmp_path, f"{long},1\n" + "".join(f"u{number},1\n" for number in range(50_000)))
+    tracemalloc.start()
+    ratings = read_ratings(path)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 10 * 2**20
+    assert peak < 40 * 2**20
+    labels = ratings.user_labels
+    assert labels is not None
+    assert labels.dtype == object
+    assert labels[:3].tolist() == ["", long, "u0"]
+    assert ratings.user_id(long) == 1
+
+
+def test_long_columns_that_are_passed_over_are_not_held(tmp_path: Path) -> None:
+    path = write(tmp_path, "user,item,review\n" + f"1,2,{'x' * 2000}\n" * 5000)
+    tracemalloc.start()
+    assert len(read_ratings(path)) == 5000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < path.stat().st_size / 2
+
+
+def test_quoted_rows_of_a_million_characters_and_many_blank_lines_are_read(tmp_path: Path) -> None:
+    note = '"' + "\n" * 100_000 + '"'
+    content = "\n" * 2**20 + "user,item,a,b,c,d\n" + f"1,2,{note},{note},{note},{note}\n" * 4 + "\n" * 2**20
+    assert triples(read_ratings(write(tmp_path, content))) == [(1, 2, None)] * 4
+
+
+def test_a_gzip_file_may_hold_a_hundred_times_its_size(tmp_path: Path) -> None:
+    rows = [f"{number},1\n" + "1,1\n" * 100 for number in range(6000)]
+    content = gzip.compress("".join(rows).encode(), mtime=0)
+    assert 100 * len(content) < len("".join(rows)) < 128 * len(content)
+    assert len(read_ratings(write(tmp_path, content))) == 6000 * 101
+
+
+@pytest.mark.parametrize("times", [["100", "1970-01-02"], ["1970-01-02", "100"]])
+def test_numbers_and_dates_in_different_blocks_are_refused(
+    times: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "BLOCK", 2)
+    lines = [f"a,b,1,{times[0]}"] * 3 + [f"a,b,1,{times[1]}"] * 2
+    with pytest.raises(ValueError, match=rf"line 4, column 4 \(timestamp\): '{times[1]}' is a (date|number) where the first row"):
+        read_ratings(write(tmp_path, "\n".join(lines)))
 
 
 def test_dates_become_seconds(tmp_path: Path) -> None:
@@ -170,9 +220,43 @@ REFUSED = {
         "1,2,3,100\n1,2,3,soon\n",
         "{path}, line 2, column 4 (timestamp): 'soon' is not a number or a date.",
     ),
-    "mixed times": (
+    "a date among numbers": (
         "1,2,3,100\n1,2,3,1970-01-02\n",
-        "{path}, line 1, column 4 (timestamp): numbers and dates are mixed in the 65536 lines from here.",
+        "{path}, line 2, column 4 (timestamp): '1970-01-02' is a date where the first row has a number.",
+    ),
+    "a number among dates": (
+        "1,2,3,1970-01-02\n1,2,3,1970-01-03\n1,2,3,7.5\n",
+        "{path}, line 3, column 4 (timestamp): '7.5' is a number where the first row has a date.",
+    ),
+    "an underscore in a rating": ("a,b,4\na,c,4_5\n", "{path}, line 2, column 3 (rating): '4_5' is not a number."),
+    "an underscore in the first rating": ("a,b,4_5\na,c,4\n", "{path}, line 1, column 3 (rating): '4_5' is not a number."),
+    "an underscore in a time": (
+        "a,b,4,10\na,c,4,1_0\n",
+        "{path}, line 2, column 4 (timestamp): '1_0' is not a number or a date.",
+    ),
+    "an underscore in the first time": (
+        "a,b,4,1_0.5\na,c,4,10\n",
+        "{path}, line 1, column 4 (timestamp): '1_0.5' is not a number or a date.",
+    ),
+    "a long user": (
+        f"user,item\na,b\n\n{'x' * 4097},b\n",
+        "{path}, line 4, column 1 (user): the id of a user must have at most 4,096 characters, not 4,097.",
+    ),
+    "a long item": (
+        f"{'7' * 5000}::{'7' * 100_000}\n",
+        "{path}, line 1, column 1 (user): the id of a user must have at most 4,096 characters, not 5,000.",
+    ),
+    "a long field of a table": (
+        f"user,item\na,{'x' * 140_000}\n",
+        "{path}, line 2: the quotes do not match, or a field is too long (field larger than field limit (131072)).",
+    ),
+    "a row of many lines": (
+        "user,item,a\n1,2" + ',"\n"' * 262_144,
+        "{path}, line 262145: a row must have at most 1,048,576 characters.",
+    ),
+    "a gzip file of little but spaces": (
+        gzip.compress(b"user,item\n" + (b"a,b" + b" " * 1000 + b"\n") * 2000, mtime=0),
+        "{path}: the text must be at most 128 times as long as the gzip file, which has 4,285 bytes.",
     ),
     "too few fields": ("a,b,1\nc,d\n", "{path}, line 2: 2 fields where the first line has 3."),
     "too many fields": ("a b\n\nc d e\n", "{path}, line 3: 3 fields where the first line has 2."),

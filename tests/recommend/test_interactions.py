@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,45 @@ def test_labels_are_found_by_integers_and_by_digits() -> None:
             numbers.user_id(unknown)
     with pytest.raises(TypeError, match=r"`item_label` must be an integer, not 1\.5"):
         numbers.item_id(1.5)
+
+
+class Column:
+    """Labels as a column of a data frame hands them over."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(["ann", "bob"], dtype=object)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["ann", "bob"],
+        ("ann", np.str_("bob")),
+        np.array(["ann", "bob"]),
+        np.array(["ann", "bob"], dtype=object),
+        np.array(["ann", "bob"], dtype=np.dtypes.StringDType()),
+        Column(),
+    ],
+    ids=lambda labels: f"{type(labels).__name__} {getattr(labels, 'dtype', '')}",
+)
+def test_text_is_kept_as_objects(labels: Any) -> None:
+    found = Interactions([0, 1], [0, 1], user_labels=labels).user_labels
+    assert found is not None
+    assert found.dtype == object
+    assert [type(label) for label in found] == [str, str]
+    assert found.tolist() == ["ann", "bob"]
+    assert Interactions([0, 1], [0, 1], item_labels=[7, "b"]).item_labels.tolist() == ["7", "b"]  # type: ignore[union-attr]
+
+
+def test_labels_cost_what_they_hold() -> None:
+    """As an array of NumPy's str these would be 8 GB."""
+    names = ["x" * 200_000, *map(str, range(10_000))]
+    tracemalloc.start()
+    met = Interactions([0], [0], user_labels=names, num_users=len(names))
+    assert met.user_id("77") == 78
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 2**20
 
 
 def test_a_placeholder_is_no_label() -> None:
@@ -99,6 +139,16 @@ def test_no_interactions_need_sizes() -> None:
         (ValueError, r"`user_labels` must have shape \(3,\), not \(2,\)\.", {"user_labels": ["a", "b"]}),
         (ValueError, r"`user_labels` must be distinct, not 'a' twice\.", {"user_labels": ["a", "b", "a"]}),
         (TypeError, r"`item_labels` must be integers or strings, not float64\.", {"item_labels": [0.5]}),
+        (TypeError, r"`user_labels` must be integers or strings, not float\.", {"user_labels": ["a", 0.5, "b"]}),
+        (TypeError, r"`user_labels` must be integers or strings, not bool\.", {"user_labels": ["a", True, "b"]}),
+        (TypeError, r"`user_labels` must be integers or strings, not NoneType\.", {"user_labels": ["a", None, "b"]}),
+        (TypeError, r"`user_labels` must be integers or strings, not object\.", {"user_labels": [None] * 3}),
+        (ValueError, r"`user_labels` must have shape \(3,\), not \(\)\.", {"user_labels": "abc"}),
+        (
+            TypeError,
+            "`user_labels` must not be a masked array: its mask",
+            {"user_labels": np.ma.array([1, 2, 3], mask=[0, 1, 0])},
+        ),
         (ValueError, r"`padding_idx` must be 0 or None, not 1\.", {"padding_idx": 1}),
         (ValueError, r"`user_ids` must not hold the padding id 0, as at position 0\.", {"padding_idx": 0}),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from npbloom import BloomEmbedding, checkpoint
 from npbloom.recommend import ExplicitFactorizationModel, ImplicitFactorizationModel, Interactions, load_model
-from npbloom.recommend._saved import KEY, pack_numbers
+from npbloom.recommend._saved import KEY, pack_numbers, unpack_numbers
 from tests.recommend._models import EXPLICIT, IMPLICIT, OPTIMIZERS, make, same_tables, tables, two_tastes
 from tests.recommend.test_models import labelled
 
@@ -106,6 +107,47 @@ def test_odd_labels_come_back(tmp_path: Path) -> None:
     loaded = load_model(tmp_path / "model").fitted
     assert loaded.user_labels is not None
     assert loaded.user_labels.tolist() == names
+
+
+def test_pairs_of_everybody_with_everything_come_back(tmp_path: Path) -> None:
+    """They compress 500 times, as only forged ones do besides: the file is filled up, so that `load` believes it."""
+    everybody, everything = np.divmod(np.arange(1800 * 1800), 1800)
+    model = make("bpr", embedding_dim=1, n_iter=1, batch_size=2**17).fit(Interactions(everybody, everything))
+    model.save(tmp_path / "model", with_optimizer=False)
+    assert (tmp_path / "model").stat().st_size < 2**19
+    loaded = load_model(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.fitted.item_ids, everything)
+    np.testing.assert_array_equal(loaded.fitted.user_ids, everybody)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2**21, 2**21 + 1, 2**22 + 7])
+@pytest.mark.parametrize("tables", [0, 1000, 2**30])
+def test_numbers_that_are_packed_are_unpacked(count: int, tables: int) -> None:
+    """Also those of which the text just suffices."""
+    for numbers in (np.arange(count), np.arange(count) * 7 + 3):
+        text = pack_numbers(numbers, tables)
+        assert len(text) <= max(100_000, count * 8 // 32)
+        np.testing.assert_array_equal(unpack_numbers(text, tables), numbers)
+        if count > 2**22 and not tables:
+            with pytest.raises(ValueError, match="are cut off, or take more than 18,86"):
+                unpack_numbers(text.rstrip())
+
+
+@pytest.mark.parametrize("text", ["", "AAAA", pack_numbers(np.arange(5))[:-4], pack_numbers(np.arange(5)).rstrip("=")])
+def test_numbers_that_are_cut_off_are_refused(text: str) -> None:
+    with pytest.raises((ValueError, zlib.error)):
+        unpack_numbers(text)
+
+
+def test_files_with_more_layers_than_the_model_has_are_refused(tmp_path: Path) -> None:
+    """Each would get the state of an optimizer."""
+    path = tmp_path / "model"
+    make("bpr").fit(two_tastes()).save(path, with_optimizer=False)
+    found = checkpoint.load(path)
+    more = {f"more {number}": BloomEmbedding(9, 4, num_rows=5, rng=0) for number in range(3)}
+    checkpoint.save(path, found.layers | more, None, found.metadata)
+    with pytest.raises(ValueError, match="does not fit \\(its layers are not those of such a model\\)"):
+        load_model(path)
 
 
 def test_the_other_kind_is_refused(tmp_path: Path) -> None:

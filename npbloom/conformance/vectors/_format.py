@@ -132,11 +132,13 @@ def _bands(each: Mapping[str, Any], name: str) -> Any:
 
 
 def _filled(entry: Any, tensors: Place) -> Any:
-    """The object with the digits of its tensors."""
+    """The object with the digits of its tensors. These are taken out: one that many tests name would be copied for each."""
     if isinstance(entry, dict):
         return {key: _filled(item, tensors) for key, item in entry.items()}
     if isinstance(entry, str) and entry.startswith("@"):
-        return little_endian(tensors[entry[1:]]).hex()
+        if entry[1:] not in tensors:
+            raise ValueError(f"there is no tensor {in_words(entry[1:])}, or it is named twice")
+        return little_endian(tensors.pop(entry[1:])).hex()
     return entry
 
 

@@ -1,0 +1,344 @@
+"""
+What reading a file may take, as multiples of its size, which docs/guarantees.md lists, however it was made up.
+
+By `tracemalloc`, which sees Python's memory and NumPy's. `NPBLOOM_FUZZ_CASES` asks for more than 60 files of each kind.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import logging
+import os
+import random
+import re
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors_numpy
+
+import npbloom as nb
+from npbloom import checkpoint
+from npbloom.recommend import ImplicitFactorizationModel, ImplicitNetworkModel, Interactions, load_model, read_ratings
+from npbloom.recommend._lines import MOST, SLACK
+from npbloom.recommend._saved import KEY
+from tests._files import contents, sealed, write_example
+from tests.faults._mutations import forge, tried, watched
+
+CASES = int(os.environ.get("NPBLOOM_FUZZ_CASES", "60"))
+FIRST = int(os.environ.get("NPBLOOM_FUZZ_FIRST", "0"))
+LOG = logging.getLogger(__name__)  # figures: --log-cli-level=INFO
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def promised(call: str) -> tuple[int, int]:
+    """The multiple of the size, and the bytes besides, that the document promises of a call."""
+    text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    found = re.search(rf"^\| `{call}` \| [^|]+ \| (\d+) \| (\d+) MiB \|$", text, flags=re.MULTILINE)
+    assert found is not None
+    return int(found[1]), int(found[2]) * 2**20
+
+
+def held(call: Callable[[], Any]) -> tuple[int, str]:
+    """The most bytes that a call held, and the sentence that refuses the file, or nothing."""
+    tracemalloc.start()
+    try:
+        refused = tried(call)[1]
+        return tracemalloc.get_traced_memory()[1], refused
+    finally:
+        tracemalloc.stop()
+
+
+class Judge:
+    """Compare what calls held with what is promised, and keep the worst."""
+
+    def __init__(self, call: str) -> None:
+        """Read the promise."""
+        self.multiple, self.besides = promised(call)
+        self.worst = 0.0
+        self.refused = 0
+
+    def __call__(self, case: Any, size: int, call: Callable[[], Any]) -> str:
+        """The sentence that refuses, or nothing; an AssertionError where the promise is broken."""
+        bytes_held, sentence = held(call)
+        self.worst = max(self.worst, bytes_held / (self.multiple * size + self.besides))
+        self.refused += bool(sentence)
+        assert bytes_held <= self.multiple * size + self.besides, f"{case}: {bytes_held:,} bytes for {size:,}; {sentence}"
+        return sentence
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled() -> None:
+    """Load the compiled kernels first, once a process: they are 20 MB that no file asks for."""
+    nb.BloomEmbedding(9, 4, num_rows=5, precompute_hashes=True, rng=0)
+
+
+# ---- files of ratings -----------------------------------------------------------------------------------------------------
+
+LETTERS = "abcxyzABCXYZ0123456789"
+TAILS = ("", "é", "\U0001f600", "字")
+
+
+def spelled(number: int) -> str:
+    """A short label for a number."""
+    word = ""
+    while number or not word:
+        number, digit = divmod(number, len(LETTERS))
+        word += LETTERS[digit]
+    return word
+
+
+def label(chance: random.Random) -> Callable[[int], str]:
+    """A way to name the user or the item of a line."""
+    tail, few = chance.choice(TAILS), chance.choice((1, 7, 1000))
+    long = chance.choice((50, 1000, 4000, 4097)) * chance.choice((*TAILS[:3], "x")) or "one"
+    ways: tuple[Callable[[int], str], ...] = (
+        lambda line: spelled(line) + tail,
+        lambda line: spelled(line % few) + tail,
+        lambda line: str(line),
+        lambda line: long if line == 5 else spelled(line),
+        lambda line: long + spelled(line % few),
+        lambda line: long + spelled(line),
+        lambda line: " " * (line % 100) + spelled(line),
+    )
+    return chance.choice(ways)
+
+
+def text_of(chance: random.Random) -> str:
+    """A file of ratings of up to 300 kB, of the kinds that take memory."""
+    users, items = label(chance), label(chance)
+    separator = chance.choice((",", ",", "\t", "::", " "))
+    width = chance.choice((0, 0, 0, 1, 2, 10, 5000, 80_000))
+    fillers = ("", "1", "ab", "x" * 1000, " " * 1000, "\U0001f600", '"\n"' if separator in ",\t" else "1")
+    more = [chance.choice(fillers)] * width
+    if separator == " ":
+        more = [field.strip() or "1" for field in more]
+    named = width > 2 or chance.random() < 0.3
+    lines = [separator.join(["user", "item", *(f"c{column}" for column in range(width))])] if named else []
+    size, most = 0, chance.choice((1000, 50_000, 300_000))
+    while size < most:
+        lines.append(separator.join([users(len(lines)), items(len(lines)), *more]))
+        size += len(lines[-1])
+    if chance.random() < 0.1:
+        lines[chance.randrange(len(lines))] = chance.choice(("", '"', "x", "\n" * 100_000, "a,b,c,d" * 1000))
+    return "\n".join(lines) + "\n"
+
+
+def test_ratings(tmp_path: Path) -> None:
+    """Of a gzip file the text counts, which is at most 128 times as long."""
+    path, judge = tmp_path / "ratings", Judge("read_ratings")
+    with watched():
+        for case in range(FIRST, FIRST + CASES):
+            chance = random.Random(case)
+            raw = text_of(chance).encode()
+            zipped = chance.random() < 0.3
+            data = gzip.compress(raw * chance.choice((1, 1, 4)), mtime=0) if zipped else raw
+            path.write_bytes(data)
+            judge(
+                case,
+                min(len(gzip.decompress(data)), MOST * len(data) + SLACK) if zipped else len(data),
+                lambda: read_ratings(path),
+            )
+    assert 0.05 * CASES < judge.refused < 0.7 * CASES
+    LOG.info("%d of %d refused; the worst held %.2f of what is promised", judge.refused, CASES, judge.worst)
+
+
+LARGE = {
+    "all new": lambda line: f"{spelled(line)} {spelled(line)}\n",
+    "all new, integers": lambda line: f"{line},{line}\n",
+    "one long among short": lambda line: "\U0001f600" * 4096 + ",1\n" if not line else f"{spelled(line)},1\n",
+    "all long": lambda line: f"{spelled(line):x<4000},1\n",
+    "all the same": lambda line: "a b\n",
+    "dates": lambda line: "a,b,1,2001-01-01\n",
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_large_ratings(kind: str, tmp_path: Path) -> None:
+    path, size = tmp_path / "ratings.csv", 0
+    with path.open("w", encoding="utf-8") as file:
+        while size < 1_500_000:
+            size += file.write("".join(LARGE[kind](line) for line in range(size, size + 1000)))
+    judge = Judge("read_ratings")
+    judge(kind, path.stat().st_size, lambda: read_ratings(path))
+    LOG.info("%s: %.2f of what is promised", kind, judge.worst)
+
+
+@pytest.mark.parametrize("data", [b"\n", b"a,b\n", b"x", b"a,b,\xc3\xa9\n", b'a,"\n",'], ids=repr)
+def test_gzip_of_nothing_but_the_same(data: bytes, tmp_path: Path) -> None:
+    """8 kB, and 8 MB of text."""
+    path = tmp_path / "ratings.csv.gz"
+    path.write_bytes(gzip.compress(data * (2**23 // len(data)), mtime=0))
+    size = path.stat().st_size
+    assert Judge("read_ratings")(data, MOST * size + SLACK, lambda: read_ratings(path))
+
+
+# ---- checkpoints whose digests fit -----------------------------------------------------------------------------------------
+
+Forgery = tuple[dict[str, Any], dict[str, Any], dict[str, str]]  # tensors, structure, more metadata
+BLOOM = {"num_rows": 5, "num_hash_functions": 1, "padding_idx": 0, "precompute_hashes": True}
+
+
+def layer(kind: str, rows: int, dim: int, weight: str = "w", **options: Any) -> dict[str, Any]:
+    """A layer as a file describes it."""
+    return {"class": kind, "num_embeddings": rows, "embedding_dim": dim, "options": options, "weight": weight}
+
+
+def many(count: int, kind: str, rows: int, dim: int, optimizer: str = "", **options: Any) -> Forgery:
+    """Layers on one table, and the optimizer of all of them."""
+    layers = {f"{number:x}": layer(kind, rows, dim, **options) for number in range(count)}
+    structure: dict[str, Any] = {"layers": layers}
+    if optimizer:
+        structure["optimizer"] = {"class": optimizer, "layers": list(layers), "hyperparameters": {"lr": 0.5}}
+    return {"w": np.zeros((5 if "num_rows" in options else rows, dim), np.float32)}, structure, {}
+
+
+FORGERIES: dict[str, Callable[[], Forgery]] = {
+    "lists": lambda: ({}, {"layers": {}, "x": [[]] * 300_000}, {}),
+    "objects": lambda: ({}, {"layers": {}, "x": [{"a": {}}] * 100_000}, {}),
+    "keys": lambda: ({}, {"layers": {}}, {f"{number:x}": "" for number in range(100_000)}),
+    "wide text": lambda: ({}, {"layers": {}}, {"x": "\U0001f600" * 250_000}),
+    "tensors": lambda: ({f"{number:x}": np.zeros(0, np.float32) for number in range(16_000)}, {"layers": {}}, {}),
+    "layers": lambda: many(9000, "ScaledEmbedding", 1, 1, "SGD"),
+    "wide layers": lambda: many(2000, "ScaledEmbedding", 1, 100_000, "Adam"),
+    "wide layers without state": lambda: many(2000, "ScaledEmbedding", 1, 100_000, "SGD"),
+    "probes": lambda: many(1, "BloomEmbedding", 10**7, 1, **BLOOM),
+    "a million probes": lambda: many(1, "BloomEmbedding", 2**20, 1, **BLOOM),
+    "many probes": lambda: many(1, "BloomEmbedding", 8 * 10**6, 100_000, **BLOOM),
+    "probes of many layers": lambda: many(4000, "BloomEmbedding", 10**4, 1, **BLOOM),
+}
+
+
+def write_forgery(path: Path, tensors: dict[str, Any], structure: dict[str, Any], words: dict[str, str]) -> int:
+    """Write a file with right digests; its size."""
+    text = json.dumps({"format": 2, **structure}, separators=(",", ":"))
+    safetensors_numpy.save_file(tensors, path, sealed(tensors, {**words, "npbloom": text}))
+    return path.stat().st_size
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("kind", FORGERIES)
+def test_large_checkpoints(kind: str, mmap: bool, path: Path) -> None:
+    size = write_forgery(path, *FORGERIES[kind]())
+    judge = Judge("checkpoint.load")
+    judge(kind, size, lambda: checkpoint.load(path, mmap=mmap))
+    LOG.info("%s: %.2f of what is promised", kind, judge.worst)
+
+
+def test_forged_checkpoints(path: Path) -> None:
+    """Files of some kilobytes in which numbers became large."""
+    seeds = []
+    for make in (lambda: write_example(path), lambda: checkpoint.save(path, {"a": nb.BloomEmbedding(9, 4, 1.0, rng=0)})):
+        make()
+        seeds.append(contents(path))
+    judge = Judge("checkpoint.load")
+    with watched():
+        for case in range(FIRST, FIRST + CASES):
+            chance = random.Random(case)
+            tensors, words = chance.choice(seeds)
+            structure = json.loads(words["npbloom"])
+            for entry in structure["layers"].values():
+                if chance.random() < 0.5 and "compression_ratio" in entry["options"]:
+                    large = chance.choice((10**5, 10**6, 10**7, 10**8, 2**40, 2**62))
+                    entry["options"] |= {"precompute_hashes": True, "compression_ratio": 9.5 / large}
+                    entry["num_embeddings"] = large
+            for _ in range(chance.choice((0, 1, 2))):
+                forge(structure, chance)
+            size = write_forgery(path, tensors, structure, words)
+            judge(case, size, partial(checkpoint.load, path, mmap=bool(case % 2)))
+    assert 0.2 * CASES < judge.refused < CASES
+    LOG.info("%d of %d refused; the worst held %.2f of what is promised", judge.refused, CASES, judge.worst)
+
+
+# ---- models ---------------------------------------------------------------------------------------------------------------
+
+
+def bomb(size: int) -> str:
+    """Pairs of users and items, compressed, that are so many bytes of zeros."""
+    return base64.b64encode(zlib.compress(bytes(size), 9)).decode("ascii")
+
+
+MODELS: dict[str, Callable[[], dict[str, Any]]] = {
+    "pairs": lambda: {"seen": bomb(2**27)},
+    "as many pairs as may be": lambda: {"seen": bomb(2**24)},
+    "pairs beside spaces": lambda: {"seen": bomb(2**26).ljust(2**20)},
+    "one long label": lambda: {"user_labels": ["x" * 500_000, *map(str, range(50_000))], "num_users": 50_001},
+    "labels": lambda: {"item_labels": list(map(str, range(100_000))), "num_items": 100_000},
+    "labels that are none": lambda: {"item_labels": [0.5] + ["x" * 2000] * 2},
+    "history": lambda: {"history": [{"loss": 1, "seconds": 1}] * 20_000},
+    "a huge size": lambda: {"num_users": 2**62, "num_items": 2**62},
+    "hidden layers": lambda: {"settings": {"hidden": [1] * 200_000}},
+}
+
+
+@pytest.fixture(scope="module", params=["network", "factorization"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Checkpoint:
+    """What a file of a model holds."""
+    met = Interactions([0, 0, 1, 1], [0, 1, 1, 2])
+    make = ImplicitNetworkModel(4, n_iter=1, rng=0) if request.param == "network" else ImplicitFactorizationModel(n_iter=1, rng=0)
+    path = tmp_path_factory.mktemp("model") / "model"
+    make.fit(met).save(path)
+    return checkpoint.load(path)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_forged_models(kind: str, model: checkpoint.Checkpoint, path: Path) -> None:
+    description = json.loads(model.metadata[KEY]) | MODELS[kind]()
+    checkpoint.save(path, model.layers, model.optimizer, {KEY: json.dumps(description)})
+    judge = Judge("load_model")
+    judge(kind, path.stat().st_size, lambda: load_model(path))
+    LOG.info("%s: %.2f of what is promised", kind, judge.worst)
+
+
+def test_models_whose_descriptions_were_changed(model: checkpoint.Checkpoint, path: Path) -> None:
+    """A model, or one sentence."""
+    judge = Judge("load_model")
+    with watched():
+        for case in range(FIRST, FIRST + CASES):
+            chance = random.Random(case)
+            description = json.loads(model.metadata[KEY])
+            for _ in range(chance.choice((1, 1, 2, 4))):
+                forge(description, chance)
+            checkpoint.save(path, model.layers, model.optimizer, {KEY: json.dumps(description)})
+            judge(case, path.stat().st_size, lambda: load_model(path))
+    assert 0.5 * CASES < judge.refused < CASES
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "[" * 100_000,
+        '{"format":1,"x":' + "[" * 100_000,
+        {"generator": {"bit_generator": "PCG64", "state": {"state": 1, "inc": 1}, "has_uint32": 2**70, "uinteger": 0}},
+    ],
+    ids=["brackets", "deep", "generator"],
+)
+def test_descriptions_that_hurt_are_refused(description: Any, model: checkpoint.Checkpoint, path: Path) -> None:
+    text = description if isinstance(description, str) else json.dumps(json.loads(model.metadata[KEY]) | description)
+    checkpoint.save(path, model.layers, None, {KEY: text})
+    assert "is damaged: its description of the model" in tried(lambda: load_model(path))[1]
+
+
+def test_a_network_of_layers_that_share_a_table_makes_no_state_for_each(path: Path) -> None:
+    """The file has a matrix of 1 MB and 300 names for it; Adam's state would be 600 MB."""
+    width, depth = 512, 300
+    model = ImplicitNetworkModel((width, width), n_iter=1, rng=0).fit(Interactions([0, 0, 1, 1], [0, 1, 1, 2]))
+    model.save(path, with_optimizer=False)
+    found = checkpoint.load(path)
+    layers = {"input": found.layers["input"], "input_biases": found.layers["input_biases"]}
+    for number in range(1, depth):
+        layers[f"hidden_{number}"] = nb.ScaledEmbedding(width, width, weight=found.layers["hidden_1"].weight)
+        layers[f"hidden_{number}_biases"] = nb.ZeroEmbedding(1, width)
+    layers |= {name: found.layers[name] for name in ("output", "output_biases")}
+    description = json.loads(found.metadata[KEY])
+    description["settings"]["hidden"] = [width] * depth
+    checkpoint.save(path, layers, None, {KEY: json.dumps(description)})
+    sentence = Judge("load_model")("shared", path.stat().st_size, lambda: load_model(path))
+    assert "its layers are not those of such a network" in sentence

@@ -17,7 +17,7 @@ from npbloom.recommend.evaluation import _ranks
 LEARNING_RATE = 0.01
 DECAYS = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4)
 FIRST = DECAYS.index(3e-5)
-MOST_EPOCHS, STEP, PATIENCE = 60, 2, 3  # judged every second epoch; three judgements without a better one end a run
+MOST_EPOCHS, STEP, PATIENCE = 80, 4, 5  # judged every fourth epoch; five judgements without a better one end a run
 
 
 class OnLayers(Factorization):  # type: ignore[misc]

@@ -10,12 +10,26 @@ from benchmarks.accuracy_study import data
 from benchmarks.accuracy_study.runs import Lines
 from benchmarks.smaller import pictures, summary
 from benchmarks.smaller.catalogue import DECOMPOSITION, METHODS, NARROW_DECOMPOSITION, POPULARITY, ROUNDED, UNCOMPRESSED
-from benchmarks.smaller.runs import BOTH, ITEMS, MAIN_RATIO, NONE, OTHER_RATIOS, USERS
+from benchmarks.smaller.runs import BOTH, ITEMS, MAIN_RATIO, NONE, OTHER_RATIOS, REFERENCE, USERS
 from benchmarks.smaller.summary import SCORES, Cell, Key, kept_words
 from benchmarks.smaller.variants import VARIANTS
 
 Table = dict[Key, Cell]
-REFERENCE = "learned, k=8"  # what other ways to choose codes are compared with
+LARGEST = "beauty"  # the set whose bytes stand in the short table
+IN_SHORT = (
+    "full",
+    "full, 4 bits",
+    "full, d=64",
+    "narrow",
+    "learned, k=4",
+    "learned, k=8",
+    "learned, k=8, 4 bits",
+    DECOMPOSITION,
+    NARROW_DECOMPOSITION,
+    "frequent half exact, concat k=4",
+    "sum, k=4 (Spotlight)",
+    POPULARITY,
+)
 
 
 def _rounded(names: Iterable[str]) -> Iterator[str]:
@@ -50,6 +64,19 @@ def _side_by_side(cells: Table, title: str, keys: dict[str, tuple[str, float, st
         if any(found):
             parts = [f"{_megabytes(cell)} | {kept_words(cell, score)}" if sizes else kept_words(cell, score) for cell in found]
             yield f"| {row} | {' | '.join(parts)} |"
+    yield ""
+
+
+def _in_short(cells: Table) -> Iterator[str]:
+    """A dozen rows: what the document begins with."""
+    names = [name for name in data.NAMES if any(key[0] == name for key in cells)]
+    yield f"| method | MB, {LARGEST} | {' | '.join(names)} |"
+    yield "|---" * (2 + len(names)) + "|"
+    for method in IN_SHORT:
+        found = {name: cells.get((name, *_side(method), method)) for name in names}
+        if any(found.values()):
+            parts = [_megabytes(found.get(LARGEST)), *(kept_words(cell, "hit") for cell in found.values())]
+            yield f"| {method} | {' | '.join(parts)} |"
     yield ""
 
 
@@ -110,6 +137,8 @@ def write(folder: Path) -> list[Path]:
         f"second over users (bootstrap, {summary.RESAMPLES:,} resamples). Cells have {', '.join(map(str, seeds))} seeds. MB are",
         "what is served: tables, biases, codes.\n",
         *_best(cells, tuning),
+        f"### In short: {SCORES['hit']} kept, users and items at {MAIN_RATIO:g}\n",
+        *_in_short(cells),
         *_tables(cells),
         *_chosen(tuning),
     ]

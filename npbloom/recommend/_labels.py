@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npbloom import _check
-from npbloom.types import as_integer
+from npbloom.types import as_integer, unmasked
 
 LabelArray = npt.NDArray[Any]  # integers or strings
 Label = int | str
@@ -18,7 +18,7 @@ def check_labels(labels: Any, name: str, size: int, padding_idx: int | None) -> 
     """One distinct integer or string for each id; the padding id's entry stands for nothing and may be anything."""
     if labels is None:
         return None
-    array = np.array(labels)  # a copy: later writes by the caller cannot make two labels equal
+    array = np.array(unmasked(labels, name))  # a copy: later writes by the caller cannot make two labels equal
     if array.dtype.kind not in "iuU":
         raise TypeError(f"`{name}` must be integers or strings, not {array.dtype}.")
     _check.shape(array, name, (size,))

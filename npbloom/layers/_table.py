@@ -86,11 +86,12 @@ class Layer(ABC):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what the constructor has decided; attributes of the caller's own may be set."""
-        if name == "weight" and value is self._weight:  # the end of ``layer.weight *= 2``
-            return
-        if "_fixed" in self.__dict__:  # else the layer is being made
+        own = self.__dict__
+        if "_fixed" not in own:  # the layer is being made
+            own[name] = value
+        elif name != "weight" or value is not self._weight:  # else it is the end of ``layer.weight *= 2``
             self._refuse_change(name)
-        object.__setattr__(self, name, value)
+            own[name] = value
 
     def __delattr__(self, name: str) -> None:
         """Refuse what the constructor has decided."""

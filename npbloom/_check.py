@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.types import FloatArray, IntArray, as_integer
+from npbloom.types import FloatArray, IntArray, as_integer, spelled, unmasked
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -33,7 +33,7 @@ def real(value: Any, name: str) -> float:
     except (TypeError, ValueError):
         raise TypeError(f"`{name}` must be a real number, not {value!r}.") from None
     except OverflowError:
-        raise ValueError(f"`{name}` must fit a float64, not {value!r}.") from None
+        raise ValueError(f"`{name}` must fit a float64, not {shown(value)}.") from None
     if math.isnan(number):
         raise ValueError(f"`{name}` must be a number, not NaN.")
     return number
@@ -73,7 +73,10 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
 
 def shown(value: Any) -> str:
     """A wrong argument in a sentence: itself where it is short, else its type."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more than 4,300 digits is no text
+        return type(value).__name__
     return text if len(text) <= 60 else type(value).__name__
 
 
@@ -120,12 +123,10 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
     """`value` as a plain ndarray, by the buffer protocol, ``__array__`` or DLPack; masked arrays are refused (L1)."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"`{name}` must not be a masked array: its mask would be dropped; pass `.filled(...)` or `.data`.")
-    if not isinstance(value, np.ndarray) and not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+    if not isinstance(value, (np.ndarray, list)) and not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
         return np.from_dlpack(value)
     try:
-        return np.asarray(value)
+        return unmasked(value, name)
     except ValueError:  # a ragged list
         raise ValueError(f"`{name}` must be an array: its rows differ in length.") from None
     except OverflowError:
@@ -148,7 +149,7 @@ def _beyond_int64(values: Iterable[int], shape: tuple[int, ...], name: str, boun
     """The IndexError for an array with a value beyond int64: it names the first outside ``[0, bound)`` (L2)."""
     low, high, words = (-(2**63), 2**63, "fit int64") if bound is None else (0, bound, f"lie in [0, {bound})")
     flat, value = next((flat, value) for flat, value in enumerate(values) if not low <= value < high)
-    return IndexError(f"`{name}` must {words}, not {value}{position(flat, shape)}.")
+    return IndexError(f"`{name}` must {words}, not {spelled(value)}{position(flat, shape)}.")
 
 
 def ids(value: Any, name: str = "ids", bound: int | None = None) -> IntArray:
@@ -178,9 +179,21 @@ def _contiguous(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray
 
 def read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A view that cannot be written to: inputs stay as they are, and kernels are compiled for one kind of array only."""
-    view = array.view(np.ndarray)
-    view.flags.writeable = False
+    return closed(array.view(np.ndarray))
+
+
+def closed(view: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array of one's own that cannot be written to from now on."""
+    view.setflags(False)  # type: ignore[call-arg]  # 15 ns; an assignment to `flags.writeable` takes 200
     return view
+
+
+def apart(array: np.ndarray[Any, Any], *written: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:
+    """An array to read from, read-only: itself, or a copy where it lies in memory that is written to meanwhile."""
+    for memory in written:
+        if memory is not None and np.may_share_memory(array, memory):
+            return closed(np.array(array))
+    return read_only(array) if array.flags.writeable else array
 
 
 def floats(value: Any, name: str, dtype: np.dtype[Any] | None) -> FloatArray:
@@ -243,6 +256,13 @@ def same_kind(array: Any, name: str, like: FloatArray, expected: tuple[int, ...]
         raise ValueError(f"`{name}` must be C-contiguous and aligned.")
     writable(array, name, "for an update")
     return array.view(np.ndarray)
+
+
+def own_memory(array: np.ndarray[Any, Any], name: str, *known: tuple[str, np.ndarray[Any, Any]]) -> None:
+    """A ValueError where an array that is written to overlaps another that is."""
+    for other, memory in known:
+        if np.may_share_memory(array, memory):
+            raise ValueError(f"`{name}` must be memory of its own; it overlaps `{other}`.")
 
 
 def padding_row(value: Any, num_rows: int, name: str = "padding_idx") -> int:

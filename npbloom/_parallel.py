@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from npbloom import _check
+
+Scratch = TypeVar("Scratch")
 
 # A pool round trip costs 25 to 80 us, a kernel call 2 us: below this many items the caller's thread does it all.
 GRAIN = 4096
@@ -264,6 +266,16 @@ def run_queue(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
     if failures:
         raise failures[min(failures)]
     return results
+
+
+def for_each_thread(make: Callable[[], Scratch], tasks: int) -> list[Scratch]:
+    """
+    Memory for tasks to compute in, taken before the first of them begins: a set for each that runs at a time.
+
+    A task takes one with ``pop``, and hands it on with ``append``. The list is empty only to a task that was interrupted and is
+    run again.
+    """
+    return [make()] if tasks == 1 else [make() for _ in range(min(tasks, get_num_threads()))]
 
 
 def even_bounds(size: int, grain: int = GRAIN) -> list[int]:

@@ -19,7 +19,7 @@ from npbloom._kernels.hashing import (
 )
 from npbloom._parallel import run_range
 from npbloom.ops.hashing import hash_rows
-from npbloom.types import SPOTLIGHT_SEEDS, ArrayLike, HashSpec, IntArray, as_integer
+from npbloom.types import SPOTLIGHT_SEEDS, ArrayLike, HashSpec, IntArray, as_integer, spelled
 
 __all__ = ["HashSpec", "SPOTLIGHT_SEEDS", "hash_keys", "hash_rows", "murmurhash3_32", "murmurhash3_x64_128"]
 
@@ -60,7 +60,7 @@ def _leaf_bytes(leaf: Any, flat: int, shape: tuple[int, ...], widen: bool) -> by
         size = 4 if not widen and isinstance(leaf, np.integer) and leaf.dtype.itemsize <= 4 else 8
         number = int(leaf)
         if not -(2**63) <= number < 2**64:
-            raise ValueError(f"`keys` must fit 64 bits, not {leaf}{_check.position(flat, shape)}.")
+            raise ValueError(f"`keys` must fit 64 bits, not {spelled(int(leaf))}{_check.position(flat, shape)}.")
         masked = number & (1 << 8 * size) - 1
         return masked.to_bytes(size, "little")
     raise TypeError(f"`keys` must hold integers, bytes or text, not {type(leaf).__name__}{_check.position(flat, shape)}.")

@@ -19,6 +19,7 @@ State = dict[str, np.ndarray[Any, Any]]
 Given = Mapping[Layer, Mapping[str, np.ndarray[Any, Any]]]
 
 STEP = np.zeros((), dtype=np.int64)  # a counter of calls that stands at 0
+MOST_STEPS = 2**63 - 1  # int64 counts no further
 
 __all__ = ["Adagrad", "Adam", "Optimizer", "RowWiseAdagrad", "SGD"]
 
@@ -79,7 +80,7 @@ class Optimizer(ABC):
         for number, layer in enumerate(given):
             if not isinstance(layer, Layer):
                 raise TypeError(f"`layers` must be layers, not {type(layer).__name__} at position {number}.")
-            _check.writable(layer.weight, "layers", f"to be trained: the table at position {number}")
+            _check.writable(layer._table(), "layers", f"to be trained: the table at position {number}")
             if any(layer is other for other in given[:number]):
                 raise ValueError(f"`layers` must be different layers; the one at position {number} occurs before.")
         if not given:
@@ -92,14 +93,20 @@ class Optimizer(ABC):
         given = {} if state is None else state
         if not isinstance(given, Mapping):
             raise TypeError(f"`state` must be a dict of layers to their arrays, not {type(given).__name__}.")
-        known = [("weight", layer.weight) for layer in layers]
-        for layer, arrays in given.items():
+        for layer in given:
             if not any(layer is other for other in layers):
                 raise ValueError(f"`state` must be of layers in `layers`, not of {layer!r}.")
+        self._adopt(layers, given)
+
+    def _adopt(self, layers: Iterable[Layer], given: Given) -> None:
+        """Take these layers, and the state that is given for some of them, once all of it is found to fit."""
+        known = [("weight", layer._table()) for layer in layers]
+        for layer, arrays in given.items():
             known += _check_state(arrays, layer, self._shapes(layer), known)
         for _, array in known:
             _arrays.expect_random_rows(array)
         self._states: dict[Layer, State] = {layer: dict(given.get(layer) or self._new_state(layer)) for layer in layers}
+        self._found = {layer: dict(state) for layer, state in self._states.items()}
 
     @abstractmethod
     def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
@@ -116,8 +123,8 @@ class Optimizer(ABC):
         return state
 
     @abstractmethod
-    def _rule(self, layer: Layer, state: State) -> Rule:
-        """The next step on a layer, ready to run."""
+    def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
+        """The next step on a layer."""
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -162,9 +169,11 @@ class Optimizer(ABC):
         ------
         KeyError
             The optimizer was not constructed on this layer.
+        TypeError, ValueError
+            An array of the state was closed, reshaped or replaced; nothing is written then (L3).
         """
         with np.errstate(over="ignore"):
-            for name, array in self.state(layer).items():
+            for name, array in _state_arrays(self.state(layer), layer, self._shapes(layer)).items():
                 _arrays.fill(array, self._initial(name))
 
     def _initial(self, name: str) -> float:
@@ -194,17 +203,15 @@ class Optimizer(ABC):
         -----
         L27 to L32.
         """
-        state = self._ready(layer)
-        table, reserved = self._target(layer)
+        state, table = self._ready(layer)
+        rule = self._rule(layer, state, table)
         if isinstance(grad, RowGrad):
-            checked = check_gradient(grad, table, reserved)
+            checked = check_gradient(grad, rule.weight, rule.reserved)
         else:
-            dense = _check.floats(grad, "grad", layer.dtype)
-            _check.shape(dense, "grad", layer.weight.shape)
+            dense = _check.floats(grad, "grad", table.dtype)
+            _check.shape(dense, "grad", table.shape)
             checked = layer._gradient_view(dense)
-        rule = self._rule(layer, state)
-        self._count(state)
-        rule.apply(checked)
+        self._take(state, rule.prepare(checked))
 
     def update(self, layer: Layer, ids: ArrayLike, grad_out: ArrayLike, **bag_arguments: Any) -> None:
         """
@@ -244,40 +251,48 @@ class Optimizer(ABC):
         for name in bag_arguments.keys() - layer._bag_arguments:
             known = " and ".join(f"`{each}`" for each in layer._bag_arguments) or "nothing but ids and their gradient"
             raise TypeError(f"`update` of a {type(layer).__name__} takes {known}, not `{name}`.")
-        state = self._ready(layer)
+        state, table = self._ready(layer)
         contributions = layer._contributions(ids, grad_out, **bag_arguments)
-        rule = self._rule(layer, state)
-        self._count(state)
-        rule.apply_fused(contributions)
+        self._take(state, self._rule(layer, state, table).prepare_fused(contributions))
 
-    def _ready(self, layer: Layer) -> State:
-        """The state of a layer, found fit to be stepped on: arrays of the caller's can be closed, reshaped or replaced."""
-        state, table = self.state(layer), layer.weight
-        if table.shape != layer._shape or not table.flags.carray:
-            _check.shape(table, "weight", layer._shape)
-            _check.writable(_check.table(table), "weight", "to be trained")
-        shapes = self._shapes(layer)
+    def _ready(self, layer: Layer) -> tuple[State, FloatArray]:
+        """
+        State and table of a layer, found fit to be stepped on.
+
+        Arrays of the caller's can be closed, reshaped or replaced, and a counter can be written to.
+        """
+        state, table = self.state(layer), layer._table()
+        _check.writable(table, "weight", "to be trained")
+        shapes, found = self._shapes(layer), self._found[layer]
         fits = state.keys() == shapes.keys()
         for name, shape in shapes.items():
             array, like = state.get(name), STEP if name == "step" else table
             alike = isinstance(array, np.ndarray) and array.shape == shape and array.dtype == like.dtype
-            fits = fits and alike and array.flags.carray  # type: ignore[union-attr]
+            fits = fits and alike and array is found.get(name) and array.flags.carray  # type: ignore[union-attr]
+            fits = fits and (name != "step" or 0 <= array.item() < MOST_STEPS)  # type: ignore[union-attr]
         if not fits:
-            _check_state(state, layer, shapes, [("weight", table)])
-        return state
+            known = [("weight", other._table()) for other in self._states]
+            known += [each for other, found in self._found.items() if other is not layer for each in found.items()]
+            _check_state(state, layer, shapes, known)
+            self._found[layer] = dict(state)
+        return state, table
 
     @staticmethod
-    def _target(layer: Layer) -> tuple[FloatArray, range]:
+    def _target(layer: Layer, table: FloatArray) -> tuple[FloatArray, range]:
         """The table as gradients see it, and the rows of that view that are never trained (L21, L22)."""
-        table = layer._gradient_view(_check.table(layer.weight))
         reserved, slices = layer._reserved, layer._slices
-        return table, range(reserved.start * slices, reserved.stop * slices)
+        return layer._gradient_view(table), range(reserved.start * slices, reserved.stop * slices)
 
     @staticmethod
-    def _count(state: State) -> None:
-        """One more call on this layer, an empty batch included (L31)."""
+    def _take(state: State, step: Callable[[], Any]) -> None:
+        """Take a step that is ready, and count it: one more call on this layer, an empty batch included (L31)."""
         if "step" in state:
             state["step"] += 1
+        step()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore; an older pickle does not say which arrays were found to fit."""
+        self.__dict__.update({"_found": {layer: {} for layer in state["_states"]}} | state)
 
     def __repr__(self) -> str:
         """The hyperparameters and the number of layers."""
@@ -288,21 +303,35 @@ class Optimizer(ABC):
 Named = tuple[str, np.ndarray[Any, Any]]
 
 
-def _check_state(given: Any, layer: Layer, shapes: dict[str, tuple[int, ...]], known: list[Named]) -> list[Named]:
-    """State to adopt, named: all arrays of the layer and no other, that a step can write to, in memory that nothing else has."""
+def check_step(step: np.ndarray[Any, Any]) -> None:
+    """A ValueError for a counter of steps that nothing has counted, or that cannot count one more."""
+    if step.item() < 0:
+        raise ValueError(f"`state['step']` must be at least 0, not {step}.")
+    if step.item() >= MOST_STEPS:
+        raise ValueError(f"`state['step']` must be less than 2**63 - 1, not {step}.")
+
+
+def _state_arrays(given: Any, layer: Layer, shapes: dict[str, tuple[int, ...]]) -> State:
+    """The state of a layer: all of its arrays and no other, that a step can write to."""
     if not isinstance(given, Mapping):
         raise TypeError(f"`state` must hold a dict of arrays for each layer, not {type(given).__name__}.")
     if given.keys() != shapes.keys():
         wanted, found = (", ".join(sorted(map(str, names))) or "nothing" for names in (shapes, given))
         raise ValueError(f"`state` of a layer must hold {wanted}, not {found}.")
+    table = layer._table()
+    return {
+        name: _check.same_kind(given[name], f"state[{name!r}]", STEP if name == "step" else table, shape)
+        for name, shape in shapes.items()
+    }
+
+
+def _check_state(given: Any, layer: Layer, shapes: dict[str, tuple[int, ...]], known: list[Named]) -> list[Named]:
+    """State to adopt, named: fit to be stepped on, counted right, and in memory that nothing else has."""
     checked: list[Named] = []
-    for name, shape in shapes.items():
-        array = _check.same_kind(given[name], f"state[{name!r}]", STEP if name == "step" else layer.weight, shape)
-        if name == "step" and array < 0:
-            raise ValueError(f"`state['step']` must be at least 0, not {array}.")
-        for other, memory in known + checked:
-            if np.may_share_memory(array, memory):
-                raise ValueError(f"`state[{name!r}]` must be memory of its own; it overlaps `{other}`.")
+    for name, array in _state_arrays(given, layer, shapes).items():
+        if name == "step":
+            check_step(array)
+        _check.own_memory(array, f"state[{name!r}]", *known, *checked)
         checked.append((f"state[{name!r}]", array))
     return checked
 
@@ -359,10 +388,10 @@ class SGD(Optimizer):
         self._allocate(state)
 
     def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
-        return {"momentum_buffer": layer.weight.shape} if self.momentum != 0 else {}
+        return {"momentum_buffer": layer._shape} if self.momentum != 0 else {}
 
-    def _rule(self, layer: Layer, state: State) -> Rule:
-        table, reserved = self._target(layer)
+    def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
+        table, reserved = self._target(layer, table)
         buffer = layer._gradient_view(state["momentum_buffer"]) if state else None
         return sgd_rule(table, self.lr, self.momentum, self.weight_decay, buffer, reserved)
 
@@ -436,13 +465,13 @@ class Adagrad(Optimizer):
         self._allocate(state)
 
     def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
-        return {"sum": layer.weight.shape, "step": ()}
+        return {"sum": layer._shape, "step": ()}
 
     def _initial(self, name: str) -> float:
         return self.initial_accumulator_value if name == "sum" else 0
 
-    def _rule(self, layer: Layer, state: State) -> Rule:
-        table, reserved = self._target(layer)
+    def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
+        table, reserved = self._target(layer, table)
         rate = self.lr / (1 + int(state["step"]) * self.lr_decay)  # this call is number step + 1
         return adagrad_rule(table, layer._gradient_view(state["sum"]), rate, self.eps, self.weight_decay, reserved)
 
@@ -505,10 +534,10 @@ class RowWiseAdagrad(Optimizer):
         self._allocate(state)
 
     def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
-        return {"sum": (layer.weight.shape[0] * layer._slices,)}
+        return {"sum": (layer._shape[0] * layer._slices,)}
 
-    def _rule(self, layer: Layer, state: State) -> Rule:
-        table, reserved = self._target(layer)
+    def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
+        table, reserved = self._target(layer, table)
         return adagrad_rule(table, state["sum"].view(np.ndarray), self.lr, self.eps, self.weight_decay, reserved)
 
 
@@ -578,10 +607,10 @@ class Adam(Optimizer):
         self._allocate(state)
 
     def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
-        return {"exp_avg": layer.weight.shape, "exp_avg_sq": layer.weight.shape, "step": ()}
+        return {"exp_avg": layer._shape, "exp_avg_sq": layer._shape, "step": ()}
 
-    def _rule(self, layer: Layer, state: State) -> Rule:
-        table, reserved = self._target(layer)
+    def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
+        table, reserved = self._target(layer, table)
         moments = (layer._gradient_view(state["exp_avg"]), layer._gradient_view(state["exp_avg_sq"]))
         number = int(state["step"]) + 1
         return adam_rule(table, *moments, self.lr, number, self.betas, self.eps, self.weight_decay, reserved)

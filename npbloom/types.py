@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -23,16 +26,93 @@ SPOTLIGHT_SEEDS: Final = (
 MAX_TABLE_ROWS: Final = 2**31  # probes are floor-mods of a signed 32-bit hash (L19)
 MAX_IDS: Final = 2**63  # ids travel as int64
 WIDE_IDS: Final = 2**31  # a layer of more ids hashes eight bytes instead of four (L20)
+LARGEST_BITS: Final = 1024  # of an integer argument: beyond that it is no float64, and beyond 4,300 digits no text either
+
+LEAST_SQUARES: Final = 2.0**-960  # a sum of squares below which some have lost digits, or all
+
+_LIMITS: Final = {kind: (float(np.finfo(kind).tiny), float(np.finfo(kind).eps)) for kind in "fd"}
+_UNMASKED: Final = frozenset({int, float, bool, str, bytes, complex, type(None), np.float32, np.float64, np.int32, np.int64})
 
 
 def as_integer(value: Any, name: str) -> int:
-    """`value` as a Python integer; a TypeError for anything that is not one (bool included)."""
+    """`value` as a Python integer; a TypeError for anything that is not one (bool included), a ValueError beyond 1024 bits."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"`{name}` must be an integer, not {value!r}.")
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise TypeError(f"`{name}` must be an integer, not {value!r}.") from None
+    if number.bit_length() > LARGEST_BITS:
+        raise ValueError(f"`{name}` must be an integer of at most {LARGEST_BITS} bits, not {spelled(number)}.")
+    return number
+
+
+def _as_float(value: Any, name: str) -> float:
+    """`value` as a Python float; a ValueError for an integer beyond its range."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"`{name}` must fit a float64.") from None
+
+
+def _shifted(mantissa: float, exponent: int) -> float:
+    """``mantissa * 2**exponent``, or infinity."""
+    try:
+        return math.ldexp(mantissa, exponent)
+    except OverflowError:
+        return math.inf
+
+
+def spelled(number: int) -> str:
+    """An integer in a sentence: its digits, or their number of bits where there are too many to read."""
+    bits = number.bit_length()
+    return str(number) if bits <= LARGEST_BITS else f"one of {bits} bits"
+
+
+def refuse_masked(value: Any, name: str) -> None:
+    """A TypeError for a masked array, also one in a list: NumPy would drop its mask without a word (L1)."""
+    whole = isinstance(value, np.ndarray) or hasattr(value, "__array__")
+    if isinstance(value, np.ma.MaskedArray) if whole else _holds_mask(value, None):
+        raise TypeError(f"`{name}` must not be a masked array: its mask would be dropped; pass `.filled(...)` or `.data`.")
+
+
+def unmasked(value: Any, name: str) -> np.ndarray[Any, Any]:
+    """`value` as a plain ndarray; a TypeError where a mask would be dropped."""
+    if type(value) is np.ndarray:
+        return value
+    if type(value) is list and not _holds_mask(value, None):
+        return np.asarray(value)
+    refuse_masked(value, name)
+    array = np.asanyarray(value)
+    refuse_masked(array, name)  # what `__array__` hands out may be masked, too
+    return np.asarray(array)
+
+
+def _holds_mask(value: Any, seen: set[int] | None) -> bool:
+    """Whether there is a masked array in a sequence, at any depth. One that holds itself is read once."""
+    if isinstance(value, (list, tuple)):
+        kind = type(value[0]) if value else int
+        alike = operator.countOf(map(type, value), kind) == len(value)  # 10 ns an item
+        if alike and (
+            kind in _UNMASKED or (kind in (list, tuple) and _UNMASKED.issuperset(map(type, chain.from_iterable(value))))
+        ):
+            return False
+    elif not isinstance(value, Sequence) or isinstance(value, (str, range)) or _is_buffer(value):
+        return hasattr(value, "__array__") and isinstance(np.asanyarray(value), np.ma.MaskedArray)
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return False
+    seen.add(id(value))
+    return any(isinstance(item, np.ma.MaskedArray) or _holds_mask(item, seen) for item in value if type(item) not in _UNMASKED)
+
+
+def _is_buffer(value: Any) -> bool:
+    """Whether NumPy reads the memory of a value and not its items: a memoryview, bytes, an `array.array`."""
+    try:
+        memoryview(value)
+    except TypeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +158,7 @@ class HashSpec:
     padding_idx: int | None = None
     share_padding_row: bool = True
     table: npt.NDArray[np.int32] | None = field(default=None, repr=False)  # given as any integer array or list
+    _rows: npt.NDArray[np.int32] | None = field(init=False, default=None, repr=False)  # the table that lookups read
 
     def __post_init__(self) -> None:
         """Check every field, then keep plain integers and a read-only int32 copy of the table."""
@@ -108,9 +189,29 @@ class HashSpec:
             ("num_hash_functions", width),
             ("padding_idx", padding),
             ("share_padding_row", share),
-            ("table", table),
         ):
             object.__setattr__(self, name, value)
+        self._keep(table)
+
+    def _keep(self, rows: npt.NDArray[np.int32] | None) -> None:
+        """
+        Keep a table that was checked so that it stays what it is: lookups read it without a check.
+
+        Its memory is handed out as a read-only buffer, which NumPy neither opens nor resizes. An array can be given another
+        shape in place, however, so lookups have one of their own.
+        """
+        for name in ("table", "_rows"):
+            sealed = None if rows is None else np.asarray(memoryview(rows).toreadonly())  # type: ignore[arg-type]
+            object.__setattr__(self, name, sealed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep the table once in pickles and copies."""
+        return {**{name: value for name, value in self.__dict__.items() if name != "_rows"}, "table": self._rows}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore, and close the table again: pickle and deepcopy hand out arrays that can be written into."""
+        self.__dict__.update(state)
+        self._keep(self.table)
 
     def with_rows(self, rows: npt.NDArray[np.int32]) -> HashSpec:
         """
@@ -129,15 +230,13 @@ class HashSpec:
         spec = object.__new__(HashSpec)
         spec.__dict__.update(self.__dict__)
         rows.flags.writeable = False
-        object.__setattr__(spec, "table", rows)
+        spec._keep(rows)
         return spec
 
 
 def _rows_table(table: Any, num_embeddings: int, num_rows: int, padding: int | None, share: bool) -> npt.NDArray[np.int32]:
-    """A checked, read-only int32 copy of a user's hash table, the padding id's entries set to row 0."""
-    if isinstance(table, np.ma.MaskedArray):
-        raise TypeError("`hash_table` must be an integer array, not a masked one: its mask would be dropped.")
-    given = np.asarray(table)
+    """A checked int32 copy of a user's hash table, the padding id's entries set to row 0."""
+    given = unmasked(table, "hash_table")
     if given.dtype.kind not in "iu":
         raise TypeError(f"`hash_table` must be an integer array, not {given.dtype}.")
     if given.ndim != 2 or given.shape[0] != num_embeddings or given.shape[1] < 1:
@@ -154,7 +253,6 @@ def _rows_table(table: Any, num_embeddings: int, num_rows: int, padding: int | N
     own = np.array(given, dtype=np.int32, order="C")  # a copy: later writes by the caller cannot undo the check
     if padding is not None:
         own[padding] = 0
-    own.flags.writeable = False
     return own
 
 
@@ -206,10 +304,7 @@ class RowGrad:
 
     def __post_init__(self) -> None:
         """Check the three fields against each other."""
-        for name in ("rows", "values"):
-            if isinstance(getattr(self, name), np.ma.MaskedArray):
-                raise TypeError(f"`{name}` must not be a masked array: its mask would be dropped.")
-        rows, values = np.asarray(self.rows), np.asarray(self.values)
+        rows, values = unmasked(self.rows, "rows"), unmasked(self.values, "values")
         if rows.dtype.kind not in "iu":
             raise TypeError(f"`rows` must be an integer array, not {rows.dtype}.")
         if values.dtype not in (np.float32, np.float64):
@@ -247,9 +342,7 @@ class RowGrad:
         RowGrad
             Its rows that are not zero.
         """
-        if isinstance(dense, np.ma.MaskedArray):
-            raise TypeError("`dense` must not be a masked array: its mask would be dropped.")
-        array = np.asarray(dense)
+        array = unmasked(dense, "dense")
         if array.ndim != 2:
             raise ValueError(f"`dense` must have two dimensions, not {array.ndim}.")
         rows = np.flatnonzero((array != 0).any(axis=1))
@@ -282,7 +375,7 @@ class RowGrad:
         """Every value times a real number, in the dtype of the values."""
         if isinstance(scalar, (bool, np.bool_)) or not isinstance(scalar, (int, float, np.integer, np.floating)):
             return NotImplemented
-        return RowGrad(self.rows, self.values * self.values.dtype.type(scalar), self.num_rows)
+        return RowGrad(self.rows, self.values * self.values.dtype.type(_as_float(scalar, "scalar")), self.num_rows)
 
     __rmul__ = __mul__
 
@@ -300,9 +393,27 @@ class RowGrad:
     __hash__ = None  # type: ignore[assignment]
 
     def norm(self) -> float:
-        """Euclidean norm of all values, summed in float64 (L5)."""
-        squares = np.square(self.values, dtype=np.float64).ravel()
-        return float(np.sqrt(np.cumsum(squares)[-1])) if squares.size else 0.0
+        """Euclidean norm of all values, summed in float64 (L5); values whose squares leave its range are scaled before."""
+        return _shifted(*self._norm())
+
+    def _norm(self) -> tuple[float, int]:
+        """The norm as ``m * 2**e``; `e` is 0 unless squares overflow or vanish."""
+        if not self.values.size:
+            return 0.0, 0
+        if self.values.dtype == np.float32:
+            return math.sqrt(np.square(self.values, dtype=np.float64).cumsum()[-1]), 0
+        with np.errstate(over="ignore", under="ignore"):
+            total = np.square(self.values).cumsum()[-1]
+        largest = np.abs(self.values).max() if total == np.inf or total < LEAST_SQUARES else 0.0
+        if largest == 0 or largest == np.inf:
+            return math.sqrt(total), 0
+        exponent = math.frexp(largest)[1]
+        return math.sqrt(np.square(self._scaled(exponent)).cumsum()[-1]), exponent
+
+    def _scaled(self, exponent: int) -> npt.NDArray[np.float64]:
+        """All values divided by ``2**exponent``, in float64."""
+        with np.errstate(under="ignore"):
+            return np.ldexp(self.values.astype(np.float64), -exponent)
 
     def clip_norm(self, max: float) -> RowGrad:
         """
@@ -316,13 +427,26 @@ class RowGrad:
         Returns
         -------
         RowGrad
-            Scaled by ``max / norm``; itself where it is short enough already.
+            Scaled by ``max / norm``, or by the little less that rounding asks for: its `norm` is never above `max`. Itself where
+            it is short enough already.
         """
-        limit = float(max)
+        limit = _as_float(max, "max")
         if not limit >= 0:
             raise ValueError(f"`max` must be at least 0, not {max}.")
-        norm = self.norm()
-        return self * (limit / norm) if norm > limit else self
+        norm, exponent = self._norm()
+        if not _shifted(norm, exponent) > limit:
+            return self
+        tiny, eps = _LIMITS[self.values.dtype.char]
+        less = 0.0
+        while True:
+            factor = limit / norm * (1.0 - less)
+            if exponent == 0 and (factor >= tiny or norm == np.inf):
+                clipped = self * factor
+            else:  # the factor itself would lose digits, or all of them
+                clipped = RowGrad(self.rows, (self._scaled(exponent) * factor).astype(self.values.dtype), self.num_rows)
+            if not clipped.norm() > limit:
+                return clipped
+            less = 2 * less or eps  # 1 at last: zeros
 
     def astype(self, dtype: npt.DTypeLike) -> RowGrad:
         """

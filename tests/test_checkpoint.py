@@ -81,12 +81,11 @@ def test_options_that_are_numpy_numbers_come_back_as_pythons(path: Path) -> None
     assert_same_bits(found(IDS), layer(IDS))
 
 
-def test_options_are_saved_as_they_are_now(path: Path) -> None:
-    layer = LAYERS["scaled"]()
-    layer.max_norm, layer.sparse = 0.5, False
+def test_options_are_saved(path: Path) -> None:
+    layer = nb.ScaledEmbedding(7, 3, max_norm=0.5, norm_type=np.inf, sparse=True, rng=0)
     checkpoint.save(path, {"one": layer})
     found = checkpoint.load(path).layers["one"]
-    assert (found.max_norm, found.sparse) == (0.5, False)
+    assert (found.max_norm, found.norm_type, found.sparse) == (0.5, np.inf, True)
     assert_same_bits(found(IDS), layer(IDS))
 
 

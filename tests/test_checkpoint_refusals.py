@@ -318,6 +318,8 @@ def test_a_structure_that_does_not_fit_is_refused(change: Callable[[Any], Any], 
         ("items.hash_table", np.full((7, 2), 9, np.int32), "`hash_table` must name rows in [0, 5), not 9 at position (1, 0)."),
         ("optimizer.users.step", np.zeros(1, np.int64), "the tensor 'optimizer.users.step' does not fit the layer 'users'."),
         ("optimizer.users.exp_avg", np.zeros((7, 4)), "the tensor 'optimizer.users.exp_avg' does not fit the layer 'users'."),
+        ("optimizer.users.step", np.array(-1), "`state['step']` must be at least 0, not -1."),
+        ("optimizer.users.step", np.array(2**63 - 1), f"`state['step']` must be less than 2**63 - 1, not {2**63 - 1}."),
         ("stowaway", np.zeros(1, np.float32), "nothing names the tensor 'stowaway'."),
     ],
 )

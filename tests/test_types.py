@@ -62,6 +62,69 @@ def test_norm_and_clipping() -> None:
             long.clip_norm(bad)
 
 
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float32, np.float64]),
+        st.tuples(st.integers(1, 5), st.integers(1, 4)),
+        elements=st.sampled_from([0.0, 1.0, -2.5, 0.1, 3e-5, 7e6, 1e38, 1e-40]) | st.floats(-10, 10, width=32),
+    ),
+    st.sampled_from([0.0, 1.0, 0.1, 1e-3, 3.0, 1e-38, 1e-44, 1e10]),
+)
+def test_no_norm_is_above_the_limit_after_clipping(values: np.ndarray, limit: float) -> None:
+    whole = RowGrad(np.arange(len(values)), values, 6)
+    clipped = whole.clip_norm(limit)
+    event(f"clipped: {clipped is not whole}")
+    assert clipped.norm() <= limit
+    assert clipped.values.dtype == values.dtype
+    if whole.norm() > limit:
+        short = np.finfo(values.dtype).tiny * 1e8
+        assert clipped.norm() >= limit * (1 - 1e-5) or limit < short
+        expected = values.astype(np.float64) * (limit / whole.norm())
+        np.testing.assert_allclose(clipped.values, expected, rtol=1e-5, atol=float(np.finfo(values.dtype).tiny))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_clipping_that_was_within_the_limit_keeps_its_bits(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for dtype in ("float32", "float64"):
+        values = (5 * rng.standard_normal((8, 4))).astype(dtype)
+        whole = RowGrad(np.arange(8), values, 8)
+        plain = RowGrad(np.arange(8), values * values.dtype.type(1.0 / whole.norm()), 8)
+        clipped = whole.clip_norm(1.0)
+        if plain.norm() <= 1:
+            assert clipped == plain
+        else:
+            np.testing.assert_allclose(clipped.values, plain.values, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(
+    ("values", "norm", "clipped"),
+    [
+        ([[1e200, 1e200]], 1e200 * 2**0.5, [[2**-0.5, 2**-0.5]]),
+        ([[3e-200, 4e-200]], 5e-200, None),
+        ([[3e-170], [4e-170]], 5e-170, None),
+        ([[5e-324]], 5e-324, None),
+        ([[1e308, 1e308, 1e308, 1e308]], np.inf, [[0.5, 0.5, 0.5, 0.5]]),
+        ([[1e200, 0.0]], 1e200, [[1.0, 0.0]]),
+        ([[np.inf, 1.0]], np.inf, [[np.nan, 0.0]]),
+        ([[np.nan, 1e200]], np.nan, None),
+    ],
+)
+def test_norms_whose_squares_leave_float64(values: list[list[float]], norm: float, clipped: list[list[float]] | None) -> None:
+    whole = RowGrad(np.arange(len(values)), np.array(values), 6)
+    np.testing.assert_allclose(whole.norm(), norm, rtol=1e-15)
+    with np.errstate(invalid="ignore"):
+        found = whole.clip_norm(1.0)
+    np.testing.assert_allclose(found.values, values if clipped is None else clipped, rtol=1e-15)
+    assert (found is whole) == (clipped is None)
+
+
+def test_a_norm_below_all_squares_is_clipped_too() -> None:
+    short = RowGrad(np.arange(2), np.array([[3e-200], [4e-200]]), 6)
+    np.testing.assert_allclose(short.clip_norm(1e-200).values, [[6e-201], [8e-201]], rtol=1e-15)
+    assert not short.clip_norm(0.0).values.any()
+
+
 def test_equality_is_by_value_and_nan_equals_nan() -> None:
     nan = float("nan")
     assert grad([1], [[nan]]) == grad([1], [[nan]])

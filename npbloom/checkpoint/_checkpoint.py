@@ -66,8 +66,8 @@ def save(
     TypeError
         `layers`, `optimizer` or `metadata` is of another kind.
     ValueError
-        A layer of the optimizer is not in `layers`, a layer is there twice, two tables overlap without being the same, or a
-        name is empty, taken, or not text that UTF-8 can encode.
+        A layer of the optimizer is not in `layers`, a layer is there twice, two tables overlap without being the same, a table
+        was reshaped or a state replaced by what does not fit, or a name is empty, taken, or not text that UTF-8 can encode.
     OSError
         The file cannot be written. What was there before is still there then.
 

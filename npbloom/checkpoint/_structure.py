@@ -10,10 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from npbloom import _arrays
 from npbloom.checkpoint._format import OWN_KEYS, Tensors
 from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, Layer, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
-from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
+from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, check_step
 
 LAYERS: Final[dict[str, Any]] = {
     cls.__name__: cls for cls in (BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding)
@@ -46,12 +45,12 @@ def describe_layers(layers: Any) -> tuple[Tensors, Described]:
             "class": type(layer).__name__,
             "num_embeddings": layer.num_embeddings,
             "embedding_dim": layer.embedding_dim,
-            "options": {key: _plain(getattr(layer, key, value)) for key, value in layer._options.items()},
+            "options": {key: _plain(value) for key, value in layer._options.items()},
             "weight": _shared(layer, name, layers, described) or f"{name}.weight",
         }
         if entry["weight"] == f"{name}.weight":
-            tensors[entry["weight"]] = layer.weight
-        table = getattr(getattr(layer, "hashing", None), "table", None)
+            tensors[entry["weight"]] = layer._table()
+        table = getattr(getattr(layer, "hashing", None), "_rows", None)
         if table is not None:
             entry["hash_table"] = f"{name}.hash_table"
             tensors[entry["hash_table"]] = table
@@ -60,11 +59,12 @@ def describe_layers(layers: Any) -> tuple[Tensors, Described]:
 
 def _shared(layer: Layer, name: str, layers: dict[str, Layer], described: Described) -> str | None:
     """The tensor of an earlier layer on the same table."""
-    table = layer.weight
+    table = layer._table()
     for other, entry in described.items():
-        known = layers[other].weight
+        known = layers[other]._table()
         if np.may_share_memory(table, known):
-            if table.__array_interface__["data"][0] != known.__array_interface__["data"][0] or table.shape != known.shape:
+            kinds = [(array.ctypes.data, array.shape, array.dtype) for array in (table, known)]
+            if kinds[0] != kinds[1]:
                 raise ValueError(f"`layers` must not hold tables that overlap without being the same, as {other!r} and {name!r}.")
             return str(entry["weight"])
     return None
@@ -84,8 +84,10 @@ def describe_optimizer(optimizer: Any, layers: dict[str, Layer]) -> tuple[Tensor
     tensors: Tensors = {}
     for name, expected in _expected_states(_stand_in(described, layers), layers, order).items():
         state = optimizer.state(layers[name])
-        if {key: (array.dtype, array.shape) for key, array in state.items()} != expected:
+        if {key: (getattr(array, "dtype", None), np.shape(array)) for key, array in state.items()} != expected:
             raise ValueError(f"`optimizer` must have the state of its kind for the layer {name!r}, of the shape of its table.")
+        if "step" in state:
+            check_step(state["step"])
         tensors |= {f"optimizer.{name}.{key}": array for key, array in state.items()}
     return tensors, described
 
@@ -178,8 +180,7 @@ def _restore_optimizer(described: Described, layers: dict[str, Any], tensors: Te
         for key, array in state.items():
             if (array.dtype, array.shape) != expected[key]:
                 raise ValueError(f"the tensor 'optimizer.{name}.{key}' does not fit the layer {name!r}")
-            _arrays.expect_random_rows(array)
-    optimizer._states = states
+    optimizer._adopt(states, states)
     return optimizer
 
 
@@ -198,7 +199,8 @@ def _stand_in(described: Described, layers: dict[str, Any]) -> Optimizer:
 def _small(layer: Layer) -> Layer:
     """A layer of the same kind on a table of two rows of one value, or of one for each concatenated probe."""
     small = object.__new__(type(layer))
-    small.__dict__.update(layer.__dict__, _weight=np.zeros((SMALL, layer._slices), layer.dtype))
+    shape = (SMALL, layer._slices)
+    small.__dict__.update(layer.__dict__, _weight=np.zeros(shape, layer.dtype), _shape=shape)
     return small
 
 
@@ -208,7 +210,7 @@ def _expected_states(
     """Dtype and shape of the state of each layer, from that of its stand-in."""
     expected = {}
     for name, small in zip(names, optimizer.layers, strict=True):
-        scales = list(zip(layers[name].weight.shape, small.weight.shape, strict=True))
+        scales = list(zip(layers[name]._shape, small._shape, strict=True))
         expected[name] = {
             key: (array.dtype, tuple(size * whole // part for size, (whole, part) in zip(array.shape, scales, strict=False)))
             for key, array in optimizer.state(small).items()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from npbloom import _check
 from npbloom.ops import hash_rows
-from npbloom.types import MAX_TABLE_ROWS, SPOTLIGHT_SEEDS, ArrayLike, HashSpec, IntArray
+from npbloom.types import MAX_TABLE_ROWS, SPOTLIGHT_SEEDS, ArrayLike, HashSpec, IntArray, unmasked
 
 
 def frequent_hash_table(
@@ -88,7 +88,7 @@ def frequent_hash_table(
 
 def _counts(counts: Any) -> npt.NDArray[np.float64]:
     """One number for each id, finite and at least 0."""
-    array = np.asarray(counts)
+    array = unmasked(counts, "counts")
     if array.dtype.kind not in "iuf":
         raise TypeError(f"`counts` must be a real array, not {array.dtype}.")
     if array.ndim != 1 or not array.size:

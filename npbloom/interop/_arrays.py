@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from npbloom import _check
+from npbloom.layers import Layer
 from npbloom.types import FloatArray
 
 Convert = Callable[[np.ndarray[Any, Any]], Any]
@@ -53,6 +54,12 @@ def table_of(value: Any, name: str, copy: bool) -> FloatArray:
     if _check.flag(copy, "copy"):
         array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", subok=False)
     return _check.table(array, name)
+
+
+def weight_of(layer: Layer) -> FloatArray:
+    """The table of a layer, found to be what it was when the layer was made."""
+    layer._table()
+    return layer.weight
 
 
 def exported(table: FloatArray, copy: bool, convert: Convert | None) -> Any:

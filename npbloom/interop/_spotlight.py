@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.interop._arrays import Convert, entry, exported, keys_of, table_of
+from npbloom.interop._arrays import Convert, entry, exported, keys_of, table_of, weight_of
 from npbloom.interop._torch import KINDS, Plain, from_torch, to_torch
 from npbloom.layers import BloomEmbedding, ScaledEmbedding
 from npbloom.types import WIDE_IDS
@@ -136,7 +136,7 @@ def to_spotlight(
     ):
         if given != needed:
             raise ValueError(f"`layer` must be one that Spotlight has, too: its `{name}` is another.")
-    table = layer.weight
+    table = weight_of(layer)
     if table[0].any():
         if not copy:
             raise ValueError("`copy` must be True for a table whose row 0 is not zero: Spotlight would read it.")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npbloom import _check, hashing
-from npbloom.interop._arrays import Convert, as_array, exported, table_of
+from npbloom.interop._arrays import Convert, as_array, exported, table_of, weight_of
 from npbloom.layers import BloomEmbedding
 from npbloom.types import MAX_TABLE_ROWS, ArrayLike, FloatArray, IntArray
 
@@ -160,4 +160,4 @@ def to_thinc(
         raise ValueError(
             f"`layer` must read the rows that Thinc's hash gives; id {at} reads {rows[at].tolist()}, not {wanted[at].tolist()}."
         )
-    return exported(layer.weight, copy, convert)
+    return exported(weight_of(layer), copy, convert)

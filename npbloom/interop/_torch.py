@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from npbloom.interop._arrays import Convert, entry, exported, table_of
+from npbloom.interop._arrays import Convert, entry, exported, table_of, weight_of
 from npbloom.layers import ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
 
 Plain = ScaledEmbedding | ZeroEmbedding | ScaledEmbeddingBag
@@ -90,4 +90,4 @@ def to_torch(layer: Plain, *, prefix: str = "", copy: bool = True, convert: Conv
     """
     if not isinstance(layer, KINDS):
         raise TypeError(f"`layer` must be one of {', '.join(kind.__name__ for kind in KINDS)}, not {type(layer).__name__}.")
-    return {f"{prefix}weight": exported(layer.weight, copy, convert)}
+    return {f"{prefix}weight": exported(weight_of(layer), copy, convert)}

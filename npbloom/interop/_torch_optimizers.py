@@ -9,7 +9,7 @@ import numpy as np
 
 from npbloom.interop._arrays import Convert, as_array, entry, listed
 from npbloom.layers import Layer
-from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer
+from npbloom.optimizers import MOST_STEPS, SGD, Adagrad, Adam, Optimizer
 
 Kind = TypeVar("Kind", SGD, Adagrad, Adam)
 
@@ -114,6 +114,8 @@ def _hyperparameters(optimizer: type[Optimizer], group: Mapping[str, Any]) -> di
     rule = RULES[optimizer]
     for key in rule.own:
         entry(group, key, "param_groups")
+    if optimizer is Adam and "amsgrad" not in group and "weight_decay" in group:
+        raise ValueError("`param_groups` must be those of Adam or SparseAdam: they lack 'amsgrad', as RAdam's and Adamax's do.")
     for key, value in group.items():
         if key in rule.fixed:
             if value != rule.fixed[key]:
@@ -140,7 +142,7 @@ def _fill(state: dict[str, np.ndarray[Any, Any]], given: Mapping[str, Any], key:
         if array.shape != state[name].shape:
             raise ValueError(f"`{name}` of {key!r} must have shape {state[name].shape}, not {array.shape}.")
         if name == "step":
-            if not (array >= 0 and array == int(array)):
+            if not (0 <= array < MOST_STEPS and array == int(array)):
                 raise ValueError(f"`step` of {key!r} must be a number of steps, not {array}.")
         elif array.dtype.newbyteorder("=") != state[name].dtype:
             raise ValueError(f"`{name}` of {key!r} must be {state[name].dtype}, as the layer is, not {array.dtype}.")

@@ -11,8 +11,9 @@ from npbloom import _check, ops
 from npbloom.layers._table import Layer
 from npbloom.ops.hashing import rows_of
 from npbloom.ops.lookup import check_combine
-from npbloom.types import MAX_TABLE_ROWS, ArrayLike, HashSpec, IntArray, Rng, as_integer
+from npbloom.types import MAX_IDS, MAX_TABLE_ROWS, ArrayLike, HashSpec, IntArray, Rng, as_integer
 
+LARGEST_HEIGHT = 2**100  # rows up to which a table that is too high has its number of rows in the message
 MOST_POSSIBLE = 2**32  # entries beyond which `precompute_hashes=True` is refused
 
 
@@ -27,10 +28,10 @@ def table_height(num_embeddings: int, compression_ratio: Any, num_rows: Any, pad
         if not fewest <= height <= MAX_TABLE_ROWS:
             why = " (row 0 is reserved for padding)" if padded else ""
             raise ValueError(f"`num_rows` must lie in [{fewest}, 2**31]{why}, not {height}.")
-        if ratio != 0.2 and int(ratio * num_embeddings) != height:
+        if ratio != 0.2 and not height <= ratio * num_embeddings < height + 1:
             raise ValueError(f"`compression_ratio` must be left out where `num_rows` is given, not {ratio:g}.")
         return height
-    height = int(ratio * num_embeddings)
+    height = int(min(ratio * num_embeddings, LARGEST_HEIGHT))
     if height < fewest:
         why = ", one of them reserved for padding" if padded else ""
         raise ValueError(
@@ -38,8 +39,9 @@ def table_height(num_embeddings: int, compression_ratio: Any, num_rows: Any, pad
             f"a ratio of {_nearest_ratio(fewest, num_embeddings, 1):.3g} or more, or `num_rows`."
         )
     if height > MAX_TABLE_ROWS:
+        rows = height if height < LARGEST_HEIGHT else f"{ratio * num_embeddings:g}"
         raise ValueError(
-            f"`compression_ratio` {ratio:g} of {num_embeddings} ids makes {height} rows; at most 2**31 are possible: "
+            f"`compression_ratio` {ratio:g} of {num_embeddings} ids makes {rows} rows; at most 2**31 are possible: "
             f"a ratio of {_nearest_ratio(MAX_TABLE_ROWS, num_embeddings, -1):.3g} or less, or `num_rows`."
         )
     return height
@@ -79,6 +81,8 @@ class BloomTable(Layer):
         """Check everything, then make or adopt the table."""
         self.num_embeddings = _check.positive_int(num_embeddings, "num_embeddings")
         self.embedding_dim = _check.positive_int(embedding_dim, "embedding_dim")
+        if self.num_embeddings > MAX_IDS:
+            raise ValueError(f"`num_embeddings` must lie in [1, 2**63], not {self.num_embeddings}.")
         height = table_height(self.num_embeddings, compression_ratio, num_rows, padding_idx is not None)
         share = _check.flag(share_padding_row, "share_padding_row")
         if precompute_hashes is not None:
@@ -100,8 +104,8 @@ class BloomTable(Layer):
             "share_padding_row": share,
             "precompute_hashes": precompute_hashes,
         }
-        self._set_table(height, self.embedding_dim, dtype, rng, weight)
         self._lookup = self._with_probes()
+        self._set_table(height, self.embedding_dim, dtype, rng, weight)
 
     def _decide(self, wanted: bool | None) -> bool:
         """Whether probes are computed before: only where wanted, since hashing is faster than reading them (DESIGN.md)."""
@@ -169,4 +173,4 @@ class BloomTable(Layer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Compute them again."""
         super().__setstate__(state)
-        self._lookup = self._with_probes()
+        self.__dict__["_lookup"] = self._with_probes()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from npbloom import _check, ops
 from npbloom.layers._bag import BagLayer
 from npbloom.ops._bags import MODES
-from npbloom.ops.lookup import norm_limits
+from npbloom.ops.lookup import bag_vectors, norm_limits
 from npbloom.ops.optim import reserved_rows
 from npbloom.ops.scatter import Contributions, bag_contributions
 from npbloom.types import ArrayLike, FloatArray, Rng
@@ -85,9 +85,9 @@ class ScaledEmbeddingBag(BagLayer):
             "padding_idx": self.padding_idx,
             "include_last_offset": self.include_last_offset,
         }
+        self.max_norm, self.norm_type = max_norm, norm_type
         self._set_table(self.num_embeddings, self.embedding_dim, dtype, rng, weight)
         norm_limits(self._weight, max_norm, norm_type)
-        self.max_norm, self.norm_type = max_norm, norm_type
 
     @property
     def _reserved(self) -> range:
@@ -122,23 +122,16 @@ class ScaledEmbeddingBag(BagLayer):
         -----
         L13 to L18. With `max_norm` the looked-up rows are scaled in the table first (L10); else nothing is written.
         """
-        return ops.embedding_bag_forward(
-            self._weight,
-            indices,
-            offsets,
-            per_sample_weights,
-            mode=self.mode,
-            padding_idx=self.padding_idx,
-            include_last_offset=self.include_last_offset,
-            max_norm=self.max_norm,
-            norm_type=self.norm_type,
-        )
+        table = self._table()
+        limits = None if self.max_norm is None else norm_limits(table, self.max_norm, self.norm_type)
+        options = (self.mode, self._padding, self.include_last_offset, limits)
+        return bag_vectors(table, indices, offsets, per_sample_weights, *options)
 
     __call__ = forward
 
     def _weight_gradients(self, indices: ArrayLike, grad_out: ArrayLike, offsets: ArrayLike | None) -> FloatArray:
         return ops.embedding_bag_backward_weights(
-            self._weight,
+            self._table(),
             indices,
             grad_out,
             offsets,
@@ -148,5 +141,4 @@ class ScaledEmbeddingBag(BagLayer):
 
     def _contributions(self, ids: Any, grad_out: Any, offsets: Any = None, per_sample_weights: Any = None) -> Contributions:
         options = (self.mode, self._padding, self.include_last_offset, self.scale_grad_by_freq)
-        table = _check.table(self._weight)
-        return bag_contributions(table, ids, grad_out, offsets, per_sample_weights, *options)
+        return bag_contributions(self._table(), ids, grad_out, offsets, per_sample_weights, *options)

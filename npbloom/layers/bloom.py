@@ -141,8 +141,7 @@ class BloomEmbedding(BloomTable):
         -----
         L21, L22. Never writes.
         """
-        # table and hashing were checked when the layer was made
-        return bloom_output(self._weight, _check.ids(ids, "ids", self.num_embeddings), self._lookup, self.combine)
+        return bloom_output(self._table(), _check.ids(ids, "ids", self.num_embeddings), self._lookup, self.combine)
 
     __call__ = forward
 
@@ -248,7 +247,7 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
             rng,
             weight,
         )
-        self._options |= {"mode": self.mode, "include_last_offset": self.include_last_offset}
+        self._options.update(mode=self.mode, include_last_offset=self.include_last_offset)
 
     def forward(
         self, indices: ArrayLike, offsets: ArrayLike | None = None, per_sample_weights: ArrayLike | None = None
@@ -272,7 +271,7 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
             See `npbloom.ops.bloom_bag_forward`.
         """
         return ops.bloom_bag_forward(
-            self._weight,
+            self._table(),
             indices,
             self._lookup,
             offsets,
@@ -286,7 +285,7 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
 
     def _weight_gradients(self, indices: ArrayLike, grad_out: ArrayLike, offsets: ArrayLike | None) -> FloatArray:
         return ops.bloom_bag_backward_weights(
-            self._weight,
+            self._table(),
             indices,
             grad_out,
             self._lookup,
@@ -297,5 +296,4 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
 
     def _contributions(self, ids: Any, grad_out: Any, offsets: Any = None, per_sample_weights: Any = None) -> Contributions:
         options = (self.mode, self.include_last_offset, self.combine)
-        table = _check.table(self._weight)
-        return bloom_bag_contributions(table, ids, grad_out, self._lookup, offsets, per_sample_weights, *options)
+        return bloom_bag_contributions(self._table(), ids, grad_out, self._lookup, offsets, per_sample_weights, *options)

@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy.typing as npt
 
-from npbloom import _check, ops
+from npbloom import _check
 from npbloom.layers._table import Layer
 from npbloom.ops.lookup import gather, norm_limits
 from npbloom.ops.optim import reserved_rows
@@ -44,9 +44,9 @@ class _Embedding(Layer):
             "scale_grad_by_freq": self.scale_grad_by_freq,
             "sparse": self.sparse,
         }
+        self.max_norm, self.norm_type = max_norm, norm_type
         self._set_table(self.num_embeddings, self.embedding_dim, dtype, rng, weight)
         norm_limits(self._weight, max_norm, norm_type)
-        self.max_norm, self.norm_type = max_norm, norm_type
 
     @property
     def _reserved(self) -> range:
@@ -75,9 +75,8 @@ class _Embedding(Layer):
         -----
         With `max_norm` the looked-up rows are scaled in the table first (L10); else nothing is written.
         """
-        if self.max_norm is None:  # table and options were checked when the layer was made
-            return gather(self._weight, _check.ids(ids, "ids", self.num_embeddings))
-        return ops.embedding_forward(self._weight, ids, max_norm=self.max_norm, norm_type=self.norm_type)
+        table, array = self._table(), _check.ids(ids, "ids", self.num_embeddings)
+        return gather(table, array, None if self.max_norm is None else norm_limits(table, self.max_norm, self.norm_type))
 
     __call__ = forward
 

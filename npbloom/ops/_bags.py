@@ -29,6 +29,12 @@ class Bags(NamedTuple):
         """Number of bags."""
         return len(self.starts) - 1
 
+    def apart(self, table: FloatArray) -> Bags:
+        """These bags, with copies of what lies in a table that is written to before they are read."""
+        ids = _check.apart(self.ids, table)
+        weights = None if self.weights is None else _check.apart(self.weights, table)
+        return self if ids is self.ids and weights is self.weights else self._replace(ids=ids, weights=weights)
+
     def owner(self) -> IntArray:
         """The bag of each entry."""
         return np.repeat(np.arange(self.size), np.diff(self.starts))

@@ -40,17 +40,24 @@ class Pairs(NamedTuple):
 
     def sort_and(self, work: Callable[[Part], Result]) -> list[Result]:
         """Sort each part and give it to `work`, in the thread that sorted it; results in order of the rows."""
+        return _parallel.run_queue(self.tasks(work))
+
+    def tasks(self, work: Callable[[Part], Result]) -> list[Callable[[], Result]]:
+        """The calls that `sort_and` makes. All memory for sorting is taken now: `work` may write what must not stay half done."""
         kept = len(self.pairs)
         sources, spare = np.empty(kept, self.pairs.dtype), np.empty_like(self.pairs)
-        counters = 1 << min(self.low, kernels.DIGIT)
+        counters = max(1 << min(self.low, kernels.DIGIT), 16)
 
-        def part(lo: int, hi: int) -> Result:
-            size = int(self.bounds[hi] - self.bounds[lo]) + 1
-            rows, starts, counts = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(max(counters, 16), np.int64)
+        def part(rows: IntArray, starts: IntArray, counts: IntArray, lo: int, hi: int) -> Result:
             found = kernels.sort_buckets_range(self.bounds, self.low, self.pairs, spare, sources, rows, starts, counts, lo, hi)
             return work(Part(rows[:found], starts[: found + 1], sources[: self.bounds[hi]]))
 
-        return _parallel.run_queue([partial(part, lo, hi) for lo, hi in pairwise(self.parts)])
+        tasks: list[Callable[[], Result]] = []
+        for lo, hi in pairwise(self.parts):
+            size = int(self.bounds[hi] - self.bounds[lo]) + 1
+            scratch = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(counters, np.int64))
+            tasks.append(partial(part, *scratch, lo, hi))
+        return tasks
 
 
 def split_pairs(

@@ -101,8 +101,8 @@ def _item_blocks(hashing: HashSpec, prior: FloatArray | None) -> Iterator[tuple[
     zeros = _check.read_only(np.zeros(min(ITEMS, hashing.num_embeddings) if prior is None else 0))
     for first in range(0, hashing.num_embeddings, ITEMS):
         last = min(first + ITEMS, hashing.num_embeddings)
-        if hashing.table is not None:
-            rows = hashing.table[first:last]
+        if hashing._rows is not None:
+            rows = hashing._rows[first:last]
         else:
             rows = rows_of(_check.read_only(np.arange(first, last, dtype=np.int64)), hashing)
         yield first, _check.read_only(rows), zeros[: last - first] if prior is None else prior[first:last]

@@ -36,8 +36,8 @@ def check_range(ids: IntArray, bound: int, name: str, lo: int, hi: int) -> None:
 def _fill_rows(ids: IntArray, hashing: HashSpec, rows: npt.NDArray[Any], lo: int, hi: int) -> None:
     """Write the probes of the checked, flat ids ``[lo, hi)`` into those places of `rows` (n, k)."""
     padding = -1 if hashing.padding_idx is None else hashing.padding_idx
-    if hashing.table is not None:
-        table_rows_range(ids, hashing.table, padding, rows, lo, hi)
+    if hashing._rows is not None:
+        table_rows_range(ids, hashing._rows, padding, rows, lo, hi)
     else:
         first_row = 0 if hashing.padding_idx is None or hashing.share_padding_row else 1
         seeds = _SEEDS[: hashing.num_hash_functions]

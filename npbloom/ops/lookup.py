@@ -63,16 +63,17 @@ def embedding_forward(weight: FloatArray, ids: ArrayLike, *, max_norm: float | N
     table = _check.table(weight)
     array = _check.ids(ids, "ids", table.shape[0])
     limits = norm_limits(table, max_norm, norm_type)
-    if limits is not None:
-        renormalise(table, check_ids(array, table.shape[0], "ids").reshape(-1), limits)
-    return gather(table, array)
+    return gather(table, array, limits)
 
 
-def gather(table: FloatArray, array: IntArray) -> FloatArray:
-    """Rows of a table, each part of the ids checked by the thread that looks it up."""
+def gather(table: FloatArray, array: IntArray, limits: tuple[float, float] | None = None) -> FloatArray:
+    """Rows of a table, scaled before where there are limits; each part of the ids is checked by the thread that looks it up."""
     num_rows, dim = table.shape
+    out = _arrays.empty((array.size, dim), table.dtype)
+    if limits is not None:
+        array = _check.apart(check_ids(array, num_rows, "ids"), table)
+        renormalise(table, array.reshape(-1), limits)
     flat, seen = array.reshape(-1), _check.read_only(table)
-    out = _arrays.empty((flat.size, dim), table.dtype)
 
     def look_up(lo: int, hi: int) -> None:
         check_range(array, num_rows, "ids", lo, hi)
@@ -92,9 +93,9 @@ def norm_limits(table: FloatArray, max_norm: Any, norm_type: Any) -> tuple[float
     return limit, power
 
 
-def renormalise(table: FloatArray, flat: IntArray, limits: tuple[float, float] | None) -> None:
+def renormalise(table: FloatArray, flat: IntArray, limits: tuple[float, float]) -> None:
     """Scale the distinct rows that `flat` names, where their norm exceeds the limit (L10)."""
-    if limits is None or flat.size == 0:
+    if flat.size == 0:
         return
     touched = distinct_rows(flat, table.shape[0])
     grain = max(1, GRAIN // table.shape[1])
@@ -164,27 +165,44 @@ def embedding_bag_forward(
     """
     table = _check.table(weight)
     limits = norm_limits(table, max_norm, norm_type)
+    padding = _check.padding_row(padding_idx, table.shape[0])
+    return bag_vectors(table, indices, offsets, per_sample_weights, mode, padding, include_last_offset, limits)
+
+
+def bag_vectors(
+    table: FloatArray,
+    indices: Any,
+    offsets: Any,
+    per_sample_weights: Any,
+    mode: str,
+    padding: int,
+    include_last_offset: bool,
+    limits: tuple[float, float] | None,
+) -> FloatArray:
+    """What `embedding_bag_forward` returns, of a checked table."""
     bags = read_bags(
         indices,
         offsets,
         per_sample_weights,
         mode=mode,
-        padding=_check.padding_row(padding_idx, table.shape[0]),
+        padding=padding,
         include_last_offset=include_last_offset,
         num_embeddings=table.shape[0],
         dtype=table.dtype,
     )
-    renormalise(table, bags.ids, limits)
-    return bag_output(table, bags)[0]
+    return bag_output(table, bags, limits)[0]
 
 
-def bag_output(table: FloatArray, bags: Bags) -> tuple[FloatArray, IntArray | None]:
-    """The reduced bags, and for ``max`` the entry that won each dimension (-1: none)."""
+def bag_output(table: FloatArray, bags: Bags, limits: tuple[float, float] | None = None) -> tuple[FloatArray, IntArray | None]:
+    """The reduced bags, and for ``max`` the entry that won each dimension (-1: none); rows are scaled before (L10)."""
     dim = table.shape[1]
     out = _arrays.empty((bags.size, dim), table.dtype)
+    winners = np.empty((bags.size, dim), dtype=np.int64) if bags.mode == "max" else None
+    if limits is not None:
+        bags = bags.apart(table)
+        renormalise(table, bags.ids, limits)
     table = _check.read_only(table)
-    if bags.mode == "max":
-        winners = np.empty((bags.size, dim), dtype=np.int64)
+    if winners is not None:
         arrays: tuple[Any, ...] = (table, bags.ids, bags.starts, bags.padding, winners, out)
         _parallel.run_chunks(kernels.bag_max_range, bags.bounds(dim), *arrays)
         return out, winners

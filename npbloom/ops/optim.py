@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ from npbloom.ops.scatter import Contributions, Terms
 from npbloom.types import ArrayLike, FloatArray, RowGrad
 
 GRAIN = 16384  # table elements to update below which a second thread does not pay
+LARGEST_SINGLE = 3.4e38  # what float32 holds without overflow
 BLOCK = 65536  # gradient elements that are summed before they are applied: they never leave the second cache
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A step that is checked and ready to run: the kernel, the arrays it writes to, and its scalars."""
+    """A step that is checked: the kernel, the arrays it writes to, and its scalars."""
 
     kernel: Callable[..., Any]
     weight: FloatArray  # (rows, d)
@@ -30,63 +32,96 @@ class Rule:
     reserved: range  # rows that are never trained
     group: int = 0  # gradient rows that the kernel holds at a time
 
-    def run(self, touched: Any, terms: Terms, lo: int, hi: int) -> None:
-        """Step with gradient rows ``[lo, hi)``, given as terms to sum; `touched` None means that they are the table's own."""
+    def _held(self) -> tuple[FloatArray, ...]:
+        """Rows that the kernel computes in."""
         held = np.empty((max(self.group, 1), self.weight.shape[1]), self.weight.dtype)
-        squares = (np.zeros(held.shape),) if self.group else ()
-        self.kernel(self.weight, touched, *terms, *self.state, *squares, self.scalars, held, lo, hi)
+        return (np.zeros(held.shape), held) if self.group else (held,)
 
-    def _apart(self, array: Any) -> Any:
-        """The array to read from, read-only; a copy where the step writes to its memory."""
-        if array is None:
-            return None
-        for written in (self.weight, *self.state):
-            if written is not None and np.may_share_memory(array, written):
-                return _check.read_only(array.copy())
-        return array if not array.flags.writeable else _check.read_only(array)
+    def _run(self, touched: Any, terms: Terms, held: tuple[FloatArray, ...], lo: int, hi: int) -> None:
+        """Step with gradient rows ``[lo, hi)``, given as terms to sum; `touched` None means that they are the table's own."""
+        self.kernel(self.weight, touched, *terms, *self.state, *held[:-1], self.scalars, held[-1], lo, hi)
 
     def apply(self, grad: RowGrad | FloatArray) -> None:
         """Step with a checked gradient."""
-        grain = max(1, GRAIN // self.weight.shape[1])
-        if isinstance(grad, RowGrad):
-            rows, values = _check.read_only(grad.rows), self._apart(grad.values)
-            _parallel.run_range(partial(self.run, rows, Terms(values)), len(values), grain=grain)
-            return
-        terms = Terms(self._apart(grad))
-        for first, last in ((0, self.reserved.start), (self.reserved.stop, len(grad))):
-            bounds = [first + bound for bound in _parallel.even_bounds(last - first, grain)]
-            _parallel.run_chunks(partial(self.run, None, terms), bounds)
+        self.prepare(grad)()
 
-    def apply_fused(self, contributions: Contributions) -> None:
-        """Step with gradients that are not summed yet; nothing of size (u, d) is ever written (L26).
+    def prepare(self, grad: RowGrad | FloatArray) -> Callable[[], Any]:
+        """A step with a checked gradient that is ready to be taken: its memory is there, nothing is written yet (L3)."""
+        written = (self.weight, *self.state)
+        if isinstance(grad, RowGrad):
+            rows, terms = _check.apart(grad.rows, *written), Terms(_check.apart(grad.values, *written))
+            spans = [(0, len(grad.values))]
+        else:
+            rows, terms = None, Terms(_check.apart(grad, *written))
+            spans = [(0, self.reserved.start), (self.reserved.stop, len(grad))]
+        grain = max(1, GRAIN // self.weight.shape[1])
+        parts = [
+            (lo + first, hi + first) for first, last in spans for lo, hi in pairwise(_parallel.even_bounds(last - first, grain))
+        ]
+        free = _parallel.for_each_thread(self._held, len(parts))
+
+        def step(lo: int, hi: int) -> None:
+            held = free.pop() if free else self._held()
+            self._run(rows, terms, held, lo, hi)
+            free.append(held)
+
+        return partial(_parallel.run_queue, [partial(step, lo, hi) for lo, hi in parts])
+
+    def prepare_fused(self, contributions: Contributions) -> Callable[[], Any]:
+        """
+        As `prepare`, with gradients that are not summed yet; nothing of size (u, d) is ever written (L26).
 
         The thread that has sorted a part of the pairs steps on it: sums go from registers into the optimizer's arithmetic.
         Gradients with factors of other kinds are summed a block at a time first.
         """
-        grad, weights = self._apart(contributions.grad), self._apart(contributions.weights)
+        written = (self.weight, *self.state)
+        grad, weights = contributions.grad, contributions.weights
+        grad, weights = _check.apart(grad, *written), weights if weights is None else _check.apart(weights, *written)
         if grad is not contributions.grad or weights is not contributions.weights:
             contributions = replace(contributions, grad=grad, weights=weights)
+        if contributions.plain:
+            return self._prepare_sums(contributions)
+        width = contributions.width
+        size = max(1, min(BLOCK // width, len(contributions.pairs.pairs)))
+
+        def scratch() -> tuple[Any, Any, Any]:
+            return self._held(), np.empty((size, width), self.weight.dtype), np.empty((1, width))
 
         def step(part: Part) -> None:
-            touched = _check.read_only(part.touched)
-            if contributions.plain:
-                self.run(touched, contributions.terms(part), 0, touched.size)
-                return
-            size = max(1, BLOCK // contributions.width)
-            values = np.empty((min(size, touched.size), contributions.width), dtype=self.weight.dtype)
+            touched = _check.closed(part.touched)
+            held, values, acc = own = free.pop() if free else scratch()
             terms = Terms(_check.read_only(values))
             for lo in range(0, touched.size, size):
                 hi = min(lo + size, touched.size)
-                contributions.sum_into(part, values, lo, hi)
-                self.run(touched[lo:hi], terms, 0, hi - lo)
+                contributions.sum_into(part, values, acc, lo, hi)
+                self._run(touched[lo:hi], terms, held, 0, hi - lo)
+            free.append(own)
 
-        contributions.pairs.sort_and(step)
+        tasks = contributions.pairs.tasks(step)
+        free = _parallel.for_each_thread(scratch, len(tasks))
+        return partial(_parallel.run_queue, tasks)
+
+    def _prepare_sums(self, contributions: Contributions) -> Callable[[], Any]:
+        """A step with plain sums, which the kernel takes itself."""
+
+        def step(part: Part) -> None:
+            touched = _check.closed(part.touched)
+            held = free.pop() if free else self._held()
+            self._run(touched, contributions.terms(part), held, 0, touched.size)
+            free.append(held)
+
+        tasks = contributions.pairs.tasks(step)
+        free = _parallel.for_each_thread(self._held, len(tasks))
+        return partial(_parallel.run_queue, tasks)
 
 
 def _scalar(table: FloatArray, value: float) -> Any:
     """A Python float rounded once to the dtype of the table (L32)."""
-    with np.errstate(over="ignore"):
-        return table.dtype.type(value)
+    kind = table.dtype.type
+    if -LARGEST_SINGLE <= value <= LARGEST_SINGLE:
+        return kind(value)
+    with np.errstate(over="ignore"):  # takes as long as three scalars
+        return kind(value)
 
 
 def check_gradient(grad: Any, table: FloatArray, reserved: range) -> RowGrad | FloatArray:
@@ -95,11 +130,11 @@ def check_gradient(grad: Any, table: FloatArray, reserved: range) -> RowGrad | F
         dense = _check.floats(grad, "grad", table.dtype)
         _check.shape(dense, "grad", table.shape)
         return dense
-    if grad.values.dtype != table.dtype:
-        raise TypeError(f"`grad` must be {table.dtype}, as the table is, not {grad.values.dtype}; `.astype` converts it.")
-    if (grad.num_rows, grad.values.shape[1]) != table.shape:
-        raise ValueError(f"`grad` must be of a table of shape {table.shape}, not {(grad.num_rows, grad.values.shape[1])}.")
     checked = RowGrad(grad.rows, np.ascontiguousarray(grad.values), grad.num_rows)  # its arrays may have been written to
+    if checked.values.dtype != table.dtype:
+        raise TypeError(f"`grad` must be {table.dtype}, as the table is, not {checked.values.dtype}; `.astype` converts it.")
+    if (checked.num_rows, checked.values.shape[1]) != table.shape:
+        raise ValueError(f"`grad` must be of a table of shape {table.shape}, not {(checked.num_rows, checked.values.shape[1])}.")
     at = int(np.searchsorted(checked.rows, reserved.start))
     if at < checked.rows.size and checked.rows[at] in reserved:
         raise ValueError(
@@ -114,6 +149,13 @@ def _table(weight: Any, padding_row: int | None) -> tuple[FloatArray, range]:
     table = _check.table(weight)
     _check.writable(table, "weight", "for an update")
     return table, reserved_rows(_check.padding_row(padding_row, table.shape[0], "padding_row"))
+
+
+def _state(array: Any, name: str, table: FloatArray, shape: tuple[int, ...], *others: tuple[str, FloatArray]) -> FloatArray:
+    """State to write to, in memory that neither the table nor other state has."""
+    checked = _check.same_kind(array, name, table, shape)
+    _check.own_memory(checked, name, ("weight", table), *others)
+    return checked
 
 
 def reserved_rows(padding: int) -> range:
@@ -189,7 +231,7 @@ def sgd_update(
     if momentum != 0:
         if momentum_buffer is None:
             raise ValueError(f"`momentum_buffer` must be given where momentum is {momentum:g}: an array like the table.")
-        buffer = _check.same_kind(momentum_buffer, "momentum_buffer", table, table.shape)
+        buffer = _state(momentum_buffer, "momentum_buffer", table, table.shape)
     checked = check_gradient(grad, table, reserved)
     sgd_rule(table, rate, momentum, decay, buffer, reserved).apply(checked)
 
@@ -259,7 +301,7 @@ def adagrad_update(
     (array([[0.6]]), array([[25.]]))
     """
     table, reserved = _table(weight, padding_row)
-    total = _check.same_kind(state_sum, "state_sum", table, table.shape)
+    total = _state(state_sum, "state_sum", table, table.shape)
     _adagrad(table, total, grad, lr, eps, weight_decay, reserved)
 
 
@@ -324,7 +366,7 @@ def rowwise_adagrad_update(
     (array([[0.9, 0.3]]), array([25.]))
     """
     table, reserved = _table(weight, padding_row)
-    total = _check.same_kind(state_sum, "state_sum", table, table.shape[:1])
+    total = _state(state_sum, "state_sum", table, table.shape[:1])
     _adagrad(table, total, grad, lr, eps, weight_decay, reserved)
 
 
@@ -410,8 +452,8 @@ def adam_update(
     array([[0.75]])
     """
     table, reserved = _table(weight, padding_row)
-    first = _check.same_kind(exp_avg, "exp_avg", table, table.shape)
-    second = _check.same_kind(exp_avg_sq, "exp_avg_sq", table, table.shape)
+    first = _state(exp_avg, "exp_avg", table, table.shape)
+    second = _state(exp_avg_sq, "exp_avg_sq", table, table.shape, ("exp_avg", first))
     rate = _check.at_least_zero(lr, "lr")
     pair = check_betas(betas)
     number = _check.positive_int(step, "step")

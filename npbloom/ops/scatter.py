@@ -66,12 +66,11 @@ class Contributions:
         """What kernels sum where this is plain."""
         return Terms(self.grad, part.sources, self.owner, self.weights, part.starts)
 
-    def sum_into(self, part: Part, values: FloatArray, lo: int, hi: int) -> None:
-        """Write the gradients of ``part.touched[lo:hi]`` into the first rows of `values`."""
+    def sum_into(self, part: Part, values: FloatArray, acc: FloatArray, lo: int, hi: int) -> None:
+        """Write the gradients of ``part.touched[lo:hi]`` into the first rows of `values`; `acc` is a float64 row to sum in."""
         if self.plain:
             kernels.sum_rows_range(*self.terms(part), values, lo, hi)
             return
-        acc = np.empty((1, self.width))
         how = (self.owner, self.weights, self.winners, None if self.divisor == 1.0 else self.divisor, self.by_frequency)
         where = (self.grad, part.sources, part.starts, part.touched, self.slices)
         kernels.sum_terms_range(*where, *how, values, acc, lo, hi)
@@ -83,7 +82,7 @@ class Contributions:
         values = _arrays.empty((int(ends[-1]), self.width), self.dtype)
 
         def task(part: Part, lo: int, hi: int) -> None:
-            self.sum_into(part, values[lo:hi], 0, hi - lo)
+            self.sum_into(part, values[lo:hi], np.empty((1, self.width)), 0, hi - lo)
 
         _parallel.run_queue([partial(task, *each) for each in zip(parts, ends.tolist(), ends[1:].tolist(), strict=False)])
         touched = parts[0].touched if len(parts) == 1 else np.concatenate([part.touched for part in parts])

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npbloom import _check
-from npbloom.types import as_integer
+from npbloom.types import as_integer, refuse_masked, unmasked
 
 LabelArray = npt.NDArray[Any]  # integers, or objects that are str
 Label = int | str
@@ -37,9 +37,11 @@ def check_labels(labels: Any, name: str, size: int, padding_idx: int | None) -> 
 
 def _label_array(labels: Any, name: str) -> LabelArray:
     """A copy, so that later writes by the caller cannot make two labels equal; a str for an integer among str."""
-    if isinstance(labels, np.ma.MaskedArray):
-        raise TypeError(f"`{name}` must not be a masked array: its mask would be dropped; pass `.filled(...)` or `.data`.")
-    array = np.asarray(labels) if hasattr(labels, "__array__") else np.array(labels, dtype=object)
+    if hasattr(labels, "__array__"):
+        array = unmasked(labels, name)
+    else:
+        refuse_masked(labels, name)
+        array = np.array(labels, dtype=object)
     if array.dtype.kind in "UT":
         return array.astype(object)
     kinds = set(map(type, array.ravel().tolist())) if array.dtype.kind == "O" else set()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from npbloom import _check
 from npbloom.recommend._labels import Label, LabelArray, Labels, check_labels
-from npbloom.types import ArrayLike, IntArray, as_integer
+from npbloom.types import ArrayLike, IntArray, as_integer, unmasked
 
 
 class Interactions:
@@ -224,9 +224,7 @@ def _numbers(value: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any] 
     """An own copy of finite real numbers, one per interaction; integers stay integers for timestamps only."""
     if value is None:
         return None
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"`{name}` must not be a masked array: its mask would be dropped; pass `.filled(...)` or `.data`.")
-    array = np.asarray(value)
+    array = unmasked(value, name)
     if array.size == 0 and isinstance(value, (list, tuple)):
         array = array.astype(np.float64)
     if array.dtype.kind not in "iuf":

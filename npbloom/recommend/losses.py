@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from npbloom import _check
-from npbloom.types import ArrayLike, FloatArray
+from npbloom.types import ArrayLike, FloatArray, unmasked
 
 PairLoss = tuple[float, FloatArray, FloatArray]
 RatingLoss = tuple[float, FloatArray]
@@ -43,7 +43,7 @@ def _pair(positive: ArrayLike, negative: ArrayLike) -> tuple[FloatArray, FloatAr
 def _rated(scores: ArrayLike, ratings: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Scores, and as many ratings as float64."""
     first = _scores(scores, "scores")
-    second = np.asarray(ratings)
+    second = unmasked(ratings, "ratings")
     if second.dtype.kind not in "iuf":
         raise TypeError(f"`ratings` must be real numbers, not {second.dtype}.")
     _check.shape(second, "ratings", first.shape)

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.types import FloatArray, IntArray
+from npbloom.types import FloatArray, IntArray, refuse_masked, unmasked
 
 
 def ids(value: Any, bound: int, name: str = "ids") -> IntArray:
     """An index array (L1) as int64; an IndexError names the first value outside ``[0, bound)`` (L2)."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"`{name}` must not be a masked array.")
+    refuse_masked(value, name)
     listed = isinstance(value, (list, tuple, range, int))
-    array = np.asarray(value, dtype=object if listed else None)  # integers of any size, compared as Python compares them
+    array = (
+        np.asarray(value, dtype=object) if listed else unmasked(value, name)
+    )  # integers of any size, compared as Python compares them
     if not (all(map(_is_integer, array.ravel())) if listed else array.dtype.kind in "iu"):
         raise TypeError(f"`{name}` must be an integer array, not {np.asarray(value).dtype}.")
     outside = np.argwhere((array < 0) | (array >= bound))
@@ -49,7 +50,7 @@ def choice(value: str, name: str, *words: str) -> None:
 @np.errstate(all="ignore")
 def floats(value: Any, shape: tuple[int, ...], dtype: Any, name: str) -> FloatArray:
     """A real floating array of exactly this shape (-1: any size of at least 1), rounded to `dtype` (None: its own) (L24)."""
-    array = np.asarray(value)
+    array = unmasked(value, name)
     if array.dtype.kind != "f":
         raise TypeError(f"`{name}` must be a real floating array, not {array.dtype}.")
     fits = array.ndim == len(shape) and all(

@@ -37,8 +37,8 @@ def hash_rows(ids: Any, hashing: HashSpec) -> IntArray:
     """Table rows that every id reads, int64 of shape ids.shape + (k,) (L20); the padding id reads row 0 only (L22)."""
     ids = _inputs.ids(ids, hashing.num_embeddings)
     m, padded = hashing.num_rows, hashing.padding_idx is not None
-    if hashing.table is not None:
-        rows: IntArray = hashing.table.take(ids, axis=0).astype(np.int64)
+    if hashing._rows is not None:
+        rows: IntArray = hashing._rows.take(ids, axis=0).astype(np.int64)
     else:
         keys = ids if hashing.num_embeddings > WIDE_IDS else ids.astype(np.int32)
         hashes = [murmurhash3_32(keys, seed) for seed in SPOTLIGHT_SEEDS[: hashing.num_hash_functions]]

@@ -1,6 +1,9 @@
 """
-A machine over the whole public API: layers and optimizers of every kind are looked up, trained, copied, saved and loaded, with
-bad calls in between, beside a model that keeps tables and states in arrays of its own and computes with the reference.
+A machine over the whole public API: layers and optimizers of every kind are looked up, trained, copied, saved and loaded, beside
+a model that keeps tables and states in arrays of its own and computes with the reference.
+
+Between the calls it calls badly, sets attributes, and changes tables, states, hash tables and files under the layers: what was
+changed is refused until it is what it was.
 
 `NPBLOOM_MACHINE_RUNS` asks for more than 100 runs of at most 30 steps.
 """
@@ -11,7 +14,7 @@ import copy
 import os
 import pickle
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,156 +25,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 import npbloom as nb
-from npbloom import reference
 from tests._bits import assert_same_bits
+from tests.faults._machine import (
+    REFUSED,
+    ROWS,
+    STATE,
+    TABLE,
+    Pair,
+    batch_of,
+    changed_state,
+    changed_table,
+    grad_of,
+    layers,
+    optimizers,
+    values,
+)
 
 RUNS = int(os.environ.get("NPBLOOM_MACHINE_RUNS", "100"))
-IDS, ROWS = 23, 9
-KINDS = ("ScaledEmbedding", "ZeroEmbedding", "ScaledEmbeddingBag", "BloomEmbedding", "BloomEmbeddingBag")
-NAMES = ("SGD", "Adagrad", "RowWiseAdagrad", "Adam")
-
-values = st.sampled_from([0.0, -0.0, 1.0, -1.5, 0.1, 3e38, 1e-40, np.inf, np.nan])
-dtypes = st.sampled_from([np.float32, np.float64])
-
-
-@dataclass
-class Pair:
-    """A layer with its optimizer, and what the model knows of them."""
-
-    layer: Any
-    optimizer: Any
-    kind: str
-    weight: np.ndarray
-    state: dict[str, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def is_bag(self) -> bool:
-        return self.kind.endswith("Bag")
-
-    @property
-    def count(self) -> int:
-        return self.layer.num_embeddings
-
-    def view(self, array: np.ndarray) -> np.ndarray:
-        """A table as a gradient sees it: slices where probes are concatenated."""
-        slices = self.layer._slices
-        return array.reshape(len(array) * slices, -1)
-
-    # ---- the reference's answers -------------------------------------------------------------------------------------
-
-    def forward(self, ids: Any, more: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Output, and the table afterwards."""
-        layer = self.layer
-        if self.kind == "BloomEmbedding":
-            return reference.bloom_forward(self.weight, ids, layer.hashing, combine=layer.combine), self.weight
-        if self.kind == "BloomEmbeddingBag":
-            options = {"mode": layer.mode, "combine": layer.combine}
-            return reference.bloom_bag_forward(self.weight, ids, layer.hashing, **more, **options), self.weight
-        norm = {} if layer.max_norm is None else {"max_norm": layer.max_norm, "norm_type": layer.norm_type}
-        if self.is_bag:
-            options = {"mode": layer.mode, "padding_idx": layer.padding_idx, **norm}
-            found = reference.embedding_bag_forward(self.weight, ids, **more, **options)
-        else:
-            found = reference.embedding_forward(self.weight, ids, **norm)
-        return found if norm else (found, self.weight)
-
-    def backward(self, ids: Any, grad: np.ndarray, more: dict[str, Any]) -> nb.RowGrad:
-        """Gradient of the table."""
-        layer = self.layer
-        if self.kind == "BloomEmbedding":
-            return reference.bloom_backward(ids, grad, layer.hashing, combine=layer.combine)
-        if self.kind == "BloomEmbeddingBag":
-            options = {"mode": layer.mode, "combine": layer.combine}
-            return reference.bloom_bag_backward(self.weight, ids, grad, layer.hashing, **more, **options)
-        options = {"padding_idx": layer.padding_idx, "scale_grad_by_freq": layer.scale_grad_by_freq}
-        if self.is_bag:
-            return reference.embedding_bag_backward(self.weight, ids, grad, **more, mode=layer.mode, **options)
-        return reference.embedding_backward(ids, grad, len(self.weight), **options)
-
-    def step(self, grad: Any) -> None:
-        """One step of the model, on all rows but padding where the gradient is dense."""
-        optimizer, state = self.optimizer, self.state
-        table = self.view(self.weight)
-        if "step" in state:
-            state["step"] = state["step"] + 1
-        reserved = self.layer._reserved
-        if isinstance(grad, nb.RowGrad):
-            moved = grad
-        else:
-            slices = self.layer._slices
-            rows = np.setdiff1d(np.arange(len(table)), np.arange(reserved.start * slices, reserved.stop * slices))
-            moved = nb.RowGrad(rows, self.view(grad)[rows], len(table))
-        more: dict[str, Any] = {"weight_decay": optimizer.weight_decay}
-        with np.errstate(all="ignore"):
-            if isinstance(optimizer, nb.SGD):
-                buffer = {"momentum": optimizer.momentum, "momentum_buffer": self.view(state["momentum_buffer"])} if state else {}
-                found, names = reference.sgd_update(table, moved, optimizer.lr, **buffer, **more), ["momentum_buffer"]
-            elif isinstance(optimizer, nb.Adam):
-                moments = (self.view(state["exp_avg"]), self.view(state["exp_avg_sq"]))
-                more |= {"betas": optimizer.betas, "eps": optimizer.eps}
-                found = reference.adam_update(table, *moments, moved, optimizer.lr, int(state["step"]), **more)
-                names = ["exp_avg", "exp_avg_sq"]
-            else:
-                names = ["sum"]
-                if isinstance(optimizer, nb.Adagrad):
-                    rate = optimizer.lr / (1 + (int(state["step"]) - 1) * optimizer.lr_decay)
-                    arrays, update = (table, self.view(state["sum"])), reference.adagrad_update
-                else:
-                    rate, arrays, update = optimizer.lr, (table, state["sum"]), reference.rowwise_adagrad_update
-                found = update(*arrays, moved, rate, eps=optimizer.eps, **more)
-        self.weight = found[0].reshape(self.weight.shape)
-        for name, array in zip(names, found[1:], strict=False):
-            state[name] = array.reshape(state[name].shape)
-
-
-@st.composite
-def layers(draw: st.DrawFn) -> tuple[str, Any]:
-    """A new layer."""
-    kind = draw(st.sampled_from(KINDS))
-    padding = draw(st.sampled_from([None, 0, 3]))
-    options: dict[str, Any] = {"padding_idx": padding, "dtype": draw(dtypes), "rng": draw(st.integers(0, 3))}
-    if kind.endswith("Bag"):
-        options["mode"] = draw(st.sampled_from(["sum", "mean", "max"]))
-    if kind.startswith("Bloom"):
-        options |= {"num_rows": ROWS, "combine": draw(st.sampled_from(["sum", "mean", "concat"]))}
-        options |= {"share_padding_row": draw(st.booleans()), "precompute_hashes": draw(st.sampled_from([None, False]))}
-        return kind, getattr(nb, kind)(IDS, 4, **options)
-    options |= {"scale_grad_by_freq": draw(st.booleans()), "max_norm": draw(st.sampled_from([None, 0.4]))}
-    return kind, getattr(nb, kind)(ROWS, 4, **options)
-
-
-@st.composite
-def optimizers(draw: st.DrawFn, layer: Any) -> Any:
-    """An optimizer of a layer."""
-    name, decay = draw(st.sampled_from(NAMES)), draw(st.sampled_from([0.0, 0.25]))
-    more = {
-        "SGD": {"momentum": draw(st.sampled_from([0.0, 0.5]))},
-        "Adagrad": {"lr_decay": decay, "initial_accumulator_value": decay},
-        "RowWiseAdagrad": {},
-        "Adam": {"betas": (0.5, 0.75)},
-    }[name]
-    return getattr(nb, name)(layer, lr=0.125, weight_decay=decay, **more)
-
-
-def batch_of(draw: Any, pair: Pair) -> tuple[np.ndarray, dict[str, Any], tuple[int, ...]]:
-    """Ids, what bags need besides, and the shape of the output."""
-    ids = np.array(draw(st.lists(st.integers(0, pair.count - 1), max_size=8)), np.int64)
-    if not pair.is_bag:
-        return ids, {}, (len(ids), 4)
-    cuts = sorted(draw(st.lists(st.integers(0, len(ids)), max_size=3)))
-    offsets = np.array([0, *cuts], np.int64)
-    more: dict[str, Any] = {"offsets": offsets}
-    if pair.layer.mode == "sum" and draw(st.booleans()):
-        more["per_sample_weights"] = np.array([draw(values) for _ in ids], np.float64)
-    return ids, more, (len(offsets), 4)
-
-
-def grad_of(draw: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """An output gradient that has something special somewhere."""
-    grad = np.random.default_rng(draw(st.integers(0, 9))).standard_normal(shape)
-    if grad.size:
-        grad.flat[draw(st.integers(0, grad.size - 1))] = draw(values)
-    return grad
 
 
 class Machine(RuleBasedStateMachine):
@@ -283,6 +153,83 @@ class Machine(RuleBasedStateMachine):
         with pytest.raises((ValueError, TypeError, IndexError, KeyError, AttributeError, FileNotFoundError)) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+    @rule(pair=pairs, data=st.data(), value=st.sampled_from([None, 0, 2, -1.0, "median", np.float64, True]))
+    def set_an_attribute(self, pair: Pair, data: st.DataObject, value: Any) -> None:
+        layer = pair.layer
+        name = data.draw(
+            st.sampled_from(sorted({*vars(layer), *layer._options, "dtype", "weight", "nbytes", "hash_table", "rng"}))
+        )
+        for change in (lambda: setattr(layer, name, value), lambda: delattr(layer, name)):
+            with pytest.raises(AttributeError, match=rf"^`{name}` .*\.$"):
+                change()
+
+    @rule(pair=pairs, data=st.data(), how=st.sampled_from(TABLE))
+    def change_the_table(self, pair: Pair, data: st.DataObject, how: str) -> None:
+        layer, optimizer = pair.layer, pair.optimizer
+        ids, more, shape = batch_of(data.draw, pair)
+        grad = grad_of(data.draw, shape)
+        path = Path(self.folder.name, "changed")
+        nb.checkpoint.save(path, {"it": layer}, optimizer)
+        whole, calls = path.read_bytes(), self.uses(pair, ids, grad, more, path)
+        with changed_table(layer.weight, how):
+            if layer.weight.shape == layer._shape and layer.weight.dtype == layer.dtype:
+                return
+            for call in calls:
+                with pytest.raises(REFUSED, match=r"^`weight` must "):
+                    call()
+        assert path.read_bytes() == whole
+
+    def uses(self, pair: Pair, ids: Any, grad: Any, more: dict[str, Any], path: Path) -> list[Callable[[], Any]]:
+        """All that reads or writes a table."""
+        layer, optimizer = pair.layer, pair.optimizer
+        calls: list[Callable[[], Any]] = [
+            lambda: layer(ids, **more),
+            lambda: optimizer.update(layer, ids, grad, **more),
+            lambda: optimizer.step(layer, np.ones(layer._shape)),
+            lambda: layer.reset_parameters(rng=0),
+            lambda: nb.checkpoint.save(path, {"it": layer}, optimizer),
+            lambda: copy.deepcopy(layer),
+        ]
+        return calls + ([lambda: layer.backward(ids, grad, **more)] if pair.is_bag else [])
+
+    @rule(pair=pairs, data=st.data(), how=st.sampled_from(STATE))
+    def change_the_state(self, pair: Pair, data: st.DataObject, how: str) -> None:
+        layer, optimizer = pair.layer, pair.optimizer
+        ids, more, shape = batch_of(data.draw, pair)
+        grad = grad_of(data.draw, shape)
+        path = Path(self.folder.name, "changed")
+        with changed_state(optimizer.state(layer), layer.weight, how) as there:
+            if not there:
+                return
+            calls = [lambda: optimizer.update(layer, ids, grad, **more), lambda: optimizer.step(layer, np.ones(layer._shape))]
+            if how not in ("closed", "table"):
+                calls.append(lambda: nb.checkpoint.save(path, {"it": layer}, optimizer))
+            for call in calls:
+                with pytest.raises(REFUSED, match=r"^`(state|optimizer)"):
+                    call()
+
+    @rule(pair=pairs)
+    def reshape_the_hash_table(self, pair: Pair) -> None:
+        hashing = getattr(pair.layer, "hashing", None)
+        rows = None if hashing is None else hashing.table
+        if rows is None:
+            return
+        with pytest.raises(ValueError, match=r"read-only|WRITEABLE"):
+            rows[...] = 2**30
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            rows.flags.writeable = True
+        rows.shape = (1, -1)  # lookups, copies and files go on as before
+
+    @rule(pair=pairs, data=st.data())
+    def damage_a_file(self, pair: Pair, data: st.DataObject) -> None:
+        path = Path(self.folder.name, "damaged")
+        nb.checkpoint.save(path, {"it": pair.layer}, pair.optimizer)
+        whole = bytearray(path.read_bytes())
+        whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+        path.write_bytes(whole)
+        with pytest.raises(ValueError, match="is not a whole checkpoint of npbloom: "):
+            nb.checkpoint.load(path)
 
     @rule(target=pairs, pair=pairs, by=st.sampled_from([copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))]))
     def copy(self, pair: Pair, by: Any) -> Pair:

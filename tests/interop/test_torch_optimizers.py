@@ -161,7 +161,7 @@ def test_steps_beyond_float32_are_kept() -> None:
 
 def group(**more: Any) -> dict[str, Any]:
     """A parameter group of Adam."""
-    return {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0, "params": [0], **more}
+    return {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0, "amsgrad": False, "params": [0], **more}
 
 
 def state(**more: Any) -> dict[int, Any]:
@@ -185,7 +185,7 @@ REFUSED: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
         nb.SGD,
         {},
         ValueError,
-        "`param_groups` must have the key 'momentum', not only 'lr', 'betas', 'eps', 'weight_decay' and 1 more.",
+        "`param_groups` must have the key 'momentum', not only 'lr', 'betas', 'eps', 'weight_decay' and 2 more.",
     ),
     "Adamax": (
         {"param_groups": [group(rho=1)]},
@@ -207,6 +207,27 @@ REFUSED: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
         {},
         ValueError,
         "`param_groups` must have decoupled_weight_decay=False, not True: npbloom has nothing else.",
+    ),
+    "RAdam": (
+        {"param_groups": [{key: value for key, value in group().items() if key != "amsgrad"}], "state": state()},
+        nb.Adam,
+        {},
+        ValueError,
+        "`param_groups` must be those of Adam or SparseAdam: they lack 'amsgrad', as RAdam's and Adamax's do.",
+    ),
+    "endless steps": (
+        {"param_groups": [group()], "state": state(step=np.float32(np.inf))},
+        nb.Adam,
+        {},
+        ValueError,
+        "`step` of 0 must be a number of steps, not inf.",
+    ),
+    "more steps than int64 counts": (
+        {"param_groups": [group()], "state": state(step=np.float64(2**63))},
+        nb.Adam,
+        {},
+        ValueError,
+        "`step` of 0 must be a number of steps, not 9.223372036854776e+18.",
     ),
     "no such parameter": (
         {"param_groups": [group(params=[0, 1])]},

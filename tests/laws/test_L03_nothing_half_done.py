@@ -180,3 +180,84 @@ def test_a_refused_function_writes_nothing(function, arguments):
     assert_same_bits(weight, table())
     for name, array in before.items():
         assert_same_bits(arguments[name], array)
+
+
+class Allocations:
+    """NumPy's functions that take memory, of which one call raises a MemoryError."""
+
+    NAMES = ("empty", "zeros", "empty_like", "array", "arange", "cumsum", "append", "concatenate", "ascontiguousarray", "repeat")
+
+    def __init__(self, monkeypatch):
+        self.left = None
+        for name in self.NAMES:
+            monkeypatch.setattr(np, name, self.counted(getattr(np, name)))
+
+    def counted(self, function):
+        def call(*arguments, **options):
+            if self.left is not None:
+                self.left -= 1
+                if self.left < 0:
+                    raise MemoryError
+            return function(*arguments, **options)
+
+        return call
+
+    def fails(self, call, at):
+        """Whether a call raises when so many allocations have gone well."""
+        self.left = at
+        try:
+            call()
+        except MemoryError:
+            return True
+        finally:
+            self.left = None
+        return False
+
+
+def moves(layer):
+    """Calls that take a step, each of which needs memory."""
+    m, d = layer.weight.shape
+    ids = np.arange(300) % ROWS
+    bags = {"offsets": [0, 100]} if is_bag(layer) else {}
+    grad = gradient((2 if is_bag(layer) else 300, d))
+    rows = RowGrad(np.arange(1, m), np.ones((m - 1, d), np.float32), m)
+    yield "update", lambda layer, optimizer: optimizer.update(layer, ids, grad, **bags)
+    yield "step", lambda layer, optimizer: optimizer.step(layer, rows)
+    yield "dense step", lambda layer, optimizer: optimizer.step(layer, np.ones((m, d)))
+    yield "step on its own table", lambda layer, optimizer: optimizer.step(layer, layer.weight)
+    own = lambda layer, optimizer: optimizer.step(layer, RowGrad(np.arange(1, m), layer.weight[:-1], m))  # noqa: E731
+    yield "sparse step on its own table", own
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_a_step_that_finds_no_memory_changes_nothing(rule, name, threads, monkeypatch):
+    monkeypatch.setattr("npbloom.ops._pairs.GRAIN", 1024)  # several parts
+    monkeypatch.setattr("npbloom.ops.optim.GRAIN", 4)
+    allocations = Allocations(monkeypatch)
+    with nb.num_threads(threads):
+        for what, move in moves(LAYERS[name]()):
+            layer = LAYERS[name]()
+            optimizer = OPTIMIZERS[rule](layer)
+            twin, twin_optimizer = copy.deepcopy((layer, optimizer))
+            before = snapshot(layer, optimizer)
+            failures = 0
+            while allocations.fails(lambda: move(layer, optimizer), failures):  # noqa: B023
+                assert_untouched(layer, optimizer, before)
+                failures += 1
+            assert failures >= (4 if what == "update" else 1)
+            move(twin, twin_optimizer)
+            assert_untouched(twin, twin_optimizer, snapshot(layer, optimizer))
+
+
+@pytest.mark.parametrize("name", ["ScaledEmbedding", "ZeroEmbedding", "ScaledEmbeddingBag"])
+def test_max_norm_scales_nothing_where_there_is_no_memory(name, monkeypatch):
+    allocations = Allocations(monkeypatch)
+    layer = LAYERS[name](max_norm=0.1)
+    failures = 0
+    while allocations.fails(lambda: layer([[1, 2, 5]]), failures):
+        assert_same_bits(layer.weight, table())
+        failures += 1
+    assert failures >= 3
+    assert not np.array_equal(layer.weight, table())

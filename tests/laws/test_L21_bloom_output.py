@@ -134,7 +134,7 @@ def test_a_hash_table_of_another_shape_or_kind():
         with pytest.raises(ValueError, match="`hash_table` must have shape"):
             make(np.ones(shape, dtype=int))
     for table in (np.ones((3, 2)), np.ones((3, 2), dtype=bool), np.ma.ones((3, 2), dtype=int), [[1.0, 1.0]] * 3, "table"):
-        with pytest.raises(TypeError, match="`hash_table` must be an integer array"):
+        with pytest.raises(TypeError, match=r"`hash_table` must (be an integer array|not be a masked array)"):
             make(table)
 
 

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 import npbloom
 from npbloom.cli import _commands, _oracle_arguments, _plan
-from npbloom.cli._compare import EXPLICIT_LOSSES, IMPLICIT_LOSSES, OPTIMIZERS, Settings, Tables
+from npbloom.cli._methods import DEFAULT_METHODS, LEARNED_HASHES, METHODS
+from npbloom.cli._settings import DEFAULT_HASHES, EXPLICIT_LOSSES, IMPLICIT_LOSSES, OPTIMIZERS, Settings, Tables
 
 DESCRIPTION = "Bloom embeddings for recommender models. Without a command: `npbloom demo`, a first run on generated data."
 EPILOG = "Exit status: 0 done; 1 it did not work out; 2 wrong use, with one line on stderr; 130 interrupted."
@@ -57,6 +58,23 @@ def _positive(text: str) -> float:
     return number
 
 
+def _ratio(text: str) -> float:
+    """A number above 0, at most 1."""
+    number = _positive(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"must be at most 1, a row for each id, not {text!r}")
+    return number
+
+
+def _methods(text: str) -> list[str]:
+    """Names from the registry, each once."""
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in METHODS:
+            raise argparse.ArgumentTypeError(f"must be some of {','.join(METHODS)}, with commas between them, not {name!r}")
+    return names
+
+
 def _hashes(text: str) -> int:
     """1 to 24."""
     number = _integer(1)(text)
@@ -81,7 +99,7 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
     """`npbloom demo`."""
-    about = "train one model with full tables and with Bloom tables of several sizes, on generated interactions"
+    about = "train one model with full tables and with smaller ones of several kinds, on generated interactions"
     parser = commands.add_parser("demo", help=about, description=_sentence(about), epilog=EPILOG)
     _report_options(parser)
     parser.set_defaults(run=_commands.demo)
@@ -89,7 +107,7 @@ def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
     """`npbloom fit`."""
-    about = "train a model on a file of ratings, with full tables and with Bloom tables, and compare them"
+    about = "train a model on a file of ratings, with full tables and with smaller ones of several kinds, and compare them"
     parser = commands.add_parser("fit", help=about, description=_sentence(about), epilog=EPILOG)
     parser.add_argument(
         "ratings",
@@ -99,18 +117,29 @@ def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     _table_options(parser)
     _training_options(parser, Settings())
-    parser.add_argument("--out", metavar="MODEL", help="save the Bloom model here, for `npbloom recommend` (default: not saved)")
+    _model_options(parser)
     _report_options(parser)
     parser.set_defaults(run=_commands.fit)
 
 
 def _table_options(parser: argparse.ArgumentParser) -> None:
-    """What the Bloom tables are like."""
-    ratio = "rows of a Bloom table for each id (default: %(default)s)"
-    parser.add_argument("--compression", type=_positive, default=0.2, metavar="R", help=ratio)
-    hashes = "rows an id reads, 1 to 24 (default: %(default)s)"
-    parser.add_argument("--hashes", type=_hashes, default=Tables().hashes, metavar="K", help=hashes)
-    tables = "which tables become Bloom tables (default: %(default)s)"
+    """What the smaller tables are like."""
+    methods = (
+        "ways to store vectors, with commas between them: full (a row for each id), narrow (the same with fewer columns, as "
+        "many as the smaller tables have parameters for), learned (ids that are met by the same share rows), bloom (sums of "
+        "hashed rows), concat (slices of hashed rows), frequent (rows of their own for the ids that occur most); "
+        "popularity, or the mean rating, always comes last (default: %(default)s)"
+    )
+    default = ",".join(DEFAULT_METHODS)
+    parser.add_argument("--methods", type=_methods, default=default, metavar="M,M", help=methods)
+    ratio = "rows of a smaller table for each id, at most 1 (default: %(default)s)"
+    parser.add_argument("--compression", type=_ratio, default=Tables().compression, metavar="R", help=ratio)
+    hashes = (
+        f"rows an id reads, 1 to 24; learned, concat and frequent need a --dim that it divides (default: {DEFAULT_HASHES}, "
+        f"and {LEARNED_HASHES} for learned if it divides --dim: it keeps more, for codes of twice the size)"
+    )
+    parser.add_argument("--hashes", type=_hashes, default=None, metavar="K", help=hashes)
+    tables = "which tables become smaller (default: %(default)s)"
     parser.add_argument("--tables", choices=("items", "users", "both"), default="items", help=tables)
 
 
@@ -119,7 +148,8 @@ def _training_options(parser: argparse.ArgumentParser, defaults: Settings) -> No
 
     def add(option: str, metavar: str, about: str, **how: Any) -> None:
         default = getattr(defaults, option.replace("-", "_"))
-        parser.add_argument(f"--{option}", metavar=metavar, default=default, help=f"{about} (default: %(default)s)", **how)
+        words = "chosen for each method on a part of the training data" if default is None else "%(default)s"
+        parser.add_argument(f"--{option}", metavar=metavar, default=default, help=f"{about} (default: {words})", **how)
 
     losses = f"to rank: {', '.join(IMPLICIT_LOSSES)}; to predict ratings: {', '.join(EXPLICIT_LOSSES)}"
     add("dim", "D", "length of a vector", type=_integer(1))
@@ -129,6 +159,14 @@ def _training_options(parser: argparse.ArgumentParser, defaults: Settings) -> No
     add("batch-size", "B", "interactions a step", type=_integer(1))
     add("l2", "W", "weight decay", type=_number)
     add("epochs", "E", "times through the training data", type=_integer(1))
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    """What is saved."""
+    out = "save a model here, trained anew on all data, for `npbloom recommend` (default: not saved)"
+    parser.add_argument("--out", metavar="MODEL", help=out)
+    keep = "with --out: the method whose model is saved (default: the best of the smaller ones)"
+    parser.add_argument("--keep", metavar="METHOD", choices=tuple(METHODS), help=keep)
 
 
 def _add_recommend(commands: argparse._SubParsersAction[Parser]) -> None:

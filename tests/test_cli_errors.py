@@ -10,6 +10,7 @@ import pytest
 
 from npbloom.cli import _commands, _compare, main
 
+METHODS = ("full", "narrow", "learned", "bloom", "concat", "frequent")
 GOOD = "user,item,rating\n" + "".join(f"{user},{item},{1 + (user + item) % 5}\n" for user in range(1, 7) for item in range(1, 9))
 
 
@@ -100,7 +101,8 @@ def test_a_ratio_that_leaves_no_row(refused, ratings, ratio, tables, words):
 @pytest.mark.parametrize(("tables", "size"), [("items", 8), ("users", 6)])
 def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
     ratio = {"items": "0.223", "users": "0.286"}[tables]
-    assert main(["fit", ratings, "--compression", ratio, "--tables", tables, "--epochs", "1", "--dim", "4", "--json"]) == 0
+    options = ["--methods", "full,bloom", "--epochs", "1", "--l2", "0", "--dim", "4", "--json"]
+    assert main(["fit", ratings, "--compression", ratio, "--tables", tables, *options]) == 0
     full, bloom = json.loads(capsys.readouterr().out)["rows"][:2]
     assert full["parameters"] - bloom["parameters"] == (size + 1 - 2) * 4
 
@@ -112,6 +114,8 @@ def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
         (["--compression", "-1"], "argument --compression: must be a number of at least 0, not '-1'"),
         (["--compression", "nan"], "argument --compression: must be a number of at least 0, not 'nan'"),
         (["--compression", "inf"], "argument --compression: must be a number of at least 0, not 'inf'"),
+        (["--compression", "1.5"], "argument --compression: must be at most 1, a row for each id, not '1.5'"),
+        (["--compression", "1e308"], "argument --compression: must be at most 1, a row for each id, not '1e308'"),
         (["--compression", "half"], "argument --compression: must be a number of at least 0, not 'half'"),
         (["--hashes", "0"], "argument --hashes: must be a whole number of at least 1, not '0'"),
         (["--hashes", "25"], "argument --hashes: must be at most 24, not 25"),
@@ -125,6 +129,17 @@ def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
         (["--loss", "warp"], "argument --loss: invalid choice: 'warp'"),
         (["--optimizer", "lion"], "argument --optimizer: invalid choice: 'lion'"),
         (["--tables", "none"], "argument --tables: invalid choice: 'none'"),
+        (["--methods", "full,lowrank"], "argument --methods: must be some of full,narrow,learned,bloom,concat,frequent, with"),
+        (["--methods", "full,lowrank"], "not 'lowrank'"),
+        (["--methods", ""], "not ''"),
+        (["--methods", "full,,bloom"], "not ''"),
+        (["--keep", "best"], "argument --keep: invalid choice: 'best' (choose from"),
+        (["--keep", "concat", "--out", "m"], "--keep concat: is not among --methods full,narrow,learned,bloom"),
+        (["--keep", "full"], "--keep full: needs --out MODEL"),
+        (["--dim", "9"], "--dim 9: 4 hashes do not divide it, as the method 'learned' needs; --dim 12 would do"),
+        (["--dim", "32", "--hashes", "5"], "--dim 32: 5 hashes do not divide it, as the method 'learned' needs"),
+        (["--dim", "6", "--methods", "bloom,concat"], "--dim 6: 4 hashes do not divide it, as the method 'concat' needs"),
+        (["--dim", "6", "--methods", "frequent"], "--dim 6: 4 hashes do not divide it, as the method 'frequent' needs"),
         (["--plot", "plot.gif"], "--plot plot.gif: the name must end in .png, .pdf or .svg"),
         (["--faster"], "unrecognized arguments: --faster"),
     ],
@@ -132,6 +147,48 @@ def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
 )
 def test_values_that_will_not_do(refused, ratings, options, words):
     assert words in refused("fit", ratings, *options)
+
+
+def test_sums_need_no_slices(ratings):
+    options = ["--dim", "9", "--methods", "full,narrow,bloom", "--compression", "0.5", "--epochs", "1", "--l2", "0", "--json"]
+    assert main(["fit", ratings, *options]) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,1\n2,2\n",
+        "1,1\n1,2\n2,1\n",
+        "1,1\n1,2\n2,1\n2,2\n",
+        "1,1\n1,1\n2,2\n2,2\n",
+        "1,1\n1,2\n1,3\n2,4\n2,5\n2,6\n",
+        "1,1\n1,2\n2,2\n3,2\n4,2\n",
+        "".join(f"{user},{item}\n" for user in range(1, 6) for item in range(1, 6)),
+        "".join(f"{user},{user}\n{user},{user + 1}\n" for user in range(1, 30)),
+    ],
+    ids=[
+        "one line each",
+        "one item left",
+        "two by two",
+        "pairs twice",
+        "two strangers",
+        "one item for all",
+        "all met all",
+        "chain",
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--tables", "both"], ["--tables", "users", "--compression", "1"]], ids=" ".join)
+def test_degenerate_files_end_in_numbers_or_one_sentence(tmp_path, text, options, capsys):
+    path = tmp_path / "ratings.csv"
+    path.write_text(text, encoding="utf-8")
+    status = main(["fit", str(path), "--methods", ",".join(METHODS), "--compression", "0.7", *options, "--dim", "8", "--json"])
+    printed = capsys.readouterr()
+    if status == 0:
+        for row in json.loads(printed.out)["rows"]:
+            assert all(0 <= row[name] <= 1 for name in ("mrr", "hit_rate", "ndcg10"))
+    else:
+        assert status == 2
+        assert (printed.out, printed.err.count("\n")) == ("", 1)
 
 
 @pytest.mark.parametrize(
@@ -197,34 +254,25 @@ def test_few_interactions_leave_one_user(tmp_path, capsys):
 
 
 def test_scores_that_are_not_numbers_are_no_success(ratings, monkeypatch, capsys):
-    build = _compare.build
+    trained = _compare._trained
 
     def diverged(*arguments):
-        model = build(*arguments)
+        model = trained(*arguments)
         model.layers["user_embeddings"].weight[...] = float("inf")
         return model
 
-    monkeypatch.setattr(_compare, "warm_up", lambda *_: None)
-    monkeypatch.setattr(_compare, "build", diverged)
-    monkeypatch.setattr(_compare.ImplicitFactorizationModel, "fit", fit_nothing)
-    assert main(["fit", ratings, "--compression", "1"]) == 1
+    monkeypatch.setattr(_compare, "_trained", diverged)
+    assert main(["fit", ratings, "--compression", "1", "--epochs", "1", "--l2", "0"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("npbloom: error: full: ")
     assert "a lower learning rate may help" in printed.err
 
 
-def fit_nothing(model, interactions, verbose=False):
-    """A model as its tables were made."""
-    model._prepare(interactions)
-    model.history.append({"loss": 0.0, "seconds": 1.0})
-    return model
-
-
 def test_an_unknown_user_and_a_damaged_model(refused, ratings, tmp_path, capsys, monkeypatch):
     model = tmp_path / "model"
     monkeypatch.undo()
-    assert main(["fit", ratings, "--compression", "0.5", "--epochs", "1", "--out", str(model)]) == 0
+    assert main(["fit", ratings, "--compression", "0.5", "--epochs", "1", "--l2", "0", "--out", str(model)]) == 0
     capsys.readouterr()
     line = refused("recommend", str(model), "99")
     assert line.startswith(f"npbloom: error: {model}: ")

@@ -166,7 +166,8 @@ def _about(settings: Settings, tables: Tables, comparison: Comparison) -> str:
         f"{''.join(f'{word}, ' for word in how)}seed {settings.seed}; smaller tables for {' and '.join(tables.compressed)}.",
     ]
     if chosen:
-        words.append(f"For each method {' and '.join(chosen)} are chosen on a part of the training data.")
+        verb = "is" if chosen == ["weight decay"] else "are"
+        words.append(f"For each method {' and '.join(chosen)} {verb} chosen on a part of the training data.")
     words.append("A fifth of the ratings is held out." if settings.explicit else _ranked(comparison))
     return " ".join(words)
 

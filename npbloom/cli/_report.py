@@ -16,7 +16,7 @@ MEANINGS = {
     "hit_rate": f"hit@{TOP}: share of users whose held-out item is among their first {TOP}.",
     "rmse": "RMSE: root of the mean squared error of the held-out ratings; less is better.",
 }
-BYTES = "MB: tables and biases, trained. served: the same with the codes of ids, packed. size: served, of full tables."
+BYTES = "MB: tables and biases, as trained. served: the same and packed codes. size: served, of full tables."
 
 
 def table(comparison: Comparison) -> str:

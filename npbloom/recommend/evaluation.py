@@ -48,7 +48,8 @@ class _Ranks:
         gains = np.where(place < k, 1.0 / np.log2(2.0 + place), 0.0)
         sizes = np.diff(self.starts)
         best = np.cumsum(1.0 / np.log2(2.0 + np.arange(min(k, sizes.max(initial=0)))))  # of 1, 2, ... items, all in front
-        return self.mean_per_user(gains) * sizes / best[np.minimum(sizes, k) - 1]
+        found: npt.NDArray[np.float64] = self.mean_per_user(gains) * sizes / best[np.minimum(sizes, k) - 1]
+        return found
 
 
 class RankingScores(NamedTuple):

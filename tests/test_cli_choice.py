@@ -122,7 +122,7 @@ def test_what_is_given_is_not_chosen(monkeypatch):
 
 def test_the_test_set_is_never_looked_at(monkeypatch):
     data = tastes()
-    train, test = split(data, SETTINGS)
+    train, test, _ = split(data, SETTINGS)
     seen = []
     monkeypatch.setattr(_choose, "judge", lambda model, fit, held_out, settings: seen.append((fit, held_out)) or 0.0)
     choose(train, FULL, replace(SETTINGS, epochs=1))
@@ -140,7 +140,7 @@ def test_where_too_little_is_left_the_defaults_are_taken():
 
 
 def test_users_are_sampled_beyond_a_size():
-    _, held_out = split(tastes(), SETTINGS)
+    _, held_out, _ = split(tastes(), SETTINGS)
     part = sample(held_out, 7, SETTINGS)
     assert len(part) == 7
     assert len(set(part.user_ids)) == 7
@@ -151,7 +151,7 @@ def test_users_are_sampled_beyond_a_size():
 
 def test_one_number_judges_and_three_are_reported():
     data = tastes()
-    train, test = split(data, SETTINGS)
+    train, test, _ = split(data, SETTINGS)
     model = _compare._trained(train, FULL, SETTINGS, Choice(0.0, 3))
     assert 0 < judge(model, train, test, SETTINGS) < 1
     assert set(measure(model, train, test, SETTINGS)) == {"mrr", "ndcg10", "hit_rate"}
@@ -187,6 +187,15 @@ def test_of_equal_scores_fewer_bytes_win():
     found = words(row("learned", 0.4, 2000), row("bloom", 0.4, 1000), row("popularity", 0.1))
     assert found.best.method == "bloom"
     assert "full's" not in found.words
+
+
+def test_where_all_items_are_hits_the_other_scores_decide():
+    rows = []
+    for method, mrr in (("narrow", 0.2), ("learned", 0.3), ("popularity", 0.25)):
+        one = row(method, 1.0)
+        rows.append(replace(one, scores={"mrr": mrr, **one.scores}))
+    found = words(*rows)
+    assert (found.best.method, found.beats_baseline, found.beats_narrow) == ("learned", True, True)
 
 
 def test_narrow_may_win_and_then_it_is_said_that_sharing_rows_gains_nothing():

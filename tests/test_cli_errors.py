@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from npbloom.cli import _commands, _compare, main
+from npbloom.cli import _checks, _commands, _compare, main
 
 METHODS = ("full", "narrow", "learned", "bloom", "concat", "frequent")
 GOOD = "user,item,rating\n" + "".join(f"{user},{item},{1 + (user + item) % 5}\n" for user in range(1, 7) for item in range(1, 9))
@@ -115,7 +115,9 @@ def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
         (["--compression", "nan"], "argument --compression: must be a number of at least 0, not 'nan'"),
         (["--compression", "inf"], "argument --compression: must be a number of at least 0, not 'inf'"),
         (["--compression", "1.5"], "argument --compression: must be at most 1, a row for each id, not '1.5'"),
-        (["--compression", "1e308"], "argument --compression: must be at most 1, a row for each id, not '1e308'"),
+        (["--compression", "1e308"], "argument --compression: must be at most 1e+09, not '1e308'"),
+        (["--compression", "1e9"], "argument --compression: must be at most 1, a row for each id, not '1e9'"),
+        (["--compression", "1e10"], "argument --compression: must be at most 1e+09, not '1e10'"),
         (["--compression", "half"], "argument --compression: must be a number of at least 0, not 'half'"),
         (["--hashes", "0"], "argument --hashes: must be a whole number of at least 1, not '0'"),
         (["--hashes", "25"], "argument --hashes: must be at most 24, not 25"),
@@ -137,6 +139,15 @@ def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
         (["--keep", "concat", "--out", "m"], "--keep concat: is not among --methods full,narrow,learned,bloom"),
         (["--keep", "full"], "--keep full: needs --out MODEL"),
         (["--dim", "9"], "--dim 9: 4 hashes do not divide it, as the method 'learned' needs; --dim 12 would do"),
+        (["--dim", "512"], "--dim 512: the method 'learned' takes at most 256; or leave it out of --methods"),
+        (["--dim", "1_0"], "argument --dim: must be a whole number of at least 1, not '1_0'"),
+        (["--dim", "9" * 400], "argument --dim: must be at most 65536, not '9999999999999999999999999999999999999...'"),
+        (["--dim", "9" * 5000], "argument --dim: must be a whole number of at least 1, not '99999"),
+        (["--epochs", "9" * 400], "argument --epochs: must be at most 2147483647"),
+        (["--seed", "9" * 400], "argument --seed: must be at most 9223372036854775807"),
+        (["--l2", "1e308"], "argument --l2: must be at most 1e+09, not '1e308'"),
+        (["--learning-rate", "1_0"], "argument --learning-rate: must be a number of at least 0, not '1_0'"),
+        (["--split", "first"], "argument --split: invalid choice: 'first'"),
         (["--dim", "32", "--hashes", "5"], "--dim 32: 5 hashes do not divide it, as the method 'learned' needs"),
         (["--dim", "6", "--methods", "bloom,concat"], "--dim 6: 4 hashes do not divide it, as the method 'concat' needs"),
         (["--dim", "6", "--methods", "frequent"], "--dim 6: 4 hashes do not divide it, as the method 'frequent' needs"),
@@ -236,6 +247,37 @@ def test_the_ratings_are_never_overwritten(refused, tmp_path):
     for option in ("--out", "--plot"):
         assert "would overwrite the ratings" in refused("fit", str(path), option, str(tmp_path / "." / "ratings.png"))
     assert path.read_text(encoding="utf-8") == GOOD
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["not yet", "there"])
+@pytest.mark.parametrize("name", ["a.png", "./a.png", "up/../a.png", "link.png", "other/a.png", "hard.png"])
+def test_picture_and_model_are_two_files(refused, ratings, tmp_path, monkeypatch, name, there):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "up").mkdir()
+    (tmp_path / "link.png").symlink_to("a.png")
+    (tmp_path / "other").symlink_to(".", target_is_directory=True)
+    if there or name == "hard.png":
+        (tmp_path / "a.png").write_bytes(b"before")
+        (tmp_path / "hard.png").hardlink_to(tmp_path / "a.png")
+    for options in (["--plot", "a.png", "--out", name], ["--plot", name, "--out", str(tmp_path / "a.png")]):
+        assert "are one file" in refused("fit", ratings, *options)
+    if there:
+        assert (tmp_path / "a.png").read_bytes() == b"before"
+
+
+def test_too_little_memory_is_said_before_it_is_taken(refused, ratings, monkeypatch):
+    monkeypatch.setattr(_checks.os, "sysconf", {"SC_PAGE_SIZE": 100, "SC_PHYS_PAGES": 100}.__getitem__)
+    line = refused("fit", ratings, "--compression", "0.5", "--dim", "64")
+    assert "there is not enough memory for full tables of 64 columns" in line
+
+
+@pytest.mark.parametrize(("values", "words"), [("1 2 3", "there are 3, from 1 to 3"), ("4 4 4", "there are 1, from 4 to 4")])
+def test_the_logistic_loss_wants_two_values(refused, tmp_path, values, words):
+    path = tmp_path / "ratings.csv"
+    path.write_text("".join(f"{1 + n},{item},{value}\n" for n, value in enumerate(values.split()) for item in (1, 2)), "utf-8")
+    line = refused("fit", str(path), "--loss", "logistic")
+    assert "--loss logistic predicts which of two values a rating has" in line
+    assert words in line
 
 
 @pytest.mark.parametrize("command", [["fit"], ["demo"]])

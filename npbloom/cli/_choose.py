@@ -44,7 +44,7 @@ class Budget:
 
 def validation(train: Interactions, settings: Settings) -> Validation | None:
     """Split the training interactions as they were split from the test set; None where too few are left to learn from."""
-    fit, held_out = split(train, settings)
+    fit, held_out, _ = split(train, settings)
     few = min(len(np.unique(fit.user_ids)), len(np.unique(fit.item_ids))) < 2
     if few or not len(held_out):
         return None

@@ -13,7 +13,7 @@ import numpy as np
 
 import npbloom
 from npbloom.cli import _report
-from npbloom.cli._checks import check_data, check_heights, check_keep, check_slices
+from npbloom.cli._checks import check_data, check_heights, check_keep, check_memory, check_outputs, check_slices
 from npbloom.cli._compare import Comparison, Measured, compare, fit_anew
 from npbloom.cli._errors import Refused, check_plot, check_writable, refusing
 from npbloom.cli._generated import generate
@@ -22,7 +22,7 @@ from npbloom.cli._settings import Model, Settings, Tables, Variant
 from npbloom.cli._verdict import verdict
 from npbloom.recommend import Interactions, fetch_movielens, load_model, read_ratings
 
-DEMO = Settings(loss="adaptive_hinge", epochs=10, l2=0.0)
+DEMO = Settings(loss="adaptive_hinge", epochs=10, l2=0.0, split="random")
 DEMO_METHODS = ("full", "narrow", "learned", "bloom")
 MOVIELENS = "movielens:"
 WIDTH = 99  # columns of text
@@ -40,7 +40,7 @@ def demo(arguments: argparse.Namespace) -> int:
         print(_json("demo", facts, comparison, {"plot": arguments.plot}))
         return 0
     print(f"npbloom {npbloom.__version__}, on generated interactions: latent factors, Zipf popularity\n")
-    print(_wrapped(_sizes(data, "Data"), _about(settings, Tables(), comparison)))
+    print(_wrapped(_sizes(data, "Data"), _about(data, settings, Tables(), comparison)))
     print(_report.text(comparison))
     print(_wrapped("", verdict(comparison).words))
     print(_wrapped("What a smaller table costs depends on the data. On ratings of your own:"))
@@ -55,7 +55,8 @@ def fit(arguments: argparse.Namespace) -> int:
     """Full tables beside smaller ones, on a file of ratings."""
     check_plot(arguments.plot, arguments.ratings)
     check_writable(arguments.out, "--out", arguments.ratings)
-    names = ("loss", "optimizer", "dim", "epochs", "batch_size", "learning_rate", "l2", "seed")
+    check_outputs(arguments.plot, arguments.out)
+    names = ("loss", "optimizer", "dim", "epochs", "batch_size", "learning_rate", "l2", "seed", "split")
     settings = Settings(**{name: getattr(arguments, name) for name in names})
     compressed = ("users", "items") if arguments.tables == "both" else (arguments.tables,)
     tables = Tables(arguments.compression, arguments.hashes, compressed)
@@ -65,6 +66,7 @@ def fit(arguments: argparse.Namespace) -> int:
     data = _read(arguments.ratings)
     check_data(data, arguments.ratings, settings)
     check_heights(data, variants)
+    check_memory(data, variants, settings)
     data = readied(data, settings)
     comparison = compare(data, variants, settings)
     kept = _kept(comparison, arguments.keep) if arguments.out else None
@@ -75,7 +77,7 @@ def fit(arguments: argparse.Namespace) -> int:
         facts = _facts(data, settings, arguments.ratings)
         print(_json("fit", facts, comparison, {"plot": arguments.plot, "out": arguments.out, "kept": _as_kept(kept, data)}))
         return 0
-    print(_wrapped(_sizes(data, arguments.ratings), _about(settings, tables, comparison)))
+    print(_wrapped(_sizes(data, arguments.ratings), _about(data, settings, tables, comparison)))
     print(_report.text(comparison))
     words = verdict(comparison).words
     if words:
@@ -156,10 +158,10 @@ def _sizes(data: Interactions, name: str) -> str:
     return f"{name}: {data.num_users - 1:,} users, {data.num_items - 1:,} items, {len(data):,} interactions"
 
 
-def _about(settings: Settings, tables: Tables, comparison: Comparison) -> str:
+def _about(data: Interactions, settings: Settings, tables: Tables, comparison: Comparison) -> str:
     """What is trained, how what was not given was chosen, and what it is measured on."""
     chosen = [name for name, value in (("weight decay", settings.l2), ("epochs", settings.epochs)) if value is None]
-    how = [] if settings.epochs is None else [f"{settings.epochs} epochs"]
+    how = [] if settings.epochs is None else [f"{settings.epochs} epoch{'' if settings.epochs == 1 else 's'}"]
     how += [] if settings.l2 is None else [f"weight decay {settings.l2:g}"]
     words = [
         f"Factorization, {settings.loss} loss, {settings.dim} dimensions, {settings.optimizer}, "
@@ -168,19 +170,30 @@ def _about(settings: Settings, tables: Tables, comparison: Comparison) -> str:
     if chosen:
         verb = "is" if chosen == ["weight decay"] else "are"
         words.append(f"For each method {' and '.join(chosen)} {verb} chosen on a part of the training data.")
-    words.append("A fifth of the ratings is held out." if settings.explicit else _ranked(comparison))
+    words.append(_held_out(data, settings, comparison))
     return " ".join(words)
 
 
-def _ranked(comparison: Comparison) -> str:
-    """Whose interactions are held out, how many of them are scored, and how much of a difference may be chance."""
+def _held_out(data: Interactions, settings: Settings, comparison: Comparison) -> str:
+    """The interactions that are held out, those that are scored, and how much of a difference may be chance."""
+    if settings.explicit and not settings.last:
+        what = "A fifth of the ratings, drawn at random,"
+    elif not settings.last:
+        what = "One interaction of each user, drawn at random,"
+    elif data.timestamps is None:
+        what = "Each user's last line (there are no times)"
+    else:
+        what = "Each user's last interaction"
+    if settings.explicit:
+        more = " The greater rating counts as 1, the other as 0." if settings.loss == "logistic" else ""
+        return f"{what} is held out.{more}"
     rates = [row.scores["hit_rate"] for row in comparison.rows]
     error = max((rate * (1.0 - rate) / comparison.tested) ** 0.5 for rate in rates)
-    sampled = f", {comparison.tested:,} of them are scored" if comparison.tested < comparison.held_out else ""
-    return (
-        f"Each user's last interaction is held out ({comparison.held_out:,}{sampled}; "
-        f"standard error of hit@{TOP} up to {error:.3f})."
-    )
+    sampled = f", {comparison.tested:,} of them, drawn at random, are scored" if comparison.tested < comparison.held_out else ""
+    words = f"{what} is held out ({comparison.held_out:,}{sampled}; standard error of hit@{TOP} up to {error:.3f})."
+    if comparison.repeats:
+        words += f" {comparison.repeats:,} more are left out: their users had met the item before."
+    return words
 
 
 def _wrapped(*paragraphs: str) -> str:
@@ -202,6 +215,7 @@ def _json(command: str, facts: dict[str, Any], comparison: Comparison, more: dic
         "trained_on": comparison.trained_on,
         "held_out": comparison.held_out,
         "tested": comparison.tested,
+        "repeats_left_out": comparison.repeats,
         "rows": _report.as_object(comparison.rows),
         "verdict": _report.verdict_object(verdict(comparison)),
         **more,

@@ -51,6 +51,7 @@ class Comparison:
     trained_on: int
     held_out: int
     tested: int  # held-out interactions that were scored
+    repeats: int = 0  # left out of them, since the user had met the item before
 
 
 class Bar:
@@ -79,8 +80,8 @@ def progress(steps: int) -> Iterator[Bar]:
 
 def compare(data: Interactions, variants: Sequence[Variant], settings: Settings) -> Comparison:
     """Tune, train and measure one model after the other, then a baseline that needs no training."""
-    train, held_out = split(data, settings)
-    _check_train(data, train)
+    train, held_out, repeats = split(data, settings)
+    _check_parts(data, train, held_out)
     test = sample(held_out, max(1, TESTED // data.num_items), settings)
     baseline = (MeanRating if settings.explicit else Popularity)(train)
     rows = []
@@ -96,7 +97,7 @@ def compare(data: Interactions, variants: Sequence[Variant], settings: Settings)
         bar.say(f"measuring {baseline.title}")
         rows.append(Measured(baseline.title, baseline.title, measure(baseline, train, test, settings, progress=True)))
     full = (data.num_users + data.num_items) * (settings.dim + 1) * np.dtype(np.float32).itemsize
-    return Comparison(rows, full, len(train), len(held_out), len(test))
+    return Comparison(rows, full, len(train), len(held_out), len(test), repeats)
 
 
 def fit_anew(data: Interactions, row: Measured, settings: Settings) -> Model:
@@ -117,8 +118,10 @@ def warm_up(train: Interactions, settings: Settings, variants: Sequence[Variant]
         _trained(part, Variant(kind, variants[0].tables), settings, Choice(0.0, 1))
 
 
-def _check_train(data: Interactions, train: Interactions) -> None:
-    """Refuse data of which one user or one item is left to learn from."""
+def _check_parts(data: Interactions, train: Interactions, held_out: Interactions) -> None:
+    """Refuse data of which one user or one item is left to learn from, or nothing to score."""
+    if not len(held_out):
+        raise Refused("there is nothing to score: every item that could be held out is one that its user had met before")
     for kind, ids in (("user", train.user_ids), ("item", train.item_ids)):
         if len(np.unique(ids)) < 2:
             raise Refused(f"{len(data)} interactions are too few: after some are held out, one {kind} is left to learn from")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,21 +44,42 @@ class MeanRating:
         return np.full(len(user_ids), self._mean)
 
 
+class Parts(NamedTuple):
+    """A split: a part to train on, a part to judge by, and how many held-out interactions were left out of it as repeats."""
+
+    train: Interactions
+    held_out: Interactions
+    repeats: int
+
+
 def readied(data: Interactions, settings: Settings) -> Interactions:
-    """The interactions as the loss wants them: the logistic loss predicts whether a rating is above 0."""
+    """The interactions as the loss wants them: of two ratings, the logistic loss predicts whether it is the greater one."""
     if settings.loss != "logistic":
         return data
     data = data.select(np.arange(len(data)))
     assert data.ratings is not None
-    data.ratings = (data.ratings > 0).astype(np.float64)
+    data.ratings = (data.ratings == data.ratings.max()).astype(np.float64)
     return data
 
 
-def split(data: Interactions, settings: Settings) -> tuple[Interactions, Interactions]:
-    """A part to train on and a part to judge by: ratings are held out at random, of interactions every user's last."""
+def split(data: Interactions, settings: Settings) -> Parts:
+    """Hold out each user's last interaction, or one at random, or a fifth of the ratings.
+
+    To rank, only items that are new to the user are held out: those that are also in training are put last, and could not be
+    found.
+    """
+    rng = np.random.default_rng(settings.seed)
+    if settings.explicit and not settings.last:
+        return Parts(*random_train_test_split(data, 0.2, rng), 0)
+    if not settings.last:
+        data = data.select(rng.permutation(len(data)))
+        data.timestamps = None  # the last one is now any
+    train, held_out = leave_last_out(data)
     if settings.explicit:
-        return random_train_test_split(data, 0.2, np.random.default_rng(settings.seed))
-    return leave_last_out(data)
+        return Parts(train, held_out, 0)
+    there, met = (part.user_ids * data.num_items + part.item_ids for part in (held_out, train))
+    new = ~np.isin(there, met)
+    return Parts(train, held_out.select(new), int((~new).sum()))
 
 
 def sample(held_out: Interactions, most: int, settings: Settings) -> Interactions:

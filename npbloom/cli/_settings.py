@@ -28,6 +28,12 @@ class Settings:
     learning_rate: float = 0.01
     l2: float | None = None
     seed: int = 0
+    split: str | None = None  # "last" or "random"; None: last to rank, random to predict ratings
+
+    @property
+    def last(self) -> bool:
+        """True where each user's last interaction is held out, False where chance decides."""
+        return self.split == "last" or (self.split is None and not self.explicit)
 
     @property
     def explicit(self) -> bool:

@@ -25,10 +25,9 @@ def decisive(row: Measured) -> str:
     return list(row.scores)[-1]
 
 
-def worth(row: Measured) -> float:
-    """The score that decides, as a number of which more is better."""
-    name = decisive(row)
-    return -row.scores[name] if name == "rmse" else row.scores[name]
+def worth(row: Measured) -> tuple[float, ...]:
+    """The score that decides, then the others, as numbers of which more is better: few items are all among the first 100."""
+    return tuple(-score if name == "rmse" else score for name, score in reversed(row.scores.items()))
 
 
 def best_small(comparison: Comparison) -> Measured | None:

@@ -50,10 +50,11 @@ def check_writable(path: str | None, option: str, source: str | None = None) -> 
     target = Path(path)
     if source is not None and same_file(path, source):
         raise Refused(f"{option} {path}: would overwrite the ratings")
-    if target.is_dir():
-        raise Refused(f"{option} {path}: is a folder")
-    if target.exists() and not os.access(target, os.W_OK):
-        raise Refused(f"{option} {path}: permission denied")
+    with refusing(f"{option} {path}"):  # names that are too long, or hold what no name holds
+        if target.is_dir():
+            raise Refused(f"{option} {path}: is a folder")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise Refused(f"{option} {path}: permission denied")
     try:
         with tempfile.TemporaryFile(dir=target.parent):
             pass

@@ -128,8 +128,12 @@ def test_the_test_set_is_never_looked_at(monkeypatch):
     choose(train, FULL, replace(SETTINGS, epochs=1))
     pairs = {(int(user), int(item)) for user, item in zip(test.user_ids, test.item_ids, strict=True)}
     assert seen
-    for part in [part for both in seen for part in both]:
-        assert pairs.isdisjoint(zip(part.user_ids.tolist(), part.item_ids.tolist(), strict=True))
+    for fitted, held_out in [
+        [set(zip(part.user_ids.tolist(), part.item_ids.tolist(), strict=True)) for part in both] for both in seen
+    ]:
+        assert pairs.isdisjoint(fitted | held_out)
+        assert held_out
+        assert fitted.isdisjoint(held_out)
 
 
 def test_where_too_little_is_left_the_defaults_are_taken():

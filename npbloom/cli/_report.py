@@ -99,12 +99,12 @@ def _finite(number: float) -> float | None:
 
 
 def plot(rows: Sequence[Measured], path: str, title: str) -> None:
-    """Scores against bytes served, and the loss over the epochs."""
+    """Scores, with the bytes served, and the loss over the epochs."""
     from matplotlib.figure import Figure  # an extra; the command line has checked that it is there
 
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(max(10.0, 5.0 + 1.2 * len(rows)), 4.2), layout="constrained")
     figure.suptitle(title)
-    bars, curves = figure.subplots(1, 2, width_ratios=[3, 2])
+    bars, curves = figure.subplots(1, 2, width_ratios=[max(6.0, 1.2 * len(rows)), 4.0])
     name = decisive(rows[0])
     for number, row in enumerate(rows):
         color = f"C{number}" if row.variant else "0.7"
@@ -112,11 +112,13 @@ def plot(rows: Sequence[Measured], path: str, title: str) -> None:
         bars.bar_label(bar, [f"{row.scores[name]:.3f}"], padding=2)
         if row.variant:
             curves.plot(range(1, len(row.losses) + 1), row.losses, color=color, label=row.title, marker=".")
-    labels = [f"{row.title}\n{row.served / 1e6:.2f} MB served" if row.variant else row.title for row in rows]
+    labels = [f"{row.title}\n{row.served / 1e6:.2f} MB" if row.variant else row.title for row in rows]
     bars.set_xticks(range(len(rows)), [label.replace(", ", ",\n") for label in labels], fontsize="small")
+    bars.set_xlabel("method, and MB that are served")
     bars.set_ylabel(TITLES[name])
     bars.margins(y=0.12)
     curves.set_xlabel("epoch")
+    curves.xaxis.get_major_locator().set_params(integer=True)
     curves.set_ylabel("training loss")
     curves.legend(fontsize="small")
     for axes in (bars, curves):

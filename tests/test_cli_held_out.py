@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npbloom.cli import main
+from npbloom.cli import _compare, main
 from tests._ratings import USERS, run_fit, write_ratings
 
 
@@ -99,3 +99,15 @@ def test_a_split_holds_out_one_interaction_of_each_user(fit, split, options):
 def test_the_last_is_not_any(fit):
     rows = [fit("--methods", "full", "--split", split)["rows"][1]["mrr"] for split in ("last", "random")]
     assert rows[0] != rows[1]
+
+
+def test_beyond_a_size_users_are_sampled_and_it_is_said(ratings, capsys, monkeypatch):
+    monkeypatch.setattr(_compare, "TESTED", 7 * 41 + 1)  # scores: users times items, padding included
+    options = ["--methods", "full", "--epochs", "1", "--l2", "0"]
+    assert main(["fit", ratings, *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["held_out"], found["tested"]) == (USERS, 7)
+    assert round(found["rows"][0]["hit_rate"] * 7, 9) % 1 == 0
+    assert main(["fit", ratings, *options]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "is held out (30, 7 of them, drawn at random, are scored;" in words

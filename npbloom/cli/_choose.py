@@ -18,8 +18,8 @@ RUNGS = (8, 16)  # after so many epochs the worse half of the weight decays is d
 MOST_EPOCHS = 40
 PATIENCE = 10  # epochs without a better score before training stops
 SLOW = 1_000_000  # interactions beyond which fewer epochs are tried: each teaches more then, and takes longer
-JUDGED_USERS = 2000  # validation users
-JUDGED_SCORES = 10**8  # of all of them; the fewer items, the more users
+MOST_USERS, FEWEST_USERS = 2000, 500  # validation users
+JUDGED_SCORES = 10**8  # of all of them: the more items there are, the fewer users
 SCORES_A_STEP = 250  # scores that take as long to rank as an interaction takes to learn from
 
 Report = Callable[[str], None]
@@ -48,7 +48,7 @@ def validation(train: Interactions, settings: Settings) -> Validation | None:
     few = min(len(np.unique(fit.user_ids)), len(np.unique(fit.item_ids))) < 2
     if few or not len(held_out):
         return None
-    most = min(JUDGED_USERS, max(1, JUDGED_SCORES // train.num_items))
+    most = min(MOST_USERS, max(FEWEST_USERS, JUDGED_SCORES // train.num_items))
     return Validation(fit, sample(held_out, most, settings))
 
 

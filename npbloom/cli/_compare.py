@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,28 +53,10 @@ class Comparison:
     repeats: int = 0  # left out of them, since the user had met the item before
 
 
-class Bar:
-    """A progress bar on a terminal, a step for each model: the work in hand in words."""
-
-    def __init__(self, bar: Any) -> None:
-        """Wrap tqdm's."""
-        self._bar = bar
-
-    def say(self, words: str) -> None:
-        """Name the work that begins."""
-        self._bar.set_description_str(words)
-
-    def step(self) -> None:
-        """One model more is done."""
-        self._bar.update()
-
-
-@contextmanager
-def progress(steps: int) -> Iterator[Bar]:
-    """Show a bar, on a terminal only."""
+def progress(steps: int, words: str) -> Any:
+    """Open a bar, on a terminal only, with a step for each model: the work in hand in words."""
     layout = "{desc} [{n_fmt}/{total_fmt}, {elapsed}]"
-    with tqdm(total=steps, desc="reading", leave=False, disable=None, bar_format=layout) as bar:
-        yield Bar(bar)
+    return tqdm(total=steps, desc=words, leave=False, disable=None, bar_format=layout)
 
 
 def compare(data: Interactions, variants: Sequence[Variant], settings: Settings) -> Comparison:
@@ -85,16 +66,15 @@ def compare(data: Interactions, variants: Sequence[Variant], settings: Settings)
     test = sample(held_out, max(1, TESTED // data.num_items), settings)
     baseline = (MeanRating if settings.explicit else Popularity)(train)
     rows = []
-    with progress(len(variants) + 1) as bar:
-        bar.say("compiling what Numba has not cached yet")
+    with progress(len(variants) + 1, "compiling what Numba has not cached yet") as bar:
         warm_up(train, settings, variants)
-        bar.step()
+        bar.update()
         for variant in variants:
             name = title(variant, data, settings.dim)
             with refusing(name, status=1):  # scores that are not finite, tables that cannot be
                 rows.append(_measured(variant, name, train, test, settings, bar))
-            bar.step()
-        bar.say(f"measuring {baseline.title}")
+            bar.update()
+        bar.set_description_str(f"measuring {baseline.title}")
         rows.append(Measured(baseline.title, baseline.title, measure(baseline, train, test, settings, progress=True)))
     full = (data.num_users + data.num_items) * (settings.dim + 1) * np.dtype(np.float32).itemsize
     return Comparison(rows, full, len(train), len(held_out), len(test), repeats)
@@ -104,8 +84,7 @@ def fit_anew(data: Interactions, row: Measured, settings: Settings) -> Model:
     """Train the model of a line on all data, with the weight decay and the epochs that were chosen for it."""
     assert row.variant is not None
     assert row.choice is not None
-    with progress(1) as bar, refusing(row.title, status=1):
-        bar.say(f"training {row.title} on all interactions")
+    with progress(1, f"training {row.title} on all interactions"), refusing(row.title, status=1):
         return _trained(data, row.variant, settings, row.choice)
 
 
@@ -134,13 +113,13 @@ def _trained(data: Interactions, variant: Variant, settings: Settings, choice: C
     return model
 
 
-def _measured(variant: Variant, name: str, train: Interactions, test: Interactions, settings: Settings, bar: Bar) -> Measured:
+def _measured(variant: Variant, name: str, train: Interactions, test: Interactions, settings: Settings, bar: Any) -> Measured:
     """Choose, train and score."""
-    bar.say(f"choosing for {name}")
-    choice = choose(train, variant, settings, lambda words: bar.say(f"choosing for {name}: {words}"))
-    bar.say(f"training {name}")
+    bar.set_description_str(f"choosing for {name}")
+    choice = choose(train, variant, settings, lambda words: bar.set_description_str(f"choosing for {name}: {words}"))
+    bar.set_description_str(f"training {name}")
     model = _trained(train, variant, settings, choice)
-    bar.say(f"measuring {name}")
+    bar.set_description_str(f"measuring {name}")
     scores = measure(model, train, test, settings, progress=True)
     layers = list(model.layers.values())
     return Measured(

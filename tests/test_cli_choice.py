@@ -193,6 +193,12 @@ def test_of_equal_scores_fewer_bytes_win():
     assert "full's" not in found.words
 
 
+def test_who_is_no_smaller_than_full_tables_does_not_win():
+    found = words(row("learned", 0.4, 5000), row("bloom", 0.3, 1000), row("popularity", 0.1))
+    assert found.best.method == "bloom"
+    assert words(row("learned", 0.4, 5000), row("popularity", 0.1)).best.method == "learned"
+
+
 def test_where_all_items_are_hits_the_other_scores_decide():
     rows = []
     for method, mrr in (("narrow", 0.2), ("learned", 0.3), ("popularity", 0.25)):

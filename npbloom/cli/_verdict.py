@@ -31,8 +31,9 @@ def worth(row: Measured) -> tuple[float, ...]:
 
 
 def best_small(comparison: Comparison) -> Measured | None:
-    """The best of all trained models but the full one; of equal scores the one that is served in fewer bytes."""
-    small = [row for row in comparison.rows if row.variant is not None and row.method != FULL]
+    """The best of the models that are smaller than full tables, or of all but those; of equal scores the one of fewer bytes."""
+    others = [row for row in comparison.rows if row.variant is not None and row.method != FULL]
+    small = [row for row in others if row.served < comparison.full_bytes] or others
     return max(small, key=lambda row: (worth(row), -row.served), default=None)
 
 

@@ -189,6 +189,12 @@ def test_control_c_during_the_imports_is_quiet(tmp_path, command):
     assert (child.returncode, out, err) == (130, b"", b"")
 
 
+def test_a_number_of_threads_that_is_none_is_wrong_use():
+    done = shell("$NPBLOOM plan 1000 32", NPBLOOM_NUM_THREADS="many")
+    words = "npbloom: error: the environment: `NPBLOOM_NUM_THREADS` must be a whole number of at least 1, not 'many'.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", words)
+
+
 def test_an_import_by_anything_else_leaves_control_c_alone():
     code = "import signal, npbloom; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).stderr == b""

@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from npbloom import _startup
+from npbloom import _startup, get_num_threads
 from npbloom.cli._arguments import parser
-from npbloom.cli._errors import Refused, last_words
+from npbloom.cli._errors import last_words, refusing
 from npbloom.cli._streams import discard_output, flush, prepare_streams
 
 __all__ = ["main"]
@@ -58,11 +58,11 @@ def _run(words: list[str]) -> int:
     """Parse, run, and see that all output is out."""
     try:
         arguments = parser().parse_args(words or ["demo"])
-        status: int = arguments.run(arguments)
     except SystemExit:  # of --help and --version, and of words that make no sense
         flush()
         raise
-    except Refused:
-        raise
+    with refusing("the environment"):
+        get_num_threads()
+    status: int = arguments.run(arguments)
     flush()
     return status

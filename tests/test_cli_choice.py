@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from npbloom.cli import _choose, _compare, _verdict
-from npbloom.cli._choose import GRID, Candidate, Validation, budget, choose, halve, validation
+from npbloom.cli._choose import RANKING_GRID, RATING_GRID, Candidate, Validation, budget, choose, halve, validation
 from npbloom.cli._compare import Comparison, Measured
 from npbloom.cli._judge import judge, measure, sample, split
 from npbloom.cli._methods import METHODS
@@ -101,7 +101,7 @@ def test_what_is_chosen_is_the_best_on_the_validation_split(method):
     variant = Variant(method, Tables(0.5, None, ("users", "items")))
     choice = choose(train, variant, settings)
     parts = validation(train, settings)
-    assert choice.l2 in GRID
+    assert choice.l2 in RANKING_GRID
     make = _choose.prepare(parts.fit, variant, settings)
     model = _choose.build(make, settings, Choice(choice.l2, 1))
     scores = []
@@ -110,6 +110,13 @@ def test_what_is_chosen_is_the_best_on_the_validation_split(method):
         scores.append(judge(model, parts.fit, parts.held_out, settings))
     if choice.epochs + _choose.PATIENCE // 2 <= _choose.MOST_EPOCHS:
         assert int(np.argmax(scores)) + 1 == choice.epochs
+
+
+def test_predicted_ratings_have_a_grid_of_their_own():
+    data = tastes()
+    data.ratings = np.random.default_rng(0).integers(1, 6, len(data)).astype(np.float64)
+    choice = choose(data, FULL, replace(SETTINGS, loss="regression", epochs=2))
+    assert choice.l2 in RATING_GRID
 
 
 def test_what_is_given_is_not_chosen(monkeypatch):

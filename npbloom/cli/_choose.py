@@ -13,7 +13,8 @@ from npbloom.cli._methods import build, prepare
 from npbloom.cli._settings import DEFAULT_EPOCHS, DEFAULT_L2, Choice, Model, Settings, Variant
 from npbloom.recommend import Interactions
 
-GRID = (1e-5, 3e-5, 1e-4)
+RANKING_GRID = (1e-5, 3e-5, 1e-4)
+RATING_GRID = (1e-4, 3e-4, 1e-3)
 RUNGS = (8, 16)  # after so many epochs the worse half of the weight decays is dropped
 MOST_EPOCHS = 40
 PATIENCE = 10  # epochs without a better score before training stops
@@ -103,7 +104,7 @@ def choose(train: Interactions, variant: Variant, settings: Settings, report: Re
     if parts is None:
         return Choice(DEFAULT_L2 if l2 is None else l2, DEFAULT_EPOCHS if epochs is None else epochs)
     make = prepare(parts.fit, variant, settings, progress=True)
-    grid = GRID if l2 is None else (l2,)
+    grid = (l2,) if l2 is not None else RATING_GRID if settings.explicit else RANKING_GRID
 
     def start(decay: float) -> Candidate:
         return Candidate(build(make, settings, Choice(decay, 1)), decay)

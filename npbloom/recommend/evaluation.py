@@ -53,7 +53,24 @@ class _Ranks:
 
 
 class RankingScores(NamedTuple):
-    """Scores of one ranking, a value for each user with test interactions, by increasing user id."""
+    """
+    Scores of one ranking, a value for each user with test interactions, by increasing user id.
+
+    Parameters
+    ----------
+    mrr : float64 array
+        As `mrr_score`.
+    hit_rate : float64 array
+        As `hit_rate_score`.
+    ndcg : float64 array
+        As `ndcg_score`.
+
+    Examples
+    --------
+    >>> scores = RankingScores(np.array([0.5, 1.0]), np.array([1.0, 1.0]), np.array([0.0, 1.0]))
+    >>> float(scores.mrr.mean())
+    0.75
+    """
 
     mrr: npt.NDArray[np.float64]
     hit_rate: npt.NDArray[np.float64]

@@ -3,68 +3,91 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from npbloom.cli import _arguments, _generated, main
+from npbloom.coding import learn_codes
 from npbloom.layers import BloomEmbedding, ScaledEmbedding
-from npbloom.recommend import load_model
+from npbloom.recommend import load_model, read_ratings
+from tests._ratings import ITEMS, USERS, run_fit, write_ratings
 
-USERS, ITEMS = 30, 40
+METHODS = ("full", "narrow", "learned", "bloom", "concat", "frequent")
 
 
 @pytest.fixture(scope="module")
 def ratings(tmp_path_factory):
-    """A small file of ratings with string ids: users like items of their own half."""
-    rng = np.random.default_rng(0)
-    lines = ["user,item,rating,time"]
-    for user in range(USERS):
-        for time, item in enumerate(rng.permutation(ITEMS // 2)[:12] * 2 + user % 2):
-            lines.append(f"u{user},i{item},{rng.integers(1, 6)},{time}")
-    path = tmp_path_factory.mktemp("ratings") / "ratings.csv"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return str(path)
+    """A small file of ratings."""
+    return write_ratings(tmp_path_factory.mktemp("ratings"))
 
 
 @pytest.fixture
 def fit(ratings, capsys):
     """Run `npbloom fit --json` and return the object it printed."""
-
-    def run(*options: str) -> dict:
-        assert main(["fit", ratings, "--json", "--epochs", "3", "--batch-size", "32", *options]) == 0
-        printed = capsys.readouterr()
-        assert printed.err == ""
-        return json.loads(printed.out)
-
-    return run
+    return partial(run_fit, capsys, ratings)
 
 
-def test_fit_measures_full_tables_bloom_tables_and_a_baseline(fit):
-    found = fit("--dim", "8", "--compression", "0.5")
-    full, bloom, baseline = found["rows"]
-    assert [row["layer"] for row in found["rows"]] == ["full", "Bloom 0.5, 4 hashes", "popularity"]
+def test_fit_measures_every_method_and_a_baseline(fit):
+    found = fit("--dim", "8", "--compression", "0.5", "--methods", ",".join(METHODS))
+    rows = {row["method"]: row for row in found["rows"]}
+    assert list(rows) == [*METHODS, "popularity"]
+    assert [row["layer"] for row in found["rows"]] == [
+        *("full", "narrow, 5 columns", "learned 0.5, 8 hashes", "Bloom 0.5, 4 hashes", "concat 0.5, 4 hashes"),
+        *("frequent 0.5, 4 hashes", "popularity"),
+    ]
+    full, bloom, baseline = rows["full"], rows["bloom"], rows["popularity"]
     assert full["parameters"] == (USERS + 1 + ITEMS + 1) * 9  # padding rows and biases are counted
     assert bloom["parameters"] == full["parameters"] - (ITEMS + 1) * 8 + int(0.5 * (ITEMS + 1)) * 8
-    assert bloom["bytes"] == bloom["parameters"] * 4
     assert found["data"] | {"source": None} == {"source": None, "users": USERS, "items": ITEMS, "interactions": USERS * 12}
-    assert all(0 < row["mrr"] <= 1 and 0 <= row["hit_rate"] <= 1 for row in found["rows"])
-    assert len(full["loss"]) == 3
+    assert (found["trained_on"], found["held_out"], found["tested"]) == (USERS * 11, USERS, USERS)
+    for row in found["rows"]:
+        assert 0 < row["mrr"] <= 1
+        assert 0 <= row["hit_rate"] <= 1
+        assert 0 <= row["ndcg10"] <= 1
+        assert row is baseline or row["bytes"] == row["parameters"] * 4
+        assert row is baseline or (row["epochs"], row["l2"], len(row["loss"])) == (3, 0.0, 3)
     assert full["seconds_per_epoch"] > 0
     assert baseline["parameters"] is None
 
 
+def test_narrow_has_as_many_columns_as_the_parameters_of_the_smaller_tables_allow(fit):
+    narrow, bloom = fit("--methods", "narrow,bloom", "--dim", "16", "--compression", "0.3", "--tables", "both")["rows"][:2]
+    vectors = USERS + 1 + ITEMS + 1
+    assert narrow["dim"] == (9 + 12) * 16 // vectors  # of 31 users nine rows, of 41 items twelve
+    assert narrow["parameters"] == vectors * (narrow["dim"] + 1)
+    assert narrow["parameters"] <= bloom["parameters"] < narrow["parameters"] + vectors
+    assert fit("--methods", "narrow", "--dim", "2", "--compression", "0.1", "--tables", "both")["rows"][0]["dim"] == 1
+
+
+def test_codes_are_served_packed_and_hashed_rows_cost_nothing(fit):
+    rows = fit("--compression", "0.5", "--tables", "both", "--dim", "8", "--methods", ",".join(METHODS))["rows"]
+    served = {row["method"]: row["bytes_served"] - row["bytes"] for row in rows[:-1]}
+    users, items = -(-31 * 4 * 4 // 8), -(-41 * 5 * 4 // 8)  # 15 and 20 rows: 4 and 5 bits an entry, 4 entries an id
+    assert served == {
+        **dict.fromkeys(("full", "narrow", "bloom", "concat"), 0),
+        "frequent": users + items,
+        "learned": 2 * users + -(-41 * 5 * 8 // 8),  # 8 entries an id
+    }
+
+
+def test_learned_reads_eight_rows_where_that_can_be_and_as_many_as_are_asked_for(fit):
+    for options, hashes in (([], 8), (["--dim", "12"], 4), (["--hashes", "2"], 2)):
+        (row, _) = fit("--methods", "learned", *options)["rows"]
+        assert row["hashes"] == hashes
+
+
 def test_fit_learns_a_taste(fit):
-    full, _, baseline = fit("--epochs", "40")["rows"]
-    assert full["mrr"] > baseline["mrr"]
+    for row in fit("--epochs", "40", "--compression", "0.5", "--methods", "full,learned")["rows"][:2]:
+        assert row["mrr"] > 0.08  # popularity reaches 0.04
 
 
 def test_fit_of_ratings_is_measured_by_their_error(fit):
-    for loss in ("regression", "poisson", "logistic"):
-        rows = fit("--loss", loss)["rows"]
-        assert [row["layer"] for row in rows] == ["full", "Bloom 0.2, 4 hashes", "mean rating"]
-        assert all("mrr" not in row and row["rmse"] >= 0 for row in rows)
-    assert rows[-1]["rmse"] == 0  # every rating is above 0, and that is what the logistic loss is about
+    for loss in ("regression", "poisson"):
+        rows = fit("--loss", loss, "--methods", "full,bloom,learned")["rows"]
+        assert [row["method"] for row in rows] == ["full", "bloom", "learned", "mean rating"]
+        assert all("mrr" not in row and 1 < row["rmse"] < 3 for row in rows)
 
 
 def test_the_same_seed_gives_the_same_numbers(fit):
@@ -93,7 +116,12 @@ def test_the_same_seed_gives_the_same_numbers(fit):
     ids=" ".join,
 )
 def test_no_option_is_ignored(fit, options):
-    assert fit(*options)["rows"][1]["loss"] != fit()["rows"][1]["loss"]
+    assert fit("--methods", "bloom", *options)["rows"][0]["loss"] != fit("--methods", "bloom")["rows"][0]["loss"]
+
+
+def test_methods_come_in_their_order_and_once(fit):
+    found = fit("--methods", "bloom, full,bloom")["rows"]
+    assert [row["method"] for row in found] == ["bloom", "full", "popularity"]
 
 
 def test_movielens_goes_by_name(tmp_path, monkeypatch, capsys):
@@ -102,7 +130,9 @@ def test_movielens_goes_by_name(tmp_path, monkeypatch, capsys):
     lines = [f"{user}\t{item}\t{1 + (user + item) % 5}\t{item}\n" for user in range(1, 5) for item in range(1, 7)]
     (folder / "u.data").write_text("".join(lines), encoding="utf-8")
     monkeypatch.setenv("NPBLOOM_DATA_DIR", str(tmp_path))
-    assert main(["fit", "movielens:100k", "--compression", "0.5", "--epochs", "1", "--json"]) == 0
+    assert (
+        main(["fit", "movielens:100k", "--compression", "0.5", "--epochs", "1", "--l2", "0", "--json", "--methods", "full"]) == 0
+    )
     data = json.loads(capsys.readouterr().out)["data"]
     assert data == {"source": "movielens:100k", "users": 4, "items": 6, "interactions": 24}
 
@@ -110,12 +140,46 @@ def test_movielens_goes_by_name(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(("tables", "kinds"), [("items", "SB"), ("users", "BS"), ("both", "BB")])
 def test_the_saved_model_has_the_tables_that_were_asked_for(fit, tmp_path, tables, kinds):
     path = str(tmp_path / "model")
-    assert fit("--tables", tables, "--hashes", "3", "--compression", "0.5", "--out", path)["out"] == path
+    options = ["--tables", tables, "--hashes", "3", "--compression", "0.5", "--out", path]
+    assert fit("--methods", "bloom", *options)["out"] == path
     layers = load_model(path).layers
     expected = {"S": ScaledEmbedding, "B": BloomEmbedding}
     for name, kind in zip(("user_embeddings", "item_embeddings"), kinds, strict=True):
         assert type(layers[name]) is expected[kind]
         assert kind == "S" or layers[name].num_hash_functions == 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_kept_model_is_fitted_on_all_data(fit, ratings, tmp_path, method):
+    path = str(tmp_path / "model")
+    options = ["--methods", f"{method},bloom", "--tables", "both", "--compression", "0.5", "--out", path, "--keep", method]
+    found = fit(*options)
+    kept, row = found["kept"], found["rows"][0]
+    assert kept == {"method": method, "layer": row["layer"], "l2": 0.0, "epochs": 3, "interactions": USERS * 12}
+    model, data = load_model(path), read_ratings(ratings)
+    assert sorted(model.fitted.user_ids * 1000 + model.fitted.item_ids) == sorted(data.user_ids * 1000 + data.item_ids)
+    assert len(model.history) == 3
+    assert model.history[0]["loss"] != row["loss"][0]  # of all data, not of those that the table is about
+    assert sum(layer.num_parameters for layer in model.layers.values()) == row["parameters"]
+    layers = [type(model.layers[name]) for name in ("user_embeddings", "item_embeddings")]
+    assert layers == [ScaledEmbedding if method in ("full", "narrow") else BloomEmbedding] * 2
+    if method == "learned":
+        codes = learn_codes(
+            data.user_ids, data.item_ids, num_users=31, num_items=41, user_rows=15, item_rows=20, rank=32, num_hashes=8,
+            user_padding=0, item_padding=0, rng=0,
+        )  # fmt: skip
+        assert np.array_equal(model.layers["item_embeddings"].hashing.table, codes.item_table)
+
+
+def test_the_best_of_the_smaller_models_is_kept(fit, tmp_path):
+    found = fit("--out", str(tmp_path / "model"), "--compression", "0.5")
+    small = [row for row in found["rows"] if row["method"] in ("narrow", "learned", "bloom")]
+    best = max(small, key=lambda row: (row["hit_rate"], row["ndcg10"], row["mrr"], -row["bytes_served"]))
+    assert found["kept"]["method"] == found["verdict"]["best"] == best["method"]
+
+
+def test_where_there_are_only_full_tables_those_are_kept(fit, tmp_path):
+    assert fit("--methods", "full", "--out", str(tmp_path / "model"))["kept"]["method"] == "full"
 
 
 def test_recommend_answers_in_the_words_of_the_file(fit, tmp_path, capsys):
@@ -134,7 +198,7 @@ def test_recommend_answers_in_the_words_of_the_file(fit, tmp_path, capsys):
 
     assert main(["recommend", path, "u4", "-n", "5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "User u4: 5 items, best first; the 11 the model was trained on are left out."
+    assert lines[0] == "User u4: 5 items, best first; the 12 the model was trained on are left out."
     assert [line.split()[:2] for line in lines[1:]] == [[str(rank), item] for rank, item in enumerate(items, 1)]
 
 
@@ -142,19 +206,32 @@ def test_recommend_ends_where_there_are_no_more_items(fit, tmp_path, capsys):
     path = str(tmp_path / "model")
     fit("--out", path)
     assert main(["recommend", path, "u4", "-n", "1000", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["items"]) == ITEMS - 11
+    assert len(json.loads(capsys.readouterr().out)["items"]) == ITEMS - 12
 
 
-def test_the_table_fits_a_terminal_of_80_columns(ratings, tmp_path, capsys):
+def test_the_table_fits_a_terminal_of_100_columns(ratings, tmp_path, capsys):
     model, plot = str(tmp_path / "model"), str(tmp_path / "plot.png")
-    assert main(["fit", ratings, "--epochs", "1", "--out", model, "--plot", plot]) == 0
+    options = ["--epochs", "1", "--l2", "1e-5", "--out", model, "--plot", plot, "--methods", ",".join(METHODS)]
+    assert main(["fit", ratings, *options, "--tables", "both", "--dim", "64"]) == 0
     out = capsys.readouterr().out
     lines = [line for line in out.splitlines() if str(tmp_path.parent) not in line]
-    assert max(map(len, lines)) < 80
-    assert lines.count("") == 4
-    (header,) = [line for line in lines if line.startswith("layer")]
-    assert header.split() == ["layer", "parameters", "size", "MB", "s/epoch", "MRR", "hit@100"]
+    assert max(map(len, lines)) < 100
+    (header,) = [line for line in lines if line.startswith("method")]
+    columns = ["method", "parameters", "MB", "served", "size", "epochs", "l2", "MRR", "NDCG@10", "hit@100"]
+    assert header.split() == columns
+    assert "trained anew on all 360 interactions, is saved in" in out
     assert f"Next: npbloom recommend {model} USER" in out
+    assert "1 epoch, weight decay 1e-05, seed 0" in out
+    assert "are chosen" not in out
+
+
+def test_the_output_says_what_is_chosen(ratings, capsys):
+    assert main(["fit", ratings, "--epochs", "1", "--methods", "full"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "For each method weight decay is chosen on a part of the training data." in out
+    assert main(["fit", ratings, "--l2", "0", "--methods", "full", "--dim", "4"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "For each method epochs are chosen on a part of the training data." in out
 
 
 @pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG\r\n"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
@@ -172,10 +249,10 @@ def test_without_arguments_there_is_a_first_run(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "on generated interactions" in out
     assert [line.split("  ")[0] for line in out.split("---\n")[1].splitlines()[:5]] == [
-        *("full", "Bloom 0.5, 4 hashes", "Bloom 0.2, 4 hashes", "Bloom 0.1, 4 hashes", "popularity"),
+        *("full", "narrow, 10 columns", "learned 0.2, 8 hashes", "Bloom 0.2, 4 hashes", "popularity"),
     ]
     assert "npbloom fit ratings.csv" in out
-    assert max(map(len, out.splitlines())) < 80
+    assert max(map(len, out.splitlines())) < 100
     assert main(["demo", "--json", "--seed", "3"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["settings"]["seed"] == 3

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from npbloom.cli import _commands, _compare, main
+from npbloom.cli import _checks, _commands, _compare, main
 
+METHODS = ("full", "narrow", "learned", "bloom", "concat", "frequent")
 GOOD = "user,item,rating\n" + "".join(f"{user},{item},{1 + (user + item) % 5}\n" for user in range(1, 7) for item in range(1, 9))
 
 
@@ -100,7 +101,8 @@ def test_a_ratio_that_leaves_no_row(refused, ratings, ratio, tables, words):
 @pytest.mark.parametrize(("tables", "size"), [("items", 8), ("users", 6)])
 def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
     ratio = {"items": "0.223", "users": "0.286"}[tables]
-    assert main(["fit", ratings, "--compression", ratio, "--tables", tables, "--epochs", "1", "--dim", "4", "--json"]) == 0
+    options = ["--methods", "full,bloom", "--epochs", "1", "--l2", "0", "--dim", "4", "--json"]
+    assert main(["fit", ratings, "--compression", ratio, "--tables", tables, *options]) == 0
     full, bloom = json.loads(capsys.readouterr().out)["rows"][:2]
     assert full["parameters"] - bloom["parameters"] == (size + 1 - 2) * 4
 
@@ -112,6 +114,10 @@ def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
         (["--compression", "-1"], "argument --compression: must be a number of at least 0, not '-1'"),
         (["--compression", "nan"], "argument --compression: must be a number of at least 0, not 'nan'"),
         (["--compression", "inf"], "argument --compression: must be a number of at least 0, not 'inf'"),
+        (["--compression", "1.5"], "argument --compression: must be at most 1, a row for each id, not '1.5'"),
+        (["--compression", "1e308"], "argument --compression: must be at most 1e+09, not '1e308'"),
+        (["--compression", "1e9"], "argument --compression: must be at most 1, a row for each id, not '1e9'"),
+        (["--compression", "1e10"], "argument --compression: must be at most 1e+09, not '1e10'"),
         (["--compression", "half"], "argument --compression: must be a number of at least 0, not 'half'"),
         (["--hashes", "0"], "argument --hashes: must be a whole number of at least 1, not '0'"),
         (["--hashes", "25"], "argument --hashes: must be at most 24, not 25"),
@@ -125,6 +131,26 @@ def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
         (["--loss", "warp"], "argument --loss: invalid choice: 'warp'"),
         (["--optimizer", "lion"], "argument --optimizer: invalid choice: 'lion'"),
         (["--tables", "none"], "argument --tables: invalid choice: 'none'"),
+        (["--methods", "full,lowrank"], "argument --methods: must be some of full,narrow,learned,bloom,concat,frequent, with"),
+        (["--methods", "full,lowrank"], "not 'lowrank'"),
+        (["--methods", ""], "not ''"),
+        (["--methods", "full,,bloom"], "not ''"),
+        (["--keep", "best"], "argument --keep: invalid choice: 'best' (choose from"),
+        (["--keep", "concat", "--out", "m"], "--keep concat: is not among --methods full,narrow,learned,bloom"),
+        (["--keep", "full"], "--keep full: needs --out MODEL"),
+        (["--dim", "9"], "--dim 9: 4 hashes do not divide it, as the method 'learned' needs; --dim 12 would do"),
+        (["--dim", "512"], "--dim 512: the method 'learned' takes at most 256; or leave it out of --methods"),
+        (["--dim", "1_0"], "argument --dim: must be a whole number of at least 1, not '1_0'"),
+        (["--dim", "9" * 400], "argument --dim: must be at most 65536, not '9999999999999999999999999999999999999...'"),
+        (["--dim", "9" * 5000], "argument --dim: must be a whole number of at least 1, not '99999"),
+        (["--epochs", "9" * 400], "argument --epochs: must be at most 2147483647"),
+        (["--seed", "9" * 400], "argument --seed: must be at most 9223372036854775807"),
+        (["--l2", "1e308"], "argument --l2: must be at most 1e+09, not '1e308'"),
+        (["--learning-rate", "1_0"], "argument --learning-rate: must be a number of at least 0, not '1_0'"),
+        (["--split", "first"], "argument --split: invalid choice: 'first'"),
+        (["--dim", "32", "--hashes", "5"], "--dim 32: 5 hashes do not divide it, as the method 'learned' needs"),
+        (["--dim", "6", "--methods", "bloom,concat"], "--dim 6: 4 hashes do not divide it, as the method 'concat' needs"),
+        (["--dim", "6", "--methods", "frequent"], "--dim 6: 4 hashes do not divide it, as the method 'frequent' needs"),
         (["--plot", "plot.gif"], "--plot plot.gif: the name must end in .png, .pdf or .svg"),
         (["--faster"], "unrecognized arguments: --faster"),
     ],
@@ -132,6 +158,48 @@ def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
 )
 def test_values_that_will_not_do(refused, ratings, options, words):
     assert words in refused("fit", ratings, *options)
+
+
+def test_sums_need_no_slices(ratings):
+    options = ["--dim", "9", "--methods", "full,narrow,bloom", "--compression", "0.5", "--epochs", "1", "--l2", "0", "--json"]
+    assert main(["fit", ratings, *options]) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,1\n2,2\n",
+        "1,1\n1,2\n2,1\n",
+        "1,1\n1,2\n2,1\n2,2\n",
+        "1,1\n1,1\n2,2\n2,2\n",
+        "1,1\n1,2\n1,3\n2,4\n2,5\n2,6\n",
+        "1,1\n1,2\n2,2\n3,2\n4,2\n",
+        "".join(f"{user},{item}\n" for user in range(1, 6) for item in range(1, 6)),
+        "".join(f"{user},{user}\n{user},{user + 1}\n" for user in range(1, 30)),
+    ],
+    ids=[
+        "one line each",
+        "one item left",
+        "two by two",
+        "pairs twice",
+        "two strangers",
+        "one item for all",
+        "all met all",
+        "chain",
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--tables", "both"], ["--tables", "users", "--compression", "1"]], ids=" ".join)
+def test_degenerate_files_end_in_numbers_or_one_sentence(tmp_path, text, options, capsys):
+    path = tmp_path / "ratings.csv"
+    path.write_text(text, encoding="utf-8")
+    status = main(["fit", str(path), "--methods", ",".join(METHODS), "--compression", "0.7", *options, "--dim", "8", "--json"])
+    printed = capsys.readouterr()
+    if status == 0:
+        for row in json.loads(printed.out)["rows"]:
+            assert all(0 <= row[name] <= 1 for name in ("mrr", "hit_rate", "ndcg10"))
+    else:
+        assert status == 2
+        assert (printed.out, printed.err.count("\n")) == ("", 1)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +249,37 @@ def test_the_ratings_are_never_overwritten(refused, tmp_path):
     assert path.read_text(encoding="utf-8") == GOOD
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["not yet", "there"])
+@pytest.mark.parametrize("name", ["a.png", "./a.png", "up/../a.png", "link.png", "other/a.png", "hard.png"])
+def test_picture_and_model_are_two_files(refused, ratings, tmp_path, monkeypatch, name, there):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "up").mkdir()
+    (tmp_path / "link.png").symlink_to("a.png")
+    (tmp_path / "other").symlink_to(".", target_is_directory=True)
+    if there or name == "hard.png":
+        (tmp_path / "a.png").write_bytes(b"before")
+        (tmp_path / "hard.png").hardlink_to(tmp_path / "a.png")
+    for options in (["--plot", "a.png", "--out", name], ["--plot", name, "--out", str(tmp_path / "a.png")]):
+        assert "are one file" in refused("fit", ratings, *options)
+    if there:
+        assert (tmp_path / "a.png").read_bytes() == b"before"
+
+
+def test_too_little_memory_is_said_before_it_is_taken(refused, ratings, monkeypatch):
+    monkeypatch.setattr(_checks.os, "sysconf", {"SC_PAGE_SIZE": 100, "SC_PHYS_PAGES": 100}.__getitem__)
+    line = refused("fit", ratings, "--compression", "0.5", "--dim", "64")
+    assert "there is not enough memory for full tables of 64 columns" in line
+
+
+@pytest.mark.parametrize(("values", "words"), [("1 2 3", "there are 3, from 1 to 3"), ("4 4 4", "there are 1, from 4 to 4")])
+def test_the_logistic_loss_wants_two_values(refused, tmp_path, values, words):
+    path = tmp_path / "ratings.csv"
+    path.write_text("".join(f"{1 + n},{item},{value}\n" for n, value in enumerate(values.split()) for item in (1, 2)), "utf-8")
+    line = refused("fit", str(path), "--loss", "logistic")
+    assert "--loss logistic predicts which of two values a rating has" in line
+    assert words in line
+
+
 @pytest.mark.parametrize("command", [["fit"], ["demo"]])
 def test_a_plot_without_matplotlib_names_the_extra(refused, ratings, monkeypatch, command):
     find = importlib.util.find_spec
@@ -197,34 +296,25 @@ def test_few_interactions_leave_one_user(tmp_path, capsys):
 
 
 def test_scores_that_are_not_numbers_are_no_success(ratings, monkeypatch, capsys):
-    build = _compare.build
+    trained = _compare._trained
 
     def diverged(*arguments):
-        model = build(*arguments)
+        model = trained(*arguments)
         model.layers["user_embeddings"].weight[...] = float("inf")
         return model
 
-    monkeypatch.setattr(_compare, "warm_up", lambda *_: None)
-    monkeypatch.setattr(_compare, "build", diverged)
-    monkeypatch.setattr(_compare.ImplicitFactorizationModel, "fit", fit_nothing)
-    assert main(["fit", ratings, "--compression", "1"]) == 1
+    monkeypatch.setattr(_compare, "_trained", diverged)
+    assert main(["fit", ratings, "--compression", "1", "--epochs", "1", "--l2", "0"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("npbloom: error: full: ")
     assert "a lower learning rate may help" in printed.err
 
 
-def fit_nothing(model, interactions, verbose=False):
-    """A model as its tables were made."""
-    model._prepare(interactions)
-    model.history.append({"loss": 0.0, "seconds": 1.0})
-    return model
-
-
 def test_an_unknown_user_and_a_damaged_model(refused, ratings, tmp_path, capsys, monkeypatch):
     model = tmp_path / "model"
     monkeypatch.undo()
-    assert main(["fit", ratings, "--compression", "0.5", "--epochs", "1", "--out", str(model)]) == 0
+    assert main(["fit", ratings, "--compression", "0.5", "--epochs", "1", "--l2", "0", "--out", str(model)]) == 0
     capsys.readouterr()
     line = refused("recommend", str(model), "99")
     assert line.startswith(f"npbloom: error: {model}: ")

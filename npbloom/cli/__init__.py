@@ -6,28 +6,63 @@ import os
 import sys
 from collections.abc import Sequence
 
+from npbloom import _startup, get_num_threads
 from npbloom.cli._arguments import parser
-from npbloom.cli._errors import Refused
+from npbloom.cli._errors import last_words, refusing
+from npbloom.cli._streams import discard_output, flush, prepare_streams
 
 __all__ = ["main"]
 
+TRACEBACK = "NPBLOOM_TRACEBACK"  # set to anything but 0: errors that nobody foresaw show where they come from
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status: 0 done, 1 it did not work out, 2 wrong use, 130 interrupted."""
+    """
+    Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Words after ``npbloom``; by default those of this process.
+
+    Returns
+    -------
+    int
+        The exit status: 0 done, 1 it did not work out, 2 wrong use, 130 interrupted.
+
+    Notes
+    -----
+    Every error is one line on standard error. With ``NPBLOOM_TRACEBACK=1`` in the environment an error that nobody foresaw is
+    raised instead, with its traceback.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
+    _startup.hand_over()
     try:
-        arguments = parser().parse_args(words or ["demo"])
-        status: int = arguments.run(arguments)
-        sys.stdout.flush()
-        return status
-    except Refused as refusal:
+        prepare_streams()
+        return _run(words)
+    except KeyboardInterrupt:
+        return _startup.INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has gone
+        discard_output()
+        return 1
+    except Exception as error:
+        refusal = last_words(error)
+        if refusal is not error and os.environ.get(TRACEBACK, "0") not in ("", "0"):
+            raise
+        discard_output()
         print(f"npbloom: error: {refusal}", file=sys.stderr)
         return refusal.status
-    except MemoryError:
-        print("npbloom: error: there is not enough memory for tables of this size", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # whoever read the output has gone; the flush at exit must not complain again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+
+def _run(words: list[str]) -> int:
+    """Parse, run, and see that all output is out."""
+    try:
+        arguments = parser().parse_args(words or ["demo"])
+    except SystemExit:  # of --help and --version, and of words that make no sense
+        flush()
+        raise
+    with refusing("the environment"):
+        get_num_threads()
+    status: int = arguments.run(arguments)
+    flush()
+    return status

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import npbloom
 from npbloom.cli import _commands, _oracle_arguments, _plan
-from npbloom.cli._compare import EXPLICIT_LOSSES, IMPLICIT_LOSSES, OPTIMIZERS, Settings, Tables
+from npbloom.cli._methods import DEFAULT_METHODS, LEARNED_HASHES, METHODS
+from npbloom.cli._settings import DEFAULT_HASHES, EXPLICIT_LOSSES, IMPLICIT_LOSSES, OPTIMIZERS, Settings, Tables
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 DESCRIPTION = "Bloom embeddings for recommender models. Without a command: `npbloom demo`, a first run on generated data."
 EPILOG = "Exit status: 0 done; 1 it did not work out; 2 wrong use, with one line on stderr; 130 interrupted."
+LARGEST = 1e9
+MOST_IDS = 2**63
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,30 +29,38 @@ class Parser(argparse.ArgumentParser):
         """Exit status 2."""
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Without argparse's silence where nothing can be written."""
+        (sys.stderr if file is None else file).write(message)
 
-def _integer(least: int) -> Callable[[str], int]:
+
+def _integer(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
     """A reader of whole numbers."""
 
     def read(text: str) -> int:
         try:
-            number = int(text)
-        except ValueError:
+            number = int(text.replace("_", "?"))  # Python's own way of writing numbers is nobody else's
+        except ValueError:  # also for more than 4,300 digits
             number = least - 1
         if number < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}")
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {_short(text)}")
+        if number > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most}, not {_short(text)}")
         return number
 
     return read
 
 
 def _number(text: str) -> float:
-    """A finite number of at least 0."""
+    """A number of at least 0 that is not huge."""
     try:
-        number = float(text)
+        number = float(text.replace("_", "?"))
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {_short(text)}")
+    if number > LARGEST:
+        raise argparse.ArgumentTypeError(f"must be at most {LARGEST:g}, not {_short(text)}")
     return number
 
 
@@ -53,8 +68,30 @@ def _positive(text: str) -> float:
     """A finite number above 0."""
     number = _number(text)
     if number == 0:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {_short(text)}")
     return number
+
+
+def _short(text: str) -> str:
+    """A word in quotes, cut where it is long."""
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
+
+
+def _ratio(text: str) -> float:
+    """A number above 0, at most 1."""
+    number = _positive(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"must be at most 1, a row for each id, not {_short(text)}")
+    return number
+
+
+def _methods(text: str) -> list[str]:
+    """Names from the registry, each once."""
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in METHODS:
+            raise argparse.ArgumentTypeError(f"must be some of {','.join(METHODS)}, with commas between them, not {_short(name)}")
+    return names
 
 
 def _hashes(text: str) -> int:
@@ -73,7 +110,7 @@ def _sentence(words: str) -> str:
 def _report_options(parser: argparse.ArgumentParser) -> None:
     """What both comparisons take."""
     parser.add_argument(
-        "--seed", type=_integer(0), default=0, metavar="S", help="seed of everything random (default: %(default)s)"
+        "--seed", type=_integer(0, 2**63 - 1), default=0, metavar="S", help="seed of everything random (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else (default: a table)")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the comparison; needs the extra `plots` (default: no picture)")
@@ -81,7 +118,7 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
     """`npbloom demo`."""
-    about = "train one model with full tables and with Bloom tables of several sizes, on generated interactions"
+    about = "train one model with full tables and with smaller ones of several kinds, on generated interactions"
     parser = commands.add_parser("demo", help=about, description=_sentence(about), epilog=EPILOG)
     _report_options(parser)
     parser.set_defaults(run=_commands.demo)
@@ -89,7 +126,7 @@ def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
     """`npbloom fit`."""
-    about = "train a model on a file of ratings, with full tables and with Bloom tables, and compare them"
+    about = "train a model on a file of ratings, with full tables and with smaller ones of several kinds, and compare them"
     parser = commands.add_parser("fit", help=about, description=_sentence(about), epilog=EPILOG)
     parser.add_argument(
         "ratings",
@@ -99,18 +136,29 @@ def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     _table_options(parser)
     _training_options(parser, Settings())
-    parser.add_argument("--out", metavar="MODEL", help="save the Bloom model here, for `npbloom recommend` (default: not saved)")
+    _model_options(parser)
     _report_options(parser)
     parser.set_defaults(run=_commands.fit)
 
 
 def _table_options(parser: argparse.ArgumentParser) -> None:
-    """What the Bloom tables are like."""
-    ratio = "rows of a Bloom table for each id (default: %(default)s)"
-    parser.add_argument("--compression", type=_positive, default=0.2, metavar="R", help=ratio)
-    hashes = "rows an id reads, 1 to 24 (default: %(default)s)"
-    parser.add_argument("--hashes", type=_hashes, default=Tables().hashes, metavar="K", help=hashes)
-    tables = "which tables become Bloom tables (default: %(default)s)"
+    """What the smaller tables are like."""
+    methods = (
+        "ways to store vectors, with commas between them: full (a row for each id), narrow (the same with fewer columns, as "
+        "many as the smaller tables have parameters for), learned (ids that are met by the same share rows), bloom (sums of "
+        "hashed rows), concat (slices of hashed rows), frequent (rows of their own for the ids that occur most); "
+        "popularity, or the mean rating, always comes last (default: %(default)s)"
+    )
+    default = ",".join(DEFAULT_METHODS)
+    parser.add_argument("--methods", type=_methods, default=default, metavar="M,M", help=methods)
+    ratio = "rows of a smaller table for each id, at most 1 (default: %(default)s)"
+    parser.add_argument("--compression", type=_ratio, default=Tables().compression, metavar="R", help=ratio)
+    hashes = (
+        f"rows an id reads, 1 to 24; learned, concat and frequent need a --dim that it divides (default: {DEFAULT_HASHES}, "
+        f"and {LEARNED_HASHES} for learned if it divides --dim: it keeps more, for codes of twice the size)"
+    )
+    parser.add_argument("--hashes", type=_hashes, default=None, metavar="K", help=hashes)
+    tables = "which tables become smaller (default: %(default)s)"
     parser.add_argument("--tables", choices=("items", "users", "both"), default="items", help=tables)
 
 
@@ -119,16 +167,33 @@ def _training_options(parser: argparse.ArgumentParser, defaults: Settings) -> No
 
     def add(option: str, metavar: str, about: str, **how: Any) -> None:
         default = getattr(defaults, option.replace("-", "_"))
-        parser.add_argument(f"--{option}", metavar=metavar, default=default, help=f"{about} (default: %(default)s)", **how)
+        words = "chosen for each method on a part of the training data" if default is None else "%(default)s"
+        parser.add_argument(f"--{option}", metavar=metavar, default=default, help=f"{about} (default: {words})", **how)
 
-    losses = f"to rank: {', '.join(IMPLICIT_LOSSES)}; to predict ratings: {', '.join(EXPLICIT_LOSSES)}"
-    add("dim", "D", "length of a vector", type=_integer(1))
+    losses = (
+        f"to rank: {', '.join(IMPLICIT_LOSSES)}; to predict ratings: {', '.join(EXPLICIT_LOSSES)}; logistic is for ratings of "
+        "two values, and predicts the probability of the greater one"
+    )
+    add("dim", "D", "length of a vector", type=_integer(1, 2**16))
     add("loss", "L", losses, choices=(*IMPLICIT_LOSSES, *EXPLICIT_LOSSES))
     add("optimizer", "O", ", ".join(OPTIMIZERS), choices=OPTIMIZERS)
     add("learning-rate", "LR", "of the optimizer", type=_positive)
     add("batch-size", "B", "interactions a step", type=_integer(1))
     add("l2", "W", "weight decay", type=_number)
     add("epochs", "E", "times through the training data", type=_integer(1))
+    split = (
+        "the interactions that are held out: last, each user's last one (without times, the last line), or random: one of each "
+        "user, and of ratings to be predicted a fifth (default: last to rank, random to predict ratings)"
+    )
+    parser.add_argument("--split", choices=("last", "random"), default=None, help=split)
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    """What is saved."""
+    out = "save a model here, trained anew on all data, for `npbloom recommend` (default: not saved)"
+    parser.add_argument("--out", metavar="MODEL", help=out)
+    keep = "with --out: the method whose model is saved (default: the best of the smaller ones)"
+    parser.add_argument("--keep", metavar="METHOD", choices=tuple(METHODS), help=keep)
 
 
 def _add_recommend(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -150,7 +215,7 @@ def parser() -> Parser:
     _add_demo(commands)
     _add_fit(commands)
     _add_recommend(commands)
-    _plan.add_plan(commands, EPILOG, _integer(1), _positive, _hashes)
+    _plan.add_plan(commands, EPILOG, _integer(1, MOST_IDS), _positive, _hashes)
     _oracle_arguments.add_verify(commands, _integer(0))
     _oracle_arguments.add_vectors(commands)
     return top

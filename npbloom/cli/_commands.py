@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import textwrap
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,65 +13,95 @@ import numpy as np
 
 import npbloom
 from npbloom.cli import _report
-from npbloom.cli._compare import EXPLICIT_LOSSES, Measured, Settings, Tables, compare
+from npbloom.cli._checks import check_data, check_heights, check_keep, check_memory, check_outputs, check_slices
+from npbloom.cli._compare import Comparison, Measured, compare, fit_anew
 from npbloom.cli._errors import Refused, check_plot, check_writable, refusing
 from npbloom.cli._generated import generate
+from npbloom.cli._judge import TOP, readied
+from npbloom.cli._settings import Model, Settings, Tables, Variant
+from npbloom.cli._verdict import verdict
 from npbloom.recommend import Interactions, fetch_movielens, load_model, read_ratings
 
-DEMO = Settings(loss="adaptive_hinge")
+DEMO = Settings(loss="adaptive_hinge", epochs=10, l2=0.0, split="random")
+DEMO_METHODS = ("full", "narrow", "learned", "bloom")
 MOVIELENS = "movielens:"
-DEMO_RATIOS = (0.5, 0.2, 0.1)
+WIDTH = 99  # columns of text
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """A first run: full tables beside Bloom tables of several sizes, on generated interactions."""
+    """A first run: full tables beside smaller ones of several kinds, on generated interactions."""
     check_plot(arguments.plot)
     data = generate(arguments.seed)
     settings = Settings(**{**asdict(DEMO), "seed": arguments.seed})
-    rows = [row for row, _ in compare(data, [Tables(), *map(Tables, DEMO_RATIOS)], settings)]
+    comparison = compare(data, [Variant(method, Tables()) for method in DEMO_METHODS], settings)
     facts = _facts(data, settings, "generated: latent factors, Zipf popularity")
-    _draw(rows, arguments.plot, _sizes(data, "Generated interactions"))
+    _draw(comparison, arguments.plot, _sizes(data, "Generated interactions"))
     if arguments.json:
-        print(json.dumps({"command": "demo", **facts, "rows": _report.as_object(rows), "plot": arguments.plot}, allow_nan=False))
+        print(_json("demo", facts, comparison, {"plot": arguments.plot}))
         return 0
     print(f"npbloom {npbloom.__version__}, on generated interactions: latent factors, Zipf popularity\n")
-    print(_wrapped(_sizes(data, "Data"), _about(settings, Tables())))
-    print(_report.text(rows))
-    print(_wrapped("", "What a smaller table costs depends on the data. On ratings of your own:"))
+    print(_wrapped(_sizes(data, "Data"), _about(data, settings, Tables(), comparison)))
+    print(_report.text(comparison))
+    print(_wrapped("", verdict(comparison).words))
+    print(_wrapped("What a smaller table costs depends on the data. On ratings of your own:"))
     print("  npbloom fit ratings.csv                 the same on a file of ratings")
-    print("  npbloom fit ratings.csv --tables both   users in a Bloom table, too")
-    print("  npbloom fit ratings.csv --out model     save the Bloom model, and then")
+    print("  npbloom fit ratings.csv --tables both   smaller tables for users, too")
+    print("  npbloom fit ratings.csv --out model     save the best of the smaller models, and then")
     print("  npbloom recommend model USER            see what it recommends to a user")
     return 0
 
 
 def fit(arguments: argparse.Namespace) -> int:
-    """Full tables beside Bloom tables, on a file of ratings."""
+    """Full tables beside smaller ones, on a file of ratings."""
     check_plot(arguments.plot, arguments.ratings)
     check_writable(arguments.out, "--out", arguments.ratings)
-    data = _read(arguments.ratings)
-    names = ("loss", "optimizer", "dim", "epochs", "batch_size", "learning_rate", "l2", "seed")
+    check_outputs(arguments.plot, arguments.out)
+    names = ("loss", "optimizer", "dim", "epochs", "batch_size", "learning_rate", "l2", "seed", "split")
     settings = Settings(**{name: getattr(arguments, name) for name in names})
     compressed = ("users", "items") if arguments.tables == "both" else (arguments.tables,)
-    bloom = Tables(arguments.compression, arguments.hashes, compressed)
-    _check_data(data, arguments.ratings, settings)
-    _check_heights(data, bloom)
-    compared = compare(data, [Tables(), bloom], settings)
-    rows = [row for row, _ in compared]
-    if arguments.out:
-        _save(next(model for row, model in compared if row.tables is bloom), arguments.out)
-    _draw(rows, arguments.plot, _sizes(data, Path(arguments.ratings).name))
+    tables = Tables(arguments.compression, arguments.hashes, compressed)
+    variants = [Variant(method, tables) for method in arguments.methods]
+    check_keep(arguments.keep, arguments.out, arguments.methods)
+    check_slices(variants, settings.dim)
+    data = _read(arguments.ratings)
+    check_data(data, arguments.ratings, settings)
+    check_heights(data, variants)
+    check_memory(data, variants, settings)
+    data = readied(data, settings)
+    comparison = compare(data, variants, settings)
+    kept = _kept(comparison, arguments.keep) if arguments.out else None
+    if kept is not None:
+        _save(fit_anew(data, kept, settings), arguments.out)
+    _draw(comparison, arguments.plot, _sizes(data, Path(arguments.ratings).name))
     if arguments.json:
         facts = _facts(data, settings, arguments.ratings)
-        more = {"plot": arguments.plot, "out": arguments.out}
-        print(json.dumps({"command": "fit", **facts, "rows": _report.as_object(rows), **more}, allow_nan=False))
+        print(_json("fit", facts, comparison, {"plot": arguments.plot, "out": arguments.out, "kept": _as_kept(kept, data)}))
         return 0
-    print(_wrapped(_sizes(data, arguments.ratings), _about(settings, bloom)))
-    print(_report.text(rows))
-    for path, what in ((arguments.plot, "Plot"), (arguments.out, "Bloom model")):
-        if path:
-            print(f"\n{what} written to {path}." + ("" if what == "Plot" else f" Next: npbloom recommend {path} USER"))
+    print(_wrapped(_sizes(data, arguments.ratings), _about(data, settings, tables, comparison)))
+    print(_report.text(comparison))
+    words = verdict(comparison).words
+    if words:
+        print("\n" + _wrapped(words), end="")
+    if arguments.plot:
+        print(f"\nPlot written to {arguments.plot}.")
+    if kept is not None:
+        about = f"{kept.title}, trained anew on all {len(data):,} interactions, is saved in {arguments.out}."
+        print(f"\n{about}\nNext: npbloom recommend {arguments.out} USER")
     return 0
+
+
+def _kept(comparison: Comparison, method: str | None) -> Measured:
+    """The line whose model is saved: the one that was asked for, or the best of the smaller ones, or what there is."""
+    if method is not None:
+        return next(row for row in comparison.rows if row.method == method)
+    return verdict(comparison).best or comparison.rows[0]
+
+
+def _as_kept(row: Measured | None, data: Interactions) -> dict[str, Any] | None:
+    """The saved model, for JSON."""
+    if row is None or row.choice is None:
+        return None
+    return {"method": row.method, "layer": row.title, **asdict(row.choice), "interactions": len(data)}
 
 
 def recommend(arguments: argparse.Namespace) -> int:
@@ -109,49 +137,17 @@ def _read(name: str) -> Interactions:
             raise Refused(str(error)) from None
 
 
-def _save(model: Any, path: str) -> None:
+def _save(model: Model, path: str) -> None:
     """What `npbloom recommend` reads."""
     with refusing(path, status=1):
         model.save(path, with_optimizer=False)
 
 
-def _draw(rows: Sequence[Measured], path: str | None, title: str) -> None:
+def _draw(comparison: Comparison, path: str | None, title: str) -> None:
     """The picture, if one is wanted."""
     if path is not None:
         with refusing(path, status=1):
-            _report.plot(rows, path, title)
-
-
-# ---- checks before any training ---------------------------------------------------------------------------------------
-
-
-def _check_data(data: Interactions, path: str, settings: Settings) -> None:
-    """Refuse data on which there is nothing to learn or nothing to measure."""
-    users, items = data.num_users - 1, data.num_items - 1
-    for number, kind, labels in ((users, "user", data.user_labels), (items, "item", data.item_labels)):
-        if number < 2:
-            assert labels is not None
-            raise Refused(f"{path}: every line is of one {kind}, {labels.tolist()[1]!r}; a recommender needs two at least")
-    if settings.loss not in EXPLICIT_LOSSES:
-        if len(data) == users:
-            raise Refused(f"{path}: every user has one line; none can be held out to test on")
-        return
-    if data.ratings is None:
-        raise Refused(f"{path}: there is no column of ratings, which --loss {settings.loss} predicts")
-    if settings.loss == "poisson" and data.ratings.min() < 0:
-        raise Refused(f"{path}: there is a rating below 0, {data.ratings.min():g}, which --loss poisson cannot predict")
-
-
-def _check_heights(data: Interactions, bloom: Tables) -> None:
-    """Refuse a ratio that leaves a table without rows: one must be left beside that of padding."""
-    ratio = bloom.compression or 1.0
-    for kind, size in (("users", data.num_users), ("items", data.num_items)):
-        rows = int(ratio * size)
-        if kind in bloom.compressed and rows < 2:
-            enough = (math.floor(2000 / size) + 1) / 1000
-            raise Refused(
-                f"--compression {ratio:g} leaves {rows} rows for {size - 1} {kind}, one of them for padding; {enough:g} would do"
-            )
+            _report.plot(comparison.rows, path, title)
 
 
 # ---- words --------------------------------------------------------------------------------------------------------------
@@ -162,21 +158,66 @@ def _sizes(data: Interactions, name: str) -> str:
     return f"{name}: {data.num_users - 1:,} users, {data.num_items - 1:,} items, {len(data):,} interactions"
 
 
-def _about(settings: Settings, bloom: Tables) -> str:
-    """What is trained, and what it is measured on."""
-    held_out = "A fifth of the ratings is" if settings.loss in EXPLICIT_LOSSES else "Each user's last interaction is"
-    return (
-        f"Factorization, {settings.loss} loss, {settings.dim} dimensions, {settings.epochs} epochs of {settings.optimizer}, "
-        f"seed {settings.seed}; Bloom tables for {' and '.join(bloom.compressed)}. {held_out} held out."
-    )
+def _about(data: Interactions, settings: Settings, tables: Tables, comparison: Comparison) -> str:
+    """What is trained, how what was not given was chosen, and what it is measured on."""
+    chosen = [name for name, value in (("weight decay", settings.l2), ("epochs", settings.epochs)) if value is None]
+    how = [] if settings.epochs is None else [f"{settings.epochs} epoch{'' if settings.epochs == 1 else 's'}"]
+    how += [] if settings.l2 is None else [f"weight decay {settings.l2:g}"]
+    words = [
+        f"Factorization, {settings.loss} loss, {settings.dim} dimensions, {settings.optimizer}, "
+        f"{''.join(f'{word}, ' for word in how)}seed {settings.seed}; smaller tables for {' and '.join(tables.compressed)}.",
+    ]
+    if chosen:
+        verb = "is" if chosen == ["weight decay"] else "are"
+        words.append(f"For each method {' and '.join(chosen)} {verb} chosen on a part of the training data.")
+    words.append(_held_out(data, settings, comparison))
+    return " ".join(words)
+
+
+def _held_out(data: Interactions, settings: Settings, comparison: Comparison) -> str:
+    """The interactions that are held out, those that are scored, and how much of a difference may be chance."""
+    if settings.explicit and not settings.last:
+        what = "A fifth of the ratings, drawn at random,"
+    elif not settings.last:
+        what = "One interaction of each user, drawn at random,"
+    elif data.timestamps is None:
+        what = "Each user's last line (there are no times)"
+    else:
+        what = "Each user's last interaction"
+    if settings.explicit:
+        more = " The greater rating counts as 1, the other as 0." if settings.loss == "logistic" else ""
+        return f"{what} is held out.{more}"
+    rates = [row.scores["hit_rate"] for row in comparison.rows]
+    error = max((rate * (1.0 - rate) / comparison.tested) ** 0.5 for rate in rates)
+    sampled = f", {comparison.tested:,} of them, drawn at random, are scored" if comparison.tested < comparison.held_out else ""
+    words = f"{what} is held out ({comparison.held_out:,}{sampled}; standard error of hit@{TOP} up to {error:.3f})."
+    if comparison.repeats:
+        words += f" {comparison.repeats:,} more are left out: their users had met the item before."
+    return words
 
 
 def _wrapped(*paragraphs: str) -> str:
-    """Text in lines of at most 79 columns, and an empty line."""
-    return "\n".join(textwrap.fill(paragraph, 79) for paragraph in paragraphs) + "\n"
+    """Text in lines, and an empty line."""
+    return "\n".join(textwrap.fill(paragraph, WIDTH) for paragraph in paragraphs) + "\n"
 
 
 def _facts(data: Interactions, settings: Settings, source: str) -> dict[str, Any]:
     """Data and settings, for JSON."""
     sizes = {"users": data.num_users - 1, "items": data.num_items - 1, "interactions": len(data)}
     return {"version": npbloom.__version__, "data": {"source": source, **sizes}, "settings": asdict(settings)}
+
+
+def _json(command: str, facts: dict[str, Any], comparison: Comparison, more: dict[str, Any]) -> str:
+    """One object."""
+    found = {
+        "command": command,
+        **facts,
+        "trained_on": comparison.trained_on,
+        "held_out": comparison.held_out,
+        "tested": comparison.tested,
+        "repeats_left_out": comparison.repeats,
+        "rows": _report.as_object(comparison.rows),
+        "verdict": _report.verdict_object(verdict(comparison)),
+        **more,
+    }
+    return json.dumps(found, allow_nan=False)

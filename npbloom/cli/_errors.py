@@ -19,6 +19,18 @@ class Refused(Exception):
         self.status = status
 
 
+def last_words(error: Exception) -> Refused:
+    """One line for any error: the last resort of the command line."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, MemoryError):
+        return Refused("there is not enough memory for tables of this size", 1)
+    if isinstance(error, OSError):
+        return Refused(f"{error.filename or 'standard output'}: {_reason(error)}", 1)
+    words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Refused(f"{words} (a fault of npbloom; NPBLOOM_TRACEBACK=1 shows where)", 1)
+
+
 @contextmanager
 def refusing(subject: str = "", status: int = 2) -> Iterator[None]:
     """Turn what the block raises about its input into a refusal that names the subject."""
@@ -26,7 +38,7 @@ def refusing(subject: str = "", status: int = 2) -> Iterator[None]:
         yield
     except OSError as error:
         raise Refused(f"{error.filename or subject}: {_reason(error)}", status) from None
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
         sentence = str(error)
         raise Refused(sentence if subject in sentence else f"{subject}: {sentence}", status) from None
 
@@ -36,17 +48,26 @@ def check_writable(path: str | None, option: str, source: str | None = None) -> 
     if path is None:
         return
     target = Path(path)
-    if source is not None and target.exists() and Path(source).exists() and target.samefile(source):
+    if source is not None and same_file(path, source):
         raise Refused(f"{option} {path}: would overwrite the ratings")
-    if target.is_dir():
-        raise Refused(f"{option} {path}: is a folder")
-    if target.exists() and not os.access(target, os.W_OK):
-        raise Refused(f"{option} {path}: permission denied")
+    with refusing(f"{option} {path}"):  # names that are too long, or hold what no name holds
+        if target.is_dir():
+            raise Refused(f"{option} {path}: is a folder")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise Refused(f"{option} {path}: permission denied")
     try:
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
         raise Refused(f"{option} {path}: cannot write to the folder {target.parent}: {_reason(error)}") from None
+
+
+def same_file(one: str, other: str) -> bool:
+    """Tell whether two names are of one file, through links, and also where there is none yet."""
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def check_plot(path: str | None, source: str | None = None) -> None:

@@ -6,54 +6,88 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from npbloom.cli._compare import TOP, Measured
+from npbloom.cli._compare import Comparison, Measured
+from npbloom.cli._judge import SHORT, TOP
+from npbloom.cli._verdict import TITLES, Verdict, decisive
 
-TITLES = {"mrr": "MRR", "hit_rate": f"hit@{TOP}", "rmse": "RMSE"}
 MEANINGS = {
     "mrr": "MRR: mean of 1/rank of each user's held-out item among the items new to them.",
+    "ndcg10": f"NDCG@{SHORT}: mean of 1/log2(1 + rank) of held-out items among the first {SHORT}, else 0.",
     "hit_rate": f"hit@{TOP}: share of users whose held-out item is among their first {TOP}.",
     "rmse": "RMSE: root of the mean squared error of the held-out ratings; less is better.",
 }
+BYTES = "MB: tables and biases, as trained. served: the same and packed codes. size: served, of full tables."
 
 
-def table(rows: Sequence[Measured]) -> str:
-    """A header, a rule, and a line for each row, in less than 80 columns; the first row is what sizes are compared with."""
+def table(comparison: Comparison) -> str:
+    """A header, a rule, and a line for each row, in less than 100 columns."""
+    rows = comparison.rows
     names = list(rows[0].scores)
-    cells = [["layer", "parameters", "size", "MB", "s/epoch", *(TITLES[name] for name in names)]]
+    cells = [["method", "parameters", "MB", "served", "size", "epochs", "l2", *(TITLES[name] for name in names)]]
     for row in rows:
-        costs = [
-            f"{row.parameters:,}",
-            f"{row.parameters / rows[0].parameters:.0%}",
-            f"{row.nbytes / 1e6:.2f}",
-            f"{row.seconds_per_epoch:.2f}",
-        ]
-        cells.append([row.title, *(costs if row.tables else [""] * len(costs)), *(f"{row.scores[name]:.3f}" for name in names)])
+        scores = [f"{row.scores[name]:.3f}" for name in names]
+        cells.append([row.title, *_cells(row, comparison.full_bytes), *scores])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in cells]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def text(rows: Sequence[Measured]) -> str:
+def _cells(row: Measured, full_bytes: int) -> list[str]:
+    """A trained model's sizes and what was chosen for it; a baseline has neither."""
+    if row.choice is None:
+        return [""] * 6
+    return [
+        f"{row.parameters:,}",
+        f"{row.nbytes / 1e6:.2f}",
+        f"{row.served / 1e6:.2f}",
+        f"{row.served / full_bytes:.0%}",
+        str(row.choice.epochs),
+        f"{row.choice.l2:g}",
+    ]
+
+
+def text(comparison: Comparison) -> str:
     """The table and what its columns mean."""
-    return "\n".join([table(rows), "", *(MEANINGS[name] for name in rows[0].scores)])
+    return "\n".join([table(comparison), "", BYTES, *(MEANINGS[name] for name in comparison.rows[0].scores)])
 
 
 def as_object(rows: Sequence[Measured]) -> list[dict[str, Any]]:
     """Rows as plain words and numbers, for JSON; a baseline has no tables, and so no size and no time."""
-    return [{"layer": row.title, **_costs(row), **{name: _finite(score) for name, score in row.scores.items()}} for row in rows]
+    return [
+        {"method": row.method, "layer": row.title, **_costs(row), **{name: _finite(score) for name, score in row.scores.items()}}
+        for row in rows
+    ]
+
+
+def verdict_object(found: Verdict) -> dict[str, Any]:
+    """The verdict for JSON."""
+    return {
+        "best": None if found.best is None else found.best.method,
+        "beats_baseline": found.beats_baseline,
+        "beats_narrow": found.beats_narrow,
+        "words": found.words,
+    }
 
 
 def _costs(row: Measured) -> dict[str, Any]:
     """What a row's tables are, and what they cost."""
-    if row.tables is None:
-        return dict.fromkeys(("compression", "hashes", "compressed", "parameters", "bytes", "seconds_per_epoch", "loss"))
-    bloom = row.tables.compression is not None
+    names = ("compression", "hashes", "compressed", "dim", "parameters", "bytes", "bytes_served", "epochs", "l2")
+    if row.variant is None or row.choice is None:
+        return dict.fromkeys((*names, "seconds_per_epoch", "loss"))
+    hashed = row.hashes is not None
+    costs = (
+        row.variant.tables.compression if hashed else None,
+        row.hashes,
+        list(row.variant.tables.compressed) if hashed else [],
+        row.dim,
+        row.parameters,
+        row.nbytes,
+        row.served,
+        row.choice.epochs,
+        row.choice.l2,
+    )
     return {
-        "compression": row.tables.compression,
-        "hashes": row.tables.hashes if bloom else None,
-        "compressed": list(row.tables.compressed) if bloom else [],
-        "parameters": row.parameters,
-        "bytes": row.nbytes,
+        **dict(zip(names, costs, strict=True)),
         "seconds_per_epoch": row.seconds_per_epoch,
         "loss": [_finite(loss) for loss in row.losses],
     }
@@ -65,24 +99,26 @@ def _finite(number: float) -> float | None:
 
 
 def plot(rows: Sequence[Measured], path: str, title: str) -> None:
-    """Scores beside sizes, and the loss over the epochs."""
+    """Scores, with the bytes served, and the loss over the epochs."""
     from matplotlib.figure import Figure  # an extra; the command line has checked that it is there
 
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(max(10.0, 5.0 + 1.2 * len(rows)), 4.2), layout="constrained")
     figure.suptitle(title)
-    bars, curves = figure.subplots(1, 2, width_ratios=[3, 2])
-    name = list(rows[0].scores)[-1]
+    bars, curves = figure.subplots(1, 2, width_ratios=[max(6.0, 1.2 * len(rows)), 4.0])
+    name = decisive(rows[0])
     for number, row in enumerate(rows):
-        color = f"C{number}" if row.tables else "0.7"
+        color = f"C{number}" if row.variant else "0.7"
         bar = bars.bar(number, row.scores[name], color=color)
         bars.bar_label(bar, [f"{row.scores[name]:.3f}"], padding=2)
-        if row.tables:
+        if row.variant:
             curves.plot(range(1, len(row.losses) + 1), row.losses, color=color, label=row.title, marker=".")
-    labels = [f"{row.title}\n{row.parameters / 1e6:.2f} M parameters" if row.tables else row.title for row in rows]
+    labels = [f"{row.title}\n{row.served / 1e6:.2f} MB" if row.variant else row.title for row in rows]
     bars.set_xticks(range(len(rows)), [label.replace(", ", ",\n") for label in labels], fontsize="small")
+    bars.set_xlabel("method, and MB that are served")
     bars.set_ylabel(TITLES[name])
     bars.margins(y=0.12)
     curves.set_xlabel("epoch")
+    curves.xaxis.get_major_locator().set_params(integer=True)
     curves.set_ylabel("training loss")
     curves.legend(fontsize="small")
     for axes in (bars, curves):

@@ -3,7 +3,15 @@
 from npbloom.recommend import losses
 from npbloom.recommend._recommender import load_model
 from npbloom.recommend.datasets import fetch_movielens
-from npbloom.recommend.evaluation import hit_rate_score, mrr_score, precision_recall_score, rmse_score
+from npbloom.recommend.evaluation import (
+    RankingScores,
+    hit_rate_score,
+    mrr_score,
+    ndcg_score,
+    precision_recall_score,
+    ranking_scores,
+    rmse_score,
+)
 from npbloom.recommend.factorization import ExplicitFactorizationModel, ImplicitFactorizationModel
 from npbloom.recommend.files import read_ratings
 from npbloom.recommend.interactions import Interactions
@@ -15,14 +23,17 @@ __all__ = [
     "ImplicitFactorizationModel",
     "ImplicitNetworkModel",
     "Interactions",
+    "RankingScores",
     "fetch_movielens",
     "hit_rate_score",
     "leave_last_out",
     "load_model",
     "losses",
     "mrr_score",
+    "ndcg_score",
     "precision_recall_score",
     "random_train_test_split",
+    "ranking_scores",
     "read_ratings",
     "rmse_score",
     "user_based_train_test_split",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from npbloom import _check, _parallel
 from npbloom._kernels import ranking as kernels
@@ -36,6 +37,44 @@ class _Ranks:
         """How many of each user's test items are among the first k; of equal scores the lower number comes first."""
         found = (self.above + self.before < k).astype(np.int64)
         return np.add.reduceat(found, self.starts[:-1]) if len(found) else np.empty(0, dtype=np.int64)
+
+    def reciprocal(self) -> npt.NDArray[np.float64]:
+        """The mean of 1 / rank over each user's test items; equal scores share their average rank."""
+        return self.mean_per_user(1.0 / (self.above + 1.0 + self.equal / 2.0))
+
+    def gains(self, k: int) -> npt.NDArray[np.float64]:
+        """Each user's normalised discounted cumulative gain at k."""
+        place = self.above + self.before
+        gains = np.where(place < k, 1.0 / np.log2(2.0 + place), 0.0)
+        sizes = np.diff(self.starts)
+        best = np.cumsum(1.0 / np.log2(2.0 + np.arange(min(k, sizes.max(initial=0)))))  # of 1, 2, ... items, all in front
+        found: npt.NDArray[np.float64] = self.mean_per_user(gains) * sizes / best[np.minimum(sizes, k) - 1]
+        return found
+
+
+class RankingScores(NamedTuple):
+    """
+    Scores of one ranking, a value for each user with test interactions, by increasing user id.
+
+    Parameters
+    ----------
+    mrr : float64 array
+        As `mrr_score`.
+    hit_rate : float64 array
+        As `hit_rate_score`.
+    ndcg : float64 array
+        As `ndcg_score`.
+
+    Examples
+    --------
+    >>> scores = RankingScores(np.array([0.5, 1.0]), np.array([1.0, 1.0]), np.array([0.0, 1.0]))
+    >>> float(scores.mrr.mean())
+    0.75
+    """
+
+    mrr: npt.NDArray[np.float64]
+    hit_rate: npt.NDArray[np.float64]
+    ndcg: npt.NDArray[np.float64]
 
 
 def mrr_score(model: Any, test: Interactions, train: Interactions | None = None) -> npt.NDArray[np.float64]:
@@ -77,8 +116,7 @@ def mrr_score(model: Any, test: Interactions, train: Interactions | None = None)
     >>> mrr_score(Known(), Interactions([0], [2], num_items=4), train=Interactions([0], [1], num_items=4))
     array([0.5])
     """
-    ranks = _ranks(model, test, train)
-    return ranks.mean_per_user(1.0 / (ranks.above + 1.0 + ranks.equal / 2.0))
+    return _ranks(model, test, train).reciprocal()
 
 
 def precision_recall_score(
@@ -167,6 +205,100 @@ def hit_rate_score(model: Any, test: Interactions, train: Interactions | None = 
     return (_ranks(model, test, train).hits(length) > 0).astype(np.float64)
 
 
+def ndcg_score(model: Any, test: Interactions, train: Interactions | None = None, k: int = 10) -> npt.NDArray[np.float64]:
+    r"""
+    Normalised discounted cumulative gain of the k items with the highest scores.
+
+    A test item at place p counts :math:`1 / \log_2(1 + p)`, for p up to k; the sum is divided by the largest that is possible.
+
+    Parameters
+    ----------
+    model : ImplicitFactorizationModel, ExplicitFactorizationModel or ImplicitNetworkModel
+        As in `mrr_score`.
+    test : Interactions
+        What to find; all test items are worth the same.
+    train : Interactions, optional
+        Items to put last.
+    k : int, default 10
+        Length of the list.
+
+    Returns
+    -------
+    float64 array
+        One value in [0, 1] for each user with test interactions, by increasing user id.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        `k` is less than 1, the interactions do not fit the model, or its scores are not numbers.
+
+    Notes
+    -----
+    Of equal scores the lower item number comes first, as in `hit_rate_score`.
+
+    Examples
+    --------
+    >>> class Known:
+    ...     def predict(self, user_id):
+    ...         return np.array([0.1, 0.4, 0.2, 0.3])
+    >>> ndcg_score(Known(), Interactions([0, 1, 1], [2, 1, 3], num_items=4))     # place 3; places 1 and 2, which is the best
+    array([0.5, 1. ])
+    """
+    length = _check.positive_int(k, "k")
+    return _ranks(model, test, train).gains(length)
+
+
+def ranking_scores(
+    model: Any,
+    test: Interactions,
+    train: Interactions | None = None,
+    *,
+    hit_rate_k: int = 100,
+    ndcg_k: int = 10,
+    progress: bool = False,
+) -> RankingScores:
+    """
+    Compute the scores of `mrr_score`, `hit_rate_score` and `ndcg_score` from one ranking.
+
+    Parameters
+    ----------
+    model : ImplicitFactorizationModel, ExplicitFactorizationModel or ImplicitNetworkModel
+        As in `mrr_score`.
+    test : Interactions
+        What to find.
+    train : Interactions, optional
+        Items to put last.
+    hit_rate_k, ndcg_k : int, default 100 and 10
+        Lengths of the lists.
+    progress : bool, default False
+        Show a progress bar, on a terminal only.
+
+    Returns
+    -------
+    RankingScores
+        ``mrr``, ``hit_rate`` and ``ndcg``: a float64 array each.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        A length is less than 1, the interactions do not fit the model, or its scores are not numbers.
+
+    Examples
+    --------
+    >>> class Known:
+    ...     def predict(self, user_id):
+    ...         return np.array([0.1, 0.4, 0.2, 0.3])
+    >>> scores = ranking_scores(Known(), Interactions([0, 1], [3, 2], num_items=4), hit_rate_k=2)
+    >>> scores.mrr, scores.hit_rate, scores.ndcg
+    (array([0.5       , 0.33333333]), array([1., 0.]), array([0.63092975, 0.5       ]))
+    """
+    short, long = _check.positive_int(ndcg_k, "ndcg_k"), _check.positive_int(hit_rate_k, "hit_rate_k")
+    hidden = None if _check.flag(progress, "progress") else True  # None: tqdm hides the bar unless on a terminal
+    with tqdm(desc="ranking, users", leave=False, disable=hidden) as bar:
+        ranks = _ranks(model, test, train, bar)
+    return RankingScores(ranks.reciprocal(), (ranks.hits(long) > 0).astype(np.float64), ranks.gains(short))
+
+
 def rmse_score(model: Any, test: Interactions) -> float:
     """
     Root of the mean squared error of predicted ratings.
@@ -219,8 +351,8 @@ def _distinct(interactions: Interactions) -> tuple[IntArray, IntArray]:
     return pairs // interactions.num_items, pairs % interactions.num_items
 
 
-def _ranks(model: Any, test: Interactions, train: Interactions | None) -> _Ranks:
-    """Where each test item stands among all items of its user."""
+def _ranks(model: Any, test: Interactions, train: Interactions | None, bar: Any = None) -> _Ranks:
+    """Rank each test item among all items of its user; a bar is told how many users there are, and how many are done."""
     _check_interactions(test, "test")
     if train is not None:
         _check_interactions(train, "train")
@@ -231,6 +363,8 @@ def _ranks(model: Any, test: Interactions, train: Interactions | None) -> _Ranks
     above, equal, before = (np.empty(len(users), dtype=np.int64) for _ in range(3))
     known_users, known_items = _distinct(train) if train is not None else (users[:0], items[:0])
     step = max(1, BLOCK // size)
+    if bar is not None:
+        bar.reset(total=len(distinct))
     for first in range(0, len(distinct), step):
         block = distinct[first : first + step]
         scores = score(block)
@@ -244,6 +378,8 @@ def _ranks(model: Any, test: Interactions, train: Interactions | None) -> _Ranks
         part = slice(bounds[0], bounds[-1])
         arrays = (bounds - bounds[0], items[part], above[part], equal[part], before[part])
         _parallel.run_range(kernels.count_range, len(block), scores, *arrays, grain=1)
+        if bar is not None:
+            bar.update(len(block))
     return _Ranks(starts, above, equal, before, size if padding is None else size - 1)
 
 

@@ -16,8 +16,10 @@ from npbloom.recommend import (
     evaluation,
     hit_rate_score,
     mrr_score,
+    ndcg_score,
     precision_recall_score,
     random_train_test_split,
+    ranking_scores,
     rmse_score,
 )
 from tests.recommend._models import make, two_tastes
@@ -50,9 +52,11 @@ def slow(model: Any, test: Interactions, train: Interactions | None, k: int) -> 
         targets = set(test.item_ids[test.user_ids == user].tolist())
         hits = len(targets.intersection(first))
         mrr = np.mean([1 / ranks[item] for item in targets])
-        rows.append((mrr, hits / len(first), hits / len(targets), float(hits > 0)))
-    columns = np.array(rows).reshape(-1, 4).T
-    return dict(zip(("mrr", "precision", "recall", "hit"), columns, strict=True))
+        gain = sum(1 / np.log2(2 + place) for place, item in enumerate(first) if item in targets)
+        ideal = sum(1 / np.log2(2 + place) for place in range(min(k, len(targets))))
+        rows.append((mrr, hits / len(first), hits / len(targets), float(hits > 0), gain / ideal))
+    columns = np.array(rows).reshape(-1, 5).T
+    return dict(zip(("mrr", "precision", "recall", "hit", "ndcg"), columns, strict=True))
 
 
 def check(model: Any, test: Interactions, train: Interactions | None, k: int) -> dict[str, np.ndarray]:
@@ -63,6 +67,10 @@ def check(model: Any, test: Interactions, train: Interactions | None, k: int) ->
     np.testing.assert_allclose(precision, expected["precision"], rtol=1e-12)
     np.testing.assert_allclose(recall, expected["recall"], rtol=1e-12)
     np.testing.assert_array_equal(hit_rate_score(model, test, train, k=k), expected["hit"])
+    np.testing.assert_allclose(ndcg_score(model, test, train, k=k), expected["ndcg"], rtol=1e-12)
+    whole = ranking_scores(model, test, train, hit_rate_k=k, ndcg_k=k)
+    for found, one in zip(whole, (mrr_score, hit_rate_score, ndcg_score), strict=True):
+        np.testing.assert_array_equal(found, one(model, test, train, **({} if one is mrr_score else {"k": k})))
     return expected
 
 
@@ -146,6 +154,33 @@ def test_padding_is_known_from_any_side() -> None:
     model.layers["item_biases"].weight[0] = 100.0
     assert (mrr_score(model, bare) < mrr_score(model, met)).all()
     np.testing.assert_array_equal(mrr_score(model, bare, met), mrr_score(model, met, bare))
+
+
+def test_all_scores_of_a_model_take_one_ranking(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Counting(Table):
+        def predict(self, user_ids: Any, item_ids: Any = None) -> np.ndarray:
+            asked.append(user_ids)
+            return super().predict(user_ids, item_ids)
+
+    test = Interactions([0, 1, 1], [3, 0, 2], num_users=3, num_items=4)
+    ranking_scores(Counting(np.tile(np.arange(4.0), (3, 1))), test)
+    assert asked == [0, 1]
+
+
+def test_the_bar_of_a_ranking_moves_with_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    moves: list[tuple[int, int]] = []
+
+    class Bar(evaluation.tqdm):  # type: ignore[type-arg]
+        def update(self, n: int = 1) -> None:
+            moves.append((n, self.total))
+
+    monkeypatch.setattr(evaluation, "tqdm", Bar)
+    monkeypatch.setattr(evaluation, "BLOCK", 8)  # two users of four items at once
+    test = Interactions([0, 1, 2, 3, 4], [3, 0, 2, 1, 1], num_users=5, num_items=4)
+    ranking_scores(Table(np.tile(np.arange(4.0), (5, 1))), test, progress=True)
+    assert moves == [(2, 5), (2, 5), (1, 5)]
 
 
 def test_several_lengths_give_a_column_each() -> None:

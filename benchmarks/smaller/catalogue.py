@@ -35,12 +35,13 @@ METHODS: dict[str, Maker] = {
 }
 UNCOMPRESSED = (*map(full_name, FULL_DIMS), "full, from the decomposition")
 POPULARITY, DECOMPOSITION, NARROW_DECOMPOSITION = "popularity", "decomposition alone", "decomposition alone, fewer columns"
+NOT_TRAINED = {f"{name}, not trained": name for name in ("learned, k=4", "learned, k=8")}  # as they start
 ROUNDED = dict.fromkeys(("full", "learned, k=4", "learned, k=8", DECOMPOSITION), (8, 4))  # to so many bits, after training
 PLACES = {
     name: place
     for place, name in enumerate(
         name
-        for base in (*METHODS, DECOMPOSITION, NARROW_DECOMPOSITION, POPULARITY)
+        for base in (*METHODS, *NOT_TRAINED, DECOMPOSITION, NARROW_DECOMPOSITION, POPULARITY)
         for name in (base, *(f"{base}, {bits} bits" for bits in (8, 4)))
     )
 }

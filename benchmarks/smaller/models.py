@@ -43,6 +43,13 @@ def make(method: str, sizes: Sizes, l2: float, seed: int) -> OnLayers:
     return OnLayers(users, items, l2=l2, learning_rate=LEARNING_RATE, rng=rng)
 
 
+def begun(method: str, sizes: Sizes, seed: int) -> OnLayers:
+    """A model of a method as it starts: biases of zeros, and not a step."""
+    model = make(method, sizes, 0.0, seed)
+    model._begin(sizes.train)
+    return model
+
+
 def decomposition(sizes: Sizes, power: float, seed: int, rank: int = DIM) -> OnLayers:
     """U S V^T with the items' degrees put back to some power: what is known before anything is trained."""
     codes = codes_of(Sizes(sizes.train, (), sizes.ratio), 1, np.random.default_rng(seed), rank)

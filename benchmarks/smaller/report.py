@@ -9,7 +9,15 @@ from typing import Any
 from benchmarks.accuracy_study import data
 from benchmarks.accuracy_study.runs import Lines
 from benchmarks.smaller import pictures, summary
-from benchmarks.smaller.catalogue import DECOMPOSITION, METHODS, NARROW_DECOMPOSITION, POPULARITY, ROUNDED, UNCOMPRESSED
+from benchmarks.smaller.catalogue import (
+    DECOMPOSITION,
+    METHODS,
+    NARROW_DECOMPOSITION,
+    NOT_TRAINED,
+    POPULARITY,
+    ROUNDED,
+    UNCOMPRESSED,
+)
 from benchmarks.smaller.runs import BOTH, ITEMS, MAIN_RATIO, NONE, OTHER_RATIOS, REFERENCE, USERS
 from benchmarks.smaller.summary import SCORES, Cell, Key, kept_words
 from benchmarks.smaller.variants import VARIANTS
@@ -24,6 +32,7 @@ IN_SHORT = (
     "learned, k=4",
     "learned, k=8",
     "learned, k=8, 4 bits",
+    "learned, k=8, not trained",
     DECOMPOSITION,
     NARROW_DECOMPOSITION,
     "frequent half exact, concat k=4",
@@ -106,7 +115,7 @@ def _tables(cells: Table) -> Iterator[str]:
     """All tables of what is kept."""
     shipped = [name for name in METHODS if name not in VARIANTS]
     rows = {name: (*_side(name), name) for name in _rounded((*UNCOMPRESSED, DECOMPOSITION, POPULARITY))}
-    compressed = [NARROW_DECOMPOSITION, *(name for name in shipped if name not in UNCOMPRESSED)]
+    compressed = [NARROW_DECOMPOSITION, *NOT_TRAINED, *(name for name in shipped if name not in UNCOMPRESSED)]
     rows |= {name: (*_side(name), name) for name in _rounded(compressed)}
     for score in SCORES:
         yield from _side_by_side(cells, f"Users and items at {MAIN_RATIO:g}", rows, score, sizes=score == "hit")

@@ -14,7 +14,15 @@ from benchmarks.accuracy_study import data
 from benchmarks.accuracy_study.models import Popularity, sample, train_for
 from benchmarks.accuracy_study.runs import Job, Lines
 from benchmarks.smaller import models
-from benchmarks.smaller.catalogue import DECOMPOSITION, METHODS, NARROW_DECOMPOSITION, POPULARITY, ROUNDED, UNCOMPRESSED
+from benchmarks.smaller.catalogue import (
+    DECOMPOSITION,
+    METHODS,
+    NARROW_DECOMPOSITION,
+    NOT_TRAINED,
+    POPULARITY,
+    ROUNDED,
+    UNCOMPRESSED,
+)
 from benchmarks.smaller.methods import DIM, Sizes, bytes_served, rounded
 from benchmarks.smaller.variants import VARIANTS
 
@@ -28,9 +36,10 @@ ON_ONE_SIDE = {
     USERS: ("narrow", "learned, k=8", "sum, k=4 (Spotlight)"),
 }
 SEEDS = range(5)
-FIRST_SEEDS = [0, 1, 2]  # beyond the main table all that there is with these, before others; variants have no others
+ROUNDS = ([0], [1, 2], [3, 4])  # of seeds, beyond the main table: all that there is with these, before any with others
+SEEDS_OF_VARIANTS = (0, 1, 2)
 TUNING_SEED = 100
-NOT_TRAINED = (DECOMPOSITION, NARROW_DECOMPOSITION)
+DECOMPOSITIONS = (DECOMPOSITION, NARROW_DECOMPOSITION)
 VALIDATED, TESTED = 4_000, 20_000  # users, where there are more
 MODEL = "factorization"
 REFERENCE = "learned, k=8"  # that other ways to choose codes differ from in one thing
@@ -44,15 +53,16 @@ def order(names: Iterable[str]) -> Iterator[Job]:
         yield Job(name, MODEL, POPULARITY, NONE, 1.0, 0)
         for seed in SEEDS:
             yield Job(name, MODEL, DECOMPOSITION, NONE, 1.0, seed)
-            yield from (Job(name, MODEL, NARROW_DECOMPOSITION, BOTH, ratio, seed) for ratio in (MAIN_RATIO, *OTHER_RATIOS))
+            for method, ratio in itertools.product((NARROW_DECOMPOSITION, *NOT_TRAINED), (MAIN_RATIO, *OTHER_RATIOS)):
+                yield Job(name, MODEL, method, BOTH, ratio, seed)
     yield from _main(names)
-    for seeds in FIRST_SEEDS, [seed for seed in SEEDS if seed not in FIRST_SEEDS]:
+    for seeds in ROUNDS:
         for seed, side, name in itertools.product(seeds, ON_ONE_SIDE, names):
             yield from (Job(name, MODEL, method, side, MAIN_RATIO, seed) for method in ON_ONE_SIDE[side])
         for seed, ratio, name, method in itertools.product(seeds, OTHER_RATIOS, names, AT_OTHER_RATIOS):
             yield Job(name, MODEL, method, BOTH, ratio, seed)
-        if seeds == FIRST_SEEDS:
-            for seed, name, method in itertools.product(seeds, names, VARIANTS):
+        for seed, name, method in itertools.product(seeds, names, VARIANTS):
+            if seed in SEEDS_OF_VARIANTS:
                 yield Job(name, MODEL, method, BOTH, MAIN_RATIO, seed)
 
 
@@ -80,7 +90,7 @@ def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
     if found is None:
         train, test = data.split(job.data, "validation")
         test, asked = sample(test, VALIDATED), sizes(question, train)
-        if job.method in NOT_TRAINED:
+        if job.method in DECOMPOSITIONS:
             tried = {power: models.decomposition(asked, power, TUNING_SEED, columns(job, asked)) for power in POWERS}
             gains = {power: models.scores(models.ranks(model, train, test))["gain"] for power, model in tried.items()}
             chosen: dict[str, Any] = {"power": max(gains, key=lambda power: gains[power]), "tried": gains}
@@ -98,9 +108,11 @@ def columns(job: Job, asked: Sizes) -> int:
 
 def _made(job: Job, chosen: dict[str, Any], asked: Sizes) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
     """A model that is done, its tables as far as they can be rounded, and facts about it."""
-    if job.method in NOT_TRAINED:
+    if job.method in DECOMPOSITIONS:
         model = models.decomposition(asked, chosen["power"], job.seed, columns(job, asked))
         facts: dict[str, Any] = {}
+    elif job.method in NOT_TRAINED:
+        model, facts = models.begun(NOT_TRAINED[job.method], asked, job.seed), {}
     else:
         model = models.make(job.method, asked, chosen["l2"], job.seed)
         seconds = train_for(model, asked.train, chosen["epochs"])
@@ -111,8 +123,9 @@ def _made(job: Job, chosen: dict[str, Any], asked: Sizes) -> tuple[Any, dict[str
 
 
 def _counted(job: Job, model: Any) -> dict[str, Any]:
-    """The layers that a model needs: a decomposition has no biases."""
-    return {name: each for name, each in model.layers.items() if job.method not in NOT_TRAINED or name.endswith("embeddings")}
+    """The layers that a model needs: what is not trained has no biases."""
+    alone = (*DECOMPOSITIONS, *NOT_TRAINED)
+    return {name: each for name, each in model.layers.items() if job.method not in alone or name.endswith("embeddings")}
 
 
 def run(job: Job, chosen: dict[str, Any], ranks: Path) -> Iterator[dict[str, Any]]:
@@ -152,7 +165,7 @@ def go(jobs: Iterable[Job], results: Lines, tuning: Lines, ranks: Path, seconds_
             continue
         if seconds_left() <= 0:
             return
-        chosen = {} if job.method == POPULARITY else tuned(job, tuning)
+        chosen = {} if job.method in (POPULARITY, *NOT_TRAINED) else tuned(job, tuning)
         entries = list(run(job, chosen, ranks))
         for entry in entries[1:] + entries[:1]:  # the job's own line last: with it there, all are
             results.add(entry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from npbloom.ops.hashing import check_ids
 from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray, Rng
 
 DEFAULT_SCALE: Final = 0.1
+LARGEST_SCALE: Final = 1e30  # float32 has room beyond it for numbers that are far above their root mean square
+MOST_IDS: Final = 2**40
 LATER_DEGREES: Final = 10  # mean degrees that an id that comes later counts as having at least
 
 Vectors = npt.NDArray[np.float32]
@@ -172,6 +174,8 @@ class LearnedCodes:
         training takes fewer epochs from there, and reaches a higher score (``docs/coding.md``).
         """
         size, generator = _check.positive(scale, "scale"), _check.generator(rng)
+        if size > LARGEST_SCALE:
+            raise ValueError(f"`scale` must be at most {LARGEST_SCALE:g}, not {size:g}.")
         made: list[BloomEmbedding | ScaledEmbedding] = []
         for side, padding, vectors, counts in (
             (self.users, self.paddings[0], self.user_vectors, self.user_counts),
@@ -215,25 +219,28 @@ class LearnedCodes:
         share rows with users who have hardly met anything. The table's height does not change, so the weights of a trained
         layer serve the longer table.
         """
-        users, items = read_pairs(user_ids, item_ids, num_users, num_items)
+        pairs = read_pairs(user_ids, item_ids, num_users, num_items)
+        users, items = pairs.users, pairs.items
         old_users, old_items = len(self.user_counts), len(self.item_counts)
-        for name, number, least in (("num_users", num_users, old_users), ("num_items", num_items, old_items)):
+        for name, number, least in (("num_users", pairs.num_users, old_users), ("num_items", pairs.num_items, old_items)):
             if number < least:
                 raise ValueError(f"`{name}` must be at least {least}, as many as there are codes for, not {number}.")
         new_users, new_items = (users >= old_users) & (items < old_items), (users < old_users) & (items >= old_items)
         later: list[IntArray | None] = [None, None]
         if self.users is not None:
-            pairs = users[new_users] - old_users, items[new_users], num_users - old_users
-            later[0] = self.users.with_later(*self._place(*pairs, self.item_vectors, self.user_counts, self.item_counts))
+            later_users = users[new_users] - old_users, items[new_users], pairs.num_users - old_users
+            later[0] = self.users.with_later(*self._place(*later_users, self.item_vectors, self.user_counts, self.item_counts))
         if self.items is not None:
-            pairs = items[new_items] - old_items, users[new_items], num_items - old_items
-            later[1] = self.items.with_later(*self._place(*pairs, self.user_vectors, self.item_counts, self.user_counts))
+            later_items = items[new_items] - old_items, users[new_items], pairs.num_items - old_items
+            later[1] = self.items.with_later(*self._place(*later_items, self.user_vectors, self.item_counts, self.user_counts))
         return later[0], later[1]
 
     def _place(
         self, ids: IntArray, neighbours: IntArray, size: int, vectors: Vectors, own_counts: IntArray, counts: IntArray
     ) -> tuple[Vectors, npt.NDArray[np.bool_]]:
-        """The vector of each of `size` new ids, and which have a neighbour to get it from."""
+        """The vector of each of `size` new ids, and which have a neighbour to get it from: one that has met somebody itself."""
+        known = counts[neighbours] > 0  # padding has met nobody
+        ids, neighbours = ids[known], neighbours[known]
         graph = spectral.read_graph(ids, neighbours, size, len(vectors))
         met, mean = np.diff(graph.item_starts), spectral.mean_degree(own_counts)
         scaled = vectors / np.where(self.values > 0, self.values, np.inf)
@@ -244,17 +251,29 @@ class LearnedCodes:
         return placed.astype(np.float32), met > 0
 
 
-def read_pairs(user_ids: ArrayLike, item_ids: ArrayLike, num_users: int, num_items: int) -> tuple[IntArray, IntArray]:
-    """Interactions as two arrays of one length, in range."""
-    found = []
+class Pairs(NamedTuple):
+    """Interactions, checked."""
+
+    users: IntArray
+    items: IntArray
+    num_users: int
+    num_items: int
+
+
+def read_pairs(user_ids: ArrayLike, item_ids: ArrayLike, num_users: int, num_items: int) -> Pairs:
+    """Interactions as two arrays of one length, in range, and the sizes as Python's integers, which do not overflow."""
+    arrays, sizes = [], []
     for name, ids, number in (("user", user_ids, num_users), ("item", item_ids, num_items)):
         size = _check.positive_int(number, f"num_{name}s")
+        if size > MOST_IDS:
+            raise ValueError(f"`num_{name}s` must be at most 2**40, not {size}.")
         array = check_ids(ids, size, f"{name}_ids")
         if array.ndim != 1:
             raise ValueError(f"`{name}_ids` must have one dimension, not {array.ndim}.")
-        found.append(array)
-    if len(found[0]) != len(found[1]):
-        raise ValueError(f"`item_ids` must be as many as `user_ids`, {len(found[0])}, not {len(found[1])}.")
-    if num_users * num_items > 2**63:
-        raise ValueError(f"`num_users` times `num_items` must be at most 2**63, not {num_users * num_items}.")
-    return found[0], found[1]
+        arrays.append(array)
+        sizes.append(size)
+    if len(arrays[0]) != len(arrays[1]):
+        raise ValueError(f"`item_ids` must be as many as `user_ids`, {len(arrays[0])}, not {len(arrays[1])}.")
+    if sizes[0] * sizes[1] > 2**63:
+        raise ValueError(f"`num_users` times `num_items` must be at most 2**63, not {sizes[0] * sizes[1]}.")
+    return Pairs(arrays[0], arrays[1], sizes[0], sizes[1])

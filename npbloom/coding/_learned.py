@@ -15,6 +15,7 @@ from npbloom.types import MAX_TABLE_ROWS, SPOTLIGHT_SEEDS, ArrayLike, IntArray, 
 
 RANK: Final = 32
 NUM_HASHES: Final = 4
+MOST_COLUMNS: Final = 1024  # of the decomposition, whose time grows with their cube
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def learned_hash_tables(
     user_rows, item_rows : int or None
         Rows of each table, 2 to the number of ids; None for a side that needs no codes.
     rank : int, default 32
-        Number of singular vectors, r; a multiple of `num_hashes`.
+        Number of singular vectors, r; a multiple of `num_hashes`, at most 1,024.
     num_hashes : int, default 4
         Rows an id reads, k, 1 to 24. 8 keeps more than 4 in what was measured (``docs/coding.md``), for codes of twice the size.
     user_padding, item_padding : int, optional
@@ -178,14 +179,14 @@ def learn_codes(
     array([[1, 1, 1, 0, 0, 0],
            [0, 0, 0, 1, 1, 1]])
     """
-    users, items = read_pairs(user_ids, item_ids, num_users, num_items)
+    pairs = read_pairs(user_ids, item_ids, num_users, num_items)
     requests = (
-        _read_request("user", num_users, user_rows, user_padding),
-        _read_request("item", num_items, item_rows, item_padding),
+        _read_request("user", pairs.num_users, user_rows, user_padding),
+        _read_request("item", pairs.num_items, item_rows, item_padding),
     )
     width, columns = _read_sizes(num_hashes, rank)
     hidden = None if _check.flag(progress, "progress") else True
-    graph = _read_graph(users, items, requests)
+    graph = _read_graph(pairs.users, pairs.items, requests)
     seeds = _check.generator(rng).integers(2**63, size=3)
     asked = sum(request.rows is not None for request in requests)
     with tqdm(total=spectral.products() + asked * width, desc="learning codes", leave=False, disable=hidden) as bar:
@@ -242,6 +243,8 @@ def _read_sizes(num_hashes: Any, rank: Any) -> tuple[int, int]:
     width, columns = _check.positive_int(num_hashes, "num_hashes"), _check.positive_int(rank, "rank")
     if width > len(SPOTLIGHT_SEEDS):
         raise ValueError(f"`num_hashes` must lie in [1, {len(SPOTLIGHT_SEEDS)}], not {width}.")
+    if columns > MOST_COLUMNS:
+        raise ValueError(f"`rank` must be at most {MOST_COLUMNS}, not {columns}.")
     if columns % width:
         raise ValueError(f"`rank` must be a multiple of `num_hashes`, {width}, not {columns}.")
     return width, columns

@@ -211,8 +211,8 @@ def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     words = ["--data", "ml-100k", "--out", str(tmp_path), *(word for name in chosen for word in ("--method", name))]
     assert smaller_tables.main(words) == 0
     entries = Lines(tmp_path / "runs.jsonl").entries
-    # popularity; the decomposition in 32, 8 and 4 bits; at two ratios with fewer columns, and codes that are not trained; the full
-    # table in 32, 8 and 4 bits; narrow, and codes in 32, 8 and 4 bits, on both sides or one at 0.2 and on both at 0.5; two seeds
+    # popularity; the decomposition in 32, 8 and 4 bits; at two ratios with fewer columns, and codes that are not trained; full
+    # tables in 32, 8 and 4 bits; narrow, and codes in 32, 8 and 4 bits, on both sides or one at 0.2 and on both at 0.5; two seeds
     # of the variant
     assert len(entries) == 1 + 3 * (3 + 2 + 2 + 3 + 4 * (1 + 3)) + 2
     assert {entry["method"] for entry in entries} >= {"learned, k=8, 4 bits", "full, 8 bits"}

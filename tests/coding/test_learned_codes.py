@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from npbloom.coding import learn_codes, learned_hash_tables
+from npbloom.ops import hash_rows
+from npbloom.types import HashSpec
+from tests._bits import assert_same_bits
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,59 @@ def test_later_ids_cannot_be_fewer_than_before():
     codes = learn_codes(np.arange(5), np.arange(5) % 4, num_users=5, num_items=4, **sizes, rng=0)
     with pytest.raises(ValueError, match=re.escape("`num_items` must be at least 4, as many as there are codes for, not 3.")):
         codes.extend([1], [1], num_users=5, num_items=3)
+
+
+USERS, ITEMS = np.array([1, 1, 2, 2, 3, 3, 4]), np.array([1, 2, 1, 2, 3, 4, 3])
+SIZES = {"num_users": 9, "num_items": 9, "user_rows": 4, "item_rows": 4, "rank": 4, "num_hashes": 2}
+PADDED = {"user_padding": 0, "item_padding": 0}
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint64, np.int8, np.int64])
+def test_sizes_of_numpy_s_kinds_are_those_of_python(kind):
+    plain = learned_hash_tables(USERS, ITEMS, **SIZES, **PADDED, rng=0)
+    sizes = {name: kind(value) for name, value in (SIZES | {"user_padding": 8}).items()}
+    assert_same_bits(learned_hash_tables(USERS, ITEMS, **sizes, item_padding=kind(0), rng=0)[1], plain[1])
+    codes = learn_codes(USERS, ITEMS, **SIZES, **PADDED, rng=0)
+    longer = codes.extend([kind(9)], [kind(1)], num_users=kind(10), num_items=kind(9))[0]
+    assert_same_bits(longer, codes.extend([9], [1], num_users=10, num_items=9)[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rank": 1026}, "`rank` must be at most 1024, not 1026."),
+        ({"rank": 2**64}, "`rank` must be at most 1024, not 18446744073709551616."),
+        ({"num_users": 2**62}, "`num_users` must be at most 2**40, not 4611686018427387904."),
+        (
+            {"num_users": np.int64(2**40), "num_items": np.int64(2**40)},
+            "`num_users` times `num_items` must be at most 2**63, not 1208925819614629174706176.",
+        ),
+    ],
+)
+def test_sizes_that_no_machine_has_room_for_are_refused(change, words):
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        learned_hash_tables(USERS, ITEMS, **(SIZES | change), rng=0)
+
+
+def test_later_sizes_are_refused_in_the_same_words():
+    codes = learn_codes(USERS, ITEMS, **SIZES, rng=0)
+    with pytest.raises(ValueError, match=r"^`num_users` must be at most 2\*\*40, not 10{30}\.$"):
+        codes.extend([9], [1], num_users=10**30, num_items=9)
+
+
+def test_a_later_id_that_met_nothing_known_has_the_hash_s_rows():
+    """Padding is nobody, and an item that nobody met in training has no place: neither says anything of who meets it now."""
+    codes = learn_codes(USERS, ITEMS, **SIZES, **PADDED, rng=0)
+    longer = codes.extend([9, 10, 11], [0, 8, 1], num_users=12, num_items=9)[0]
+    by_hash = 1 + hash_rows([9, 10, 11], HashSpec(12, 3, 2))
+    assert_same_bits(longer[[9, 10]], by_hash[:2])
+    known = codes.extend([11, 11], [1, 8], num_users=12, num_items=9)[0]
+    assert_same_bits(known[11], longer[11])  # what it met besides is left aside
+
+
+@pytest.mark.parametrize("scale", [np.inf, 1e31])
+def test_a_scale_beyond_float32_is_refused(scale):
+    codes = learn_codes(USERS, ITEMS, **SIZES, rng=0)
+    with pytest.raises(ValueError, match=r"^`scale` must be at most 1e\+30, not"):
+        codes.layers(scale=scale)
+    assert all(np.isfinite(layer.weight).all() for layer in codes.layers(scale=1e30, rng=0))

@@ -17,6 +17,7 @@ LINES = {  # Okabe and Ito's colours
     "fewer columns": ("#555555", "s", "-"),
     "learned, k=8": ("#0072B2", "o", "-"),
     "learned, k=8, 4 bits": ("#56B4E9", "o", "--"),
+    "learned, k=8, not trained": ("#CC79A7", "P", "-"),
     "learned, k=4": ("#009E73", "^", "-"),
     DECOMPOSITION: ("#E69F00", "D", "-"),
     "sum, k=4 (Spotlight)": ("#D55E00", "v", "-"),
@@ -58,6 +59,7 @@ def _panel(axes: Any, cells: dict[Key, Cell], name: str) -> None:
     if (cell := cells.get((name, NONE, 1.0, POPULARITY))) is not None:
         axes.axhline(cell.score("hit").mean, color="#999999", linewidth=1, linestyle=":", label=POPULARITY)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_ylim(bottom=0)
     axes.set_title(name, loc="left")
     axes.set_xlabel("megabytes served")

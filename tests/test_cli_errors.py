@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 
 import pytest
@@ -240,6 +241,15 @@ def test_a_file_that_cannot_be_written_is_found_before_training(refused, ratings
     folder = tmp_path / "folder.png"
     folder.mkdir()
     assert f"{option} {folder}: is a folder" in refused("fit", ratings, option, str(folder))
+
+
+def test_a_model_is_not_saved_in_a_device_or_a_pipe(refused, ratings, tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(os.devnull)
+    for path in (os.devnull, "/dev/full", str(pipe), str(link)):
+        words = f"npbloom: error: --out {path}: is a device or a pipe, not a regular file\n"
+        assert refused("fit", ratings, "--compression", "0.5", "--out", path) == words
 
 
 def test_the_ratings_are_never_overwritten(refused, tmp_path):

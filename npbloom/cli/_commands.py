@@ -54,7 +54,7 @@ def demo(arguments: argparse.Namespace) -> int:
 def fit(arguments: argparse.Namespace) -> int:
     """Full tables beside smaller ones, on a file of ratings."""
     check_plot(arguments.plot, arguments.ratings)
-    check_writable(arguments.out, "--out", arguments.ratings)
+    check_writable(arguments.out, "--out", arguments.ratings, regular=True)
     check_outputs(arguments.plot, arguments.out)
     names = ("loss", "optimizer", "dim", "epochs", "batch_size", "learning_rate", "l2", "seed", "split")
     settings = Settings(**{name: getattr(arguments, name) for name in names})

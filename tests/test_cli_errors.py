@@ -252,6 +252,13 @@ def test_a_model_is_not_saved_in_a_device_or_a_pipe(refused, ratings, tmp_path):
         assert refused("fit", ratings, "--compression", "0.5", "--out", path) == words
 
 
+@pytest.mark.parametrize("tables", ["items", "users", "both"])
+def test_the_best_of_the_smaller_models_is_not_saved_where_none_is_smaller(refused, ratings, tmp_path, tables):
+    options = ["--compression", "1", "--tables", tables, "--out", str(tmp_path / "model")]
+    line = refused("fit", ratings, *options)
+    assert "with --compression 1 none of full,narrow,learned,bloom is smaller than full tables; --keep METHOD says" in line
+
+
 def test_the_ratings_are_never_overwritten(refused, tmp_path):
     path = tmp_path / "ratings.png"
     path.write_text(GOOD, encoding="utf-8")

@@ -184,7 +184,7 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     """What is saved."""
     out = "save a model here, trained anew on all data, for `npbloom recommend` (default: not saved)"
     parser.add_argument("--out", metavar="MODEL", help=out)
-    keep = "with --out: the method whose model is saved (default: the best of the smaller ones)"
+    keep = "with --out: the method whose model is saved (default: the best of those smaller than full tables)"
     parser.add_argument("--keep", metavar="METHOD", choices=tuple(METHODS), help=keep)
 
 

@@ -4,18 +4,12 @@ Embedding layers for recommender models, above all Bloom embeddings: many ids ha
 Pure arrays, explicit forward and backward, kernels that touch only the rows a batch looked up, small optimizers.
 """
 
+from npbloom import _startup  # noqa: F401 (first: Control-C during the other imports)
+
+# isort: split
 from typing import TYPE_CHECKING, Any
 
-from npbloom import (
-    _startup,  # noqa: F401 (first: Control-C during the other imports)
-    checkpoint,
-    coding,
-    hashing,
-    layers,
-    ops,
-    optimizers,
-    reference,
-)
+from npbloom import checkpoint, coding, hashing, layers, ops, optimizers, reference
 from npbloom._parallel import get_num_threads, num_threads, set_num_threads
 from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
 from npbloom.optimizers import SGD, Adagrad, Adam, RowWiseAdagrad

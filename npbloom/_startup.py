@@ -1,17 +1,15 @@
 """Control-C while the command line is imported ends it quietly, as it does once a command runs."""
 
-from __future__ import annotations
-
+# Before the handler is set nothing may be loaded from a file, during which Control-C would be a traceback: `_signal` is part
+# of the interpreter, `os` and `sys` were loaded when it started. So not `signal`, `threading`, `typing`, `__future__`.
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
 import sys
-import threading
-from typing import Any
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
-def _leave(*_: Any) -> None:
+def _leave(*_: object) -> None:
     """End at once: nothing is open yet."""
     os._exit(INTERRUPTED)
 
@@ -26,15 +24,17 @@ def is_command() -> bool:
 
 def quiet_interrupt() -> None:
     """Let Control-C end the process without a traceback, in a process of the command only: imports take a second."""
-    main = threading.current_thread() is threading.main_thread()
-    if main and is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _leave)
+    if is_command() and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        try:  # noqa: SIM105 (`contextlib` is a file)
+            _signal.signal(_signal.SIGINT, _leave)
+        except ValueError:  # not in the main thread, which alone may say so
+            pass
 
 
 def hand_over() -> None:
     """Let Control-C raise a KeyboardInterrupt again, which a command handles."""
-    if signal.getsignal(signal.SIGINT) is _leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if _signal.getsignal(_signal.SIGINT) is _leave:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
 quiet_interrupt()

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from npbloom.cli import _arguments, _generated, main
+from npbloom.cli._methods import served_ahead
+from npbloom.cli._settings import Tables, Variant
 from npbloom.coding import learn_codes
 from npbloom.layers import BloomEmbedding, ScaledEmbedding
 from npbloom.recommend import load_model, read_ratings
@@ -70,6 +72,17 @@ def test_codes_are_served_packed_and_hashed_rows_cost_nothing(fit):
         "frequent": users + items,
         "learned": 2 * users + -(-41 * 5 * 8 // 8),  # 8 entries an id
     }
+
+
+@pytest.mark.parametrize("options", [[], ["--tables", "users"], ["--tables", "both", "--hashes", "2"], ["--compression", "1"]])
+def test_what_is_served_is_known_before_there_is_a_model(fit, ratings, options):
+    words = ["--compression", "0.3", "--dim", "8", "--methods", ",".join(METHODS), *options]
+    given = _arguments.parser().parse_args(["fit", ratings, *words])
+    compressed = ("users", "items") if given.tables == "both" else (given.tables,)
+    data = read_ratings(ratings)
+    for row in fit(*words, "--epochs", "1")["rows"][:-1]:
+        variant = Variant(row["method"], Tables(given.compression, given.hashes, compressed))
+        assert row["bytes_served"] == served_ahead(data, variant, 8), row["layer"]
 
 
 def test_learned_reads_eight_rows_where_that_can_be_and_as_many_as_are_asked_for(fit):
@@ -178,8 +191,19 @@ def test_the_best_of_the_smaller_models_is_kept(fit, tmp_path):
     assert found["kept"]["method"] == found["verdict"]["best"] == best["method"]
 
 
-def test_where_there_are_only_full_tables_those_are_kept(fit, tmp_path):
-    assert fit("--methods", "full", "--out", str(tmp_path / "model"))["kept"]["method"] == "full"
+@pytest.mark.parametrize("method", ["full", "narrow", "bloom"])
+def test_a_single_method_is_kept_though_it_is_not_smaller(fit, tmp_path, method):
+    found = fit("--methods", method, "--compression", "1", "--out", str(tmp_path / "model"))
+    assert (found["kept"]["method"], found["verdict"]["best"]) == (method, None)
+    assert found["verdict"]["words"].startswith("No model here is smaller") is (method != "full")
+
+
+def test_one_column_of_more_parameters_is_not_said_to_have_as_many(fit):
+    found = fit("--compression", "0.1", "--dim", "4", "--tables", "both", "--methods", "narrow,bloom")
+    narrow, bloom = found["rows"][:2]
+    assert narrow["parameters"] > bloom["parameters"]
+    if not found["verdict"]["beats_narrow"]:
+        assert f"with {narrow['parameters']} parameters against {bloom['parameters']}" in found["verdict"]["words"]
 
 
 def test_recommend_answers_in_the_words_of_the_file(fit, tmp_path, capsys):

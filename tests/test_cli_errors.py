@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 
 import pytest
@@ -115,12 +116,13 @@ def test_the_ratio_that_would_do_does(ratings, tables, size, capsys):
         (["--compression", "nan"], "argument --compression: must be a number of at least 0, not 'nan'"),
         (["--compression", "inf"], "argument --compression: must be a number of at least 0, not 'inf'"),
         (["--compression", "1.5"], "argument --compression: must be at most 1, a row for each id, not '1.5'"),
-        (["--compression", "1e308"], "argument --compression: must be at most 1e+09, not '1e308'"),
+        (["--compression", "1e308"], "argument --compression: must be at most 1, a row for each id, not '1e308'"),
         (["--compression", "1e9"], "argument --compression: must be at most 1, a row for each id, not '1e9'"),
-        (["--compression", "1e10"], "argument --compression: must be at most 1e+09, not '1e10'"),
+        (["--compression", "1e10"], "argument --compression: must be at most 1, a row for each id, not '1e10'"),
         (["--compression", "half"], "argument --compression: must be a number of at least 0, not 'half'"),
         (["--hashes", "0"], "argument --hashes: must be a whole number of at least 1, not '0'"),
-        (["--hashes", "25"], "argument --hashes: must be at most 24, not 25"),
+        (["--hashes", "25"], "argument --hashes: must be at most 24, not '25'"),
+        (["--hashes", "99999999999"], "argument --hashes: must be at most 24, not '99999999999'"),
         (["--hashes", "2.5"], "argument --hashes: must be a whole number of at least 1, not '2.5'"),
         (["--dim", "0"], "argument --dim: must be a whole number of at least 1"),
         (["--epochs", "0"], "argument --epochs: must be a whole number of at least 1"),
@@ -239,6 +241,22 @@ def test_a_file_that_cannot_be_written_is_found_before_training(refused, ratings
     folder = tmp_path / "folder.png"
     folder.mkdir()
     assert f"{option} {folder}: is a folder" in refused("fit", ratings, option, str(folder))
+
+
+def test_a_model_is_not_saved_in_a_device_or_a_pipe(refused, ratings, tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(os.devnull)
+    for path in (os.devnull, "/dev/full", str(pipe), str(link)):
+        words = f"npbloom: error: --out {path}: is a device or a pipe, not a regular file\n"
+        assert refused("fit", ratings, "--compression", "0.5", "--out", path) == words
+
+
+@pytest.mark.parametrize("tables", ["items", "users", "both"])
+def test_the_best_of_the_smaller_models_is_not_saved_where_none_is_smaller(refused, ratings, tmp_path, tables):
+    options = ["--compression", "1", "--tables", tables, "--out", str(tmp_path / "model")]
+    line = refused("fit", ratings, *options)
+    assert "with --compression 1 none of full,narrow,learned,bloom is smaller than full tables; --keep METHOD says" in line
 
 
 def test_the_ratings_are_never_overwritten(refused, tmp_path):

@@ -70,6 +70,59 @@ def test_where_all_is_repeated_it_is_said_instead_of_a_table_of_zeros(tmp_path, 
     assert "every item that could be held out is one that its user had met before" in printed.err
 
 
+STRANGERS = [(user, item) for user in range(6) for item in (*range(5), 10 + user)]  # each user's last item is of nobody else
+
+
+def test_where_no_held_out_item_is_in_training_no_model_is_called_the_best(tmp_path, capsys):
+    path, model = tmp_path / "plays.csv", str(tmp_path / "model")
+    path.write_text("".join(f"{user},{item}\n" for user, item in STRANGERS), encoding="utf-8")
+    options = ["--compression", "0.5", "--epochs", "2", "--l2", "0", "--out", model]
+    assert main(["fit", str(path), *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["held_out"], found["items_not_in_training"]) == (6, 6)
+    verdict, kept = found["verdict"], found["kept"]["method"]
+    assert [verdict[name] for name in ("best", "beats_baseline", "beats_narrow")] == [None] * 3
+    assert verdict["words"].startswith("No held-out item is in the training part: all ranks are chance")
+    assert kept in ("narrow", "learned", "bloom")
+    assert main(["fit", str(path), *options]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "is held out (6). None of them has an item that is in the training part." in words
+    assert "Best of" not in words
+
+
+def test_held_out_items_that_are_not_in_training_are_counted(tmp_path, capsys):
+    path = tmp_path / "plays.csv"
+    path.write_text("".join(f"{user},{item},{1 + user % 3}\n" for user, item in [*STRANGERS, (0, 6), (1, 6), (1, 3)]), "utf-8")
+    options = ["--methods", "full", "--epochs", "2", "--l2", "0"]
+    assert main(["fit", str(path), *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["held_out"], found["items_not_in_training"], found["repeats_left_out"]) == (5, 4, 1)
+    assert main(["fit", str(path), *options]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "is held out (5). Of them 4 have an item that is not in the training part," in words
+    path.write_text("".join(f"{user},{item},{1 + user % 3}\n" for user, item in STRANGERS), "utf-8")
+    assert main(["fit", str(path), *options, "--loss", "regression", "--split", "last"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "is held out (6). None of them has an item that is in the training part." in words
+
+
+@pytest.mark.parametrize("split", ["last", "random"])
+def test_ratings_of_a_pair_that_is_in_training_are_not_scored(tmp_path, capsys, split):
+    path = tmp_path / "ratings.csv"
+    rng = np.random.default_rng(0)
+    lines = [f"{user},{item},{rng.integers(1, 6)}\n" for user in range(20) for item in rng.permutation(30)[:6].tolist()]
+    again = [line for number, line in enumerate(lines) if number % 12 == 0]  # of every other user
+    path.write_text("".join(lines + again), encoding="utf-8")
+    options = ["--methods", "full", "--epochs", "2", "--l2", "0", "--loss", "regression", "--split", split]
+    assert main(["fit", str(path), *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["held_out"] + found["repeats_left_out"] + found["trained_on"] == 130
+    assert found["repeats_left_out"] == 10 if split == "last" else 0 < found["repeats_left_out"] <= 10
+    assert main(["fit", str(path), *options]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert f"{found['repeats_left_out']} more are left out: their pairs of user and item are also in training." in words
+
+
 @pytest.mark.parametrize(
     ("header", "options", "words"),
     [
@@ -110,4 +163,4 @@ def test_beyond_a_size_users_are_sampled_and_it_is_said(ratings, capsys, monkeyp
     assert round(found["rows"][0]["hit_rate"] * 7, 9) % 1 == 0
     assert main(["fit", ratings, *options]) == 0
     words = " ".join(capsys.readouterr().out.split())
-    assert "is held out (30, 7 of them, drawn at random, are scored;" in words
+    assert "is held out (30, 7 of them, drawn at random, are scored)" in words

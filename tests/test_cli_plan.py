@@ -84,7 +84,7 @@ def test_many_hashes_whose_probes_leave_no_room(run):
         (["1000000", "64", "--memory", "1MB", "--precompute-hashes"], "`memory` must be at least 8001536 bytes for 2 rows"),
         (["10", "4", "--memory", "1MB", "--ratio", "0.5"], "argument --ratio: not allowed with argument --memory"),
         (["10", "4", "--ratio", "inf"], "argument --ratio: must be a number of at least 0, not 'inf'"),
-        (["10", "4", "--hashes", "25"], "argument --hashes: must be at most 24, not 25"),
+        (["10", "4", "--hashes", "25"], "argument --hashes: must be at most 24, not '25'"),
         (["100", "4", "--hashes", "3", "--combine", "concat"], "`num_hashes` must divide the dimension, 4, for 'concat', not 3."),
         (["0", "4"], "argument IDS: must be a whole number of at least 1, not '0'"),
         (["10"], "the following arguments are required: DIM"),

@@ -189,6 +189,21 @@ def test_control_c_during_the_imports_is_quiet(tmp_path, command):
     assert (child.returncode, out, err) == (130, b"", b"")
 
 
+@pytest.mark.parametrize("name", ["__future__", "signal", "threading", "typing"])
+@pytest.mark.parametrize("command", [COMMAND, (str(Path(sysconfig.get_path("scripts"), "npbloom")),)], ids=["module", "script"])
+def test_control_c_is_quiet_from_the_first_module_that_npbloom_loads(tmp_path, command, name):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / f"{name}.py").write_text(f"open({str(pipe)!r}).read()\n", encoding="utf-8")
+    child = subprocess.Popen(
+        [*command, *PLAN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(tmp_path)}
+    )
+    with open(pipe, "wb"):
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate()
+    assert (child.returncode, out, err) == (130, b"", b"")
+
+
 def test_a_number_of_threads_that_is_none_is_wrong_use():
     done = shell("$NPBLOOM plan 1000 32", NPBLOOM_NUM_THREADS="many")
     words = "npbloom: error: the environment: `NPBLOOM_NUM_THREADS` must be a whole number of at least 1, not 'many'.\n"

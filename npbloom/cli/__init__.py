@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     raised instead, with its traceback.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    _startup.hand_over()
     try:
+        _startup.hand_over()
         prepare_streams()
         return _run(words)
     except KeyboardInterrupt:

@@ -51,22 +51,25 @@ def _integer(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
     return read
 
 
-def _number(text: str) -> float:
-    """A number of at least 0 that is not huge."""
+_hashes = _integer(1, 24)
+
+
+def _number(text: str, most: float = LARGEST, words: str = "") -> float:
+    """A number of at least 0 that is not huge; the words say why it can be at most so much."""
     try:
         number = float(text.replace("_", "?"))
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {_short(text)}")
-    if number > LARGEST:
-        raise argparse.ArgumentTypeError(f"must be at most {LARGEST:g}, not {_short(text)}")
+    if number > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most:g}{words}, not {_short(text)}")
     return number
 
 
-def _positive(text: str) -> float:
+def _positive(text: str, most: float = LARGEST, words: str = "") -> float:
     """A finite number above 0."""
-    number = _number(text)
+    number = _number(text, most, words)
     if number == 0:
         raise argparse.ArgumentTypeError(f"must be a number above 0, not {_short(text)}")
     return number
@@ -79,10 +82,7 @@ def _short(text: str) -> str:
 
 def _ratio(text: str) -> float:
     """A number above 0, at most 1."""
-    number = _positive(text)
-    if number > 1:
-        raise argparse.ArgumentTypeError(f"must be at most 1, a row for each id, not {_short(text)}")
-    return number
+    return _positive(text, 1, ", a row for each id")
 
 
 def _methods(text: str) -> list[str]:
@@ -92,14 +92,6 @@ def _methods(text: str) -> list[str]:
         if name not in METHODS:
             raise argparse.ArgumentTypeError(f"must be some of {','.join(METHODS)}, with commas between them, not {_short(name)}")
     return names
-
-
-def _hashes(text: str) -> int:
-    """1 to 24."""
-    number = _integer(1)(text)
-    if number > 24:
-        raise argparse.ArgumentTypeError(f"must be at most 24, not {number}")
-    return number
 
 
 def _sentence(words: str) -> str:
@@ -192,7 +184,7 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     """What is saved."""
     out = "save a model here, trained anew on all data, for `npbloom recommend` (default: not saved)"
     parser.add_argument("--out", metavar="MODEL", help=out)
-    keep = "with --out: the method whose model is saved (default: the best of the smaller ones)"
+    keep = "with --out: the method whose model is saved (default: the best of those smaller than full tables)"
     parser.add_argument("--keep", metavar="METHOD", choices=tuple(METHODS), help=keep)
 
 

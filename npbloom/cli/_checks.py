@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from npbloom.cli._errors import Refused, same_file
-from npbloom.cli._methods import METHODS, hashes_of, narrow_dim, sides
+from npbloom.cli._methods import METHODS, full_bytes, hashes_of, narrow_dim, served_ahead, sides
 from npbloom.cli._settings import Settings, Variant
 from npbloom.recommend import Interactions
 
@@ -44,6 +44,18 @@ def check_keep(keep: str | None, out: str | None, methods: Sequence[str]) -> Non
         raise Refused(f"--keep {keep}: is not among --methods {','.join(methods)}")
     if out is None:
         raise Refused(f"--keep {keep}: needs --out MODEL, the file to save it in")
+
+
+def check_best(keep: str | None, out: str | None, data: Interactions, variants: Sequence[Variant], dim: int) -> None:
+    """Refuse to keep the best of the smaller models where none is smaller; of a single method there is nothing to choose."""
+    if out is None or keep is not None or len(variants) == 1:
+        return
+    if min(served_ahead(data, variant, dim) for variant in variants) >= full_bytes(data, dim):
+        methods = ",".join(variant.method for variant in variants)
+        raise Refused(
+            f"--out {out}: would save the best of the smaller models, and with --compression {variants[0].tables.compression:g} "
+            f"none of {methods} is smaller than full tables; --keep METHOD says which one to save"
+        )
 
 
 def check_outputs(plot: str | None, out: str | None) -> None:

@@ -13,13 +13,21 @@ import numpy as np
 
 import npbloom
 from npbloom.cli import _report
-from npbloom.cli._checks import check_data, check_heights, check_keep, check_memory, check_outputs, check_slices
+from npbloom.cli._checks import (
+    check_best,
+    check_data,
+    check_heights,
+    check_keep,
+    check_memory,
+    check_outputs,
+    check_slices,
+)
 from npbloom.cli._compare import Comparison, Measured, compare, fit_anew
 from npbloom.cli._errors import Refused, check_plot, check_writable, refusing
 from npbloom.cli._generated import generate
 from npbloom.cli._judge import TOP, readied
 from npbloom.cli._settings import Model, Settings, Tables, Variant
-from npbloom.cli._verdict import verdict
+from npbloom.cli._verdict import smaller, verdict
 from npbloom.recommend import Interactions, fetch_movielens, load_model, read_ratings
 
 DEMO = Settings(loss="adaptive_hinge", epochs=10, l2=0.0, split="random")
@@ -54,7 +62,7 @@ def demo(arguments: argparse.Namespace) -> int:
 def fit(arguments: argparse.Namespace) -> int:
     """Full tables beside smaller ones, on a file of ratings."""
     check_plot(arguments.plot, arguments.ratings)
-    check_writable(arguments.out, "--out", arguments.ratings)
+    check_writable(arguments.out, "--out", arguments.ratings, regular=True)
     check_outputs(arguments.plot, arguments.out)
     names = ("loss", "optimizer", "dim", "epochs", "batch_size", "learning_rate", "l2", "seed", "split")
     settings = Settings(**{name: getattr(arguments, name) for name in names})
@@ -66,6 +74,7 @@ def fit(arguments: argparse.Namespace) -> int:
     data = _read(arguments.ratings)
     check_data(data, arguments.ratings, settings)
     check_heights(data, variants)
+    check_best(arguments.keep, arguments.out, data, variants, settings.dim)
     check_memory(data, variants, settings)
     data = readied(data, settings)
     comparison = compare(data, variants, settings)
@@ -91,10 +100,10 @@ def fit(arguments: argparse.Namespace) -> int:
 
 
 def _kept(comparison: Comparison, method: str | None) -> Measured:
-    """The line whose model is saved: the one that was asked for, or the best of the smaller ones, or what there is."""
+    """The line whose model is saved: the one that was asked for, or the best of the smaller ones, or the only one."""
     if method is not None:
         return next(row for row in comparison.rows if row.method == method)
-    return verdict(comparison).best or comparison.rows[0]
+    return (smaller(comparison) or comparison.rows)[0]
 
 
 def _as_kept(row: Measured | None, data: Interactions) -> dict[str, Any] | None:
@@ -184,16 +193,29 @@ def _held_out(data: Interactions, settings: Settings, comparison: Comparison) ->
         what = "Each user's last line (there are no times)"
     else:
         what = "Each user's last interaction"
-    if settings.explicit:
-        more = " The greater rating counts as 1, the other as 0." if settings.loss == "logistic" else ""
-        return f"{what} is held out.{more}"
+    sampled = f", {comparison.tested:,} of them, drawn at random, are scored" if comparison.tested < comparison.held_out else ""
+    words = f"{what} is held out ({comparison.held_out:,}{sampled}{_chance(settings, comparison)})."
+    if settings.loss == "logistic":
+        words += " The greater rating counts as 1, the other as 0."
+    if comparison.unknown == comparison.held_out:
+        words += " None of them has an item that is in the training part."
+    elif comparison.unknown:
+        words += (
+            f" Of them {comparison.unknown:,} have an item that is not in the training part, of which no model can know anything."
+        )
+    if comparison.repeats:
+        why = "their pairs of user and item are also in training" if settings.explicit else "their users had met the item before"
+        words += f" {comparison.repeats:,} more are left out: {why}."
+    return words
+
+
+def _chance(settings: Settings, comparison: Comparison) -> str:
+    """The standard error of the hit rate, where that tells anything."""
+    if settings.explicit or comparison.items <= TOP:
+        return ""
     rates = [row.scores["hit_rate"] for row in comparison.rows]
     error = max((rate * (1.0 - rate) / comparison.tested) ** 0.5 for rate in rates)
-    sampled = f", {comparison.tested:,} of them, drawn at random, are scored" if comparison.tested < comparison.held_out else ""
-    words = f"{what} is held out ({comparison.held_out:,}{sampled}; standard error of hit@{TOP} up to {error:.3f})."
-    if comparison.repeats:
-        words += f" {comparison.repeats:,} more are left out: their users had met the item before."
-    return words
+    return f"; standard error of hit@{TOP} up to {error:.3f}"
 
 
 def _wrapped(*paragraphs: str) -> str:
@@ -216,6 +238,7 @@ def _json(command: str, facts: dict[str, Any], comparison: Comparison, more: dic
         "held_out": comparison.held_out,
         "tested": comparison.tested,
         "repeats_left_out": comparison.repeats,
+        "items_not_in_training": comparison.unknown,
         "rows": _report.as_object(comparison.rows),
         "verdict": _report.verdict_object(verdict(comparison)),
         **more,

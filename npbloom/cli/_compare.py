@@ -13,7 +13,7 @@ from tqdm import tqdm
 from npbloom.cli._choose import choose
 from npbloom.cli._errors import Refused, refusing
 from npbloom.cli._judge import TESTED, MeanRating, Popularity, measure, sample, split
-from npbloom.cli._methods import METHODS, build, hashes_of, prepare, served_bytes, title
+from npbloom.cli._methods import METHODS, build, full_bytes, hashes_of, prepare, served_bytes, title
 from npbloom.cli._settings import Choice, Model, Settings, Variant
 from npbloom.recommend import Interactions
 
@@ -50,7 +50,9 @@ class Comparison:
     trained_on: int
     held_out: int
     tested: int  # held-out interactions that were scored
-    repeats: int = 0  # left out of them, since the user had met the item before
+    repeats: int  # left out of them, since the user had met the item before
+    unknown: int  # held-out interactions whose item is in no interaction of the training part
+    items: int
 
 
 def progress(steps: int, words: str) -> Any:
@@ -63,6 +65,7 @@ def compare(data: Interactions, variants: Sequence[Variant], settings: Settings)
     """Tune, train and measure one model after the other, then a baseline that needs no training."""
     train, held_out, repeats = split(data, settings)
     _check_parts(data, train, held_out)
+    unknown = int((~np.isin(held_out.item_ids, train.item_ids)).sum())
     test = sample(held_out, max(1, TESTED // data.num_items), settings)
     baseline = (MeanRating if settings.explicit else Popularity)(train)
     rows = []
@@ -76,8 +79,8 @@ def compare(data: Interactions, variants: Sequence[Variant], settings: Settings)
             bar.update()
         bar.set_description_str(f"measuring {baseline.title}")
         rows.append(Measured(baseline.title, baseline.title, measure(baseline, train, test, settings, progress=True)))
-    full = (data.num_users + data.num_items) * (settings.dim + 1) * np.dtype(np.float32).itemsize
-    return Comparison(rows, full, len(train), len(held_out), len(test), repeats)
+    sizes = len(train), len(held_out), len(test), repeats, unknown, data.num_items - 1
+    return Comparison(rows, full_bytes(data, settings.dim), *sizes)
 
 
 def fit_anew(data: Interactions, row: Measured, settings: Settings) -> Model:

@@ -43,8 +43,11 @@ def refusing(subject: str = "", status: int = 2) -> Iterator[None]:
         raise Refused(sentence if subject in sentence else f"{subject}: {sentence}", status) from None
 
 
-def check_writable(path: str | None, option: str, source: str | None = None) -> None:
-    """Refuse a file that could not be written later, or is what will be read: before the work, not after it."""
+def check_writable(path: str | None, option: str, source: str | None = None, regular: bool = False) -> None:
+    """Refuse a file that could not be written later, or is what will be read: before the work, not after it.
+
+    `regular`: nor a device or a pipe, which cannot be replaced by a file that is written beside it.
+    """
     if path is None:
         return
     target = Path(path)
@@ -53,6 +56,8 @@ def check_writable(path: str | None, option: str, source: str | None = None) -> 
     with refusing(f"{option} {path}"):  # names that are too long, or hold what no name holds
         if target.is_dir():
             raise Refused(f"{option} {path}: is a folder")
+        if regular and target.exists() and not target.is_file():
+            raise Refused(f"{option} {path}: is a device or a pipe, not a regular file")
         if target.exists() and not os.access(target, os.W_OK):
             raise Refused(f"{option} {path}: permission denied")
     try:

@@ -65,18 +65,17 @@ def readied(data: Interactions, settings: Settings) -> Interactions:
 def split(data: Interactions, settings: Settings) -> Parts:
     """Hold out each user's last interaction, or one at random, or a fifth of the ratings.
 
-    To rank, only items that are new to the user are held out: those that are also in training are put last, and could not be
-    found.
+    Only pairs that are not in training are scored. To rank, items in training are put last, and could not be found; a rating
+    of a pair that was rated twice would be known.
     """
     rng = np.random.default_rng(settings.seed)
     if settings.explicit and not settings.last:
-        return Parts(*random_train_test_split(data, 0.2, rng), 0)
-    if not settings.last:
-        data = data.select(rng.permutation(len(data)))
-        data.timestamps = None  # the last one is now any
-    train, held_out = leave_last_out(data)
-    if settings.explicit:
-        return Parts(train, held_out, 0)
+        train, held_out = random_train_test_split(data, 0.2, rng)
+    else:
+        if not settings.last:
+            data = data.select(rng.permutation(len(data)))
+            data.timestamps = None  # the last one is now any
+        train, held_out = leave_last_out(data)
     there, met = (part.user_ids * data.num_items + part.item_ids for part in (held_out, train))
     new = ~np.isin(there, met)
     return Parts(train, held_out.select(new), int((~new).sum()))

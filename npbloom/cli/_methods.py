@@ -16,6 +16,7 @@ from npbloom.recommend import ExplicitFactorizationModel, ImplicitFactorizationM
 from npbloom.types import IntArray
 
 LEARNED_HASHES = 8
+ITEM = np.dtype(np.float32).itemsize
 
 Layers = tuple[Any, Any]  # of users, of items
 Make = Callable[[np.random.Generator], Layers]
@@ -157,6 +158,7 @@ class Method:
     prepare: Callable[[Work], Make]
     title: str
     hashed: bool = True  # ids read rows of a smaller table
+    coded: bool = False  # which rows an id reads is stored
     sliced: bool = False  # `hashes` must divide `dim`
     hashes: tuple[int, ...] = (DEFAULT_HASHES,)  # rows that an id reads by default: the first that will do
 
@@ -164,10 +166,10 @@ class Method:
 METHODS: dict[str, Method] = {
     "full": Method(_full, "full", hashed=False),
     "narrow": Method(_narrow, "narrow", hashed=False),
-    "learned": Method(_learned, "learned", sliced=True, hashes=(LEARNED_HASHES, DEFAULT_HASHES)),
+    "learned": Method(_learned, "learned", coded=True, sliced=True, hashes=(LEARNED_HASHES, DEFAULT_HASHES)),
     "bloom": Method(_bloom, "Bloom"),
     "concat": Method(_concat, "concat", sliced=True),
-    "frequent": Method(_frequent, "frequent", sliced=True),
+    "frequent": Method(_frequent, "frequent", coded=True, sliced=True),
 }
 DEFAULT_METHODS = ("full", "narrow", "learned", "bloom")
 
@@ -219,10 +221,29 @@ def build(make: Make, settings: Settings, choice: Choice) -> Model:
 def served_bytes(model: Model, variant: Variant) -> int:
     """Tables and biases of a model, and its codes packed; rows that follow from a hash cost nothing."""
     stored = sum(int(layer.nbytes) for layer in model.layers.values())
-    if variant.method not in ("learned", "frequent"):
+    if not METHODS[variant.method].coded:
         return stored
     coded = [layer for layer in model.layers.values() if isinstance(layer, BloomEmbedding)]
     return stored + sum(packed_bytes(layer.num_embeddings, layer.num_hash_functions, layer.hashing.num_rows) for layer in coded)
+
+
+def full_bytes(data: Interactions, dim: int) -> int:
+    """Full tables and their biases."""
+    return (data.num_users + data.num_items) * (dim + 1) * ITEM
+
+
+def served_ahead(data: Interactions, variant: Variant, dim: int) -> int:
+    """What `served_bytes` will be, before there is a model."""
+    method = METHODS[variant.method]
+    if not method.hashed:
+        return full_bytes(data, narrow_dim(data, variant.tables, dim) if variant.method == "narrow" else dim)
+    both = sides(data, variant.tables)
+    rows = sum(side.size if side.rows is None else side.rows for side in both)
+    served = (rows * dim + sum(side.size for side in both)) * ITEM
+    if method.coded:
+        width = hashes_of(variant, dim)
+        served += sum(packed_bytes(side.size, width, side.rows) for side in both if side.rows is not None)
+    return served
 
 
 def packed_bytes(ids: int, width: int, rows: int) -> int:

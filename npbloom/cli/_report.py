@@ -8,7 +8,7 @@ from typing import Any
 
 from npbloom.cli._compare import Comparison, Measured
 from npbloom.cli._judge import SHORT, TOP
-from npbloom.cli._verdict import TITLES, Verdict, decisive
+from npbloom.cli._verdict import TITLES, Verdict, deciding
 
 MEANINGS = {
     "mrr": "MRR: mean of 1/rank of each user's held-out item among the items new to them.",
@@ -105,7 +105,7 @@ def plot(rows: Sequence[Measured], path: str, title: str) -> None:
     figure = Figure(figsize=(max(10.0, 5.0 + 1.2 * len(rows)), 4.2), layout="constrained")
     figure.suptitle(title)
     bars, curves = figure.subplots(1, 2, width_ratios=[max(6.0, 1.2 * len(rows)), 4.0])
-    name = decisive(rows[0])
+    name = deciding(rows)
     for number, row in enumerate(rows):
         color = f"C{number}" if row.variant else "0.7"
         bar = bars.bar(number, row.scores[name], color=color)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from npbloom.cli._compare import Comparison, Measured
+from npbloom.cli._judge import TOP
 
 TITLES = {"mrr": "MRR", "ndcg10": "NDCG@10", "hit_rate": "hit@100", "rmse": "RMSE"}
 FULL, NARROW = "full", "narrow"
@@ -12,7 +14,7 @@ FULL, NARROW = "full", "narrow"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The best of the smaller models, if there is one, and sentences for people."""
+    """The best of the smaller models, if there is one and scores can tell, and sentences for people."""
 
     best: Measured | None
     beats_baseline: bool | None
@@ -20,9 +22,10 @@ class Verdict:
     words: str
 
 
-def decisive(row: Measured) -> str:
-    """The score that decides: the last of a row's."""
-    return list(row.scores)[-1]
+def deciding(rows: Sequence[Measured]) -> str:
+    """The score that tells rows apart: of theirs the last that is not the same for all; the last where all are."""
+    names = list(reversed(rows[0].scores))
+    return next((name for name in names if len({row.scores[name] for row in rows}) > 1), names[0])
 
 
 def worth(row: Measured) -> tuple[float, ...]:
@@ -30,57 +33,87 @@ def worth(row: Measured) -> tuple[float, ...]:
     return tuple(-score if name == "rmse" else score for name, score in reversed(row.scores.items()))
 
 
-def best_small(comparison: Comparison) -> Measured | None:
-    """The best of the models that are smaller than full tables, or of all but those; of equal scores the one of fewer bytes."""
-    others = [row for row in comparison.rows if row.variant is not None and row.method != FULL]
-    small = [row for row in others if row.served < comparison.full_bytes] or others
-    return max(small, key=lambda row: (worth(row), -row.served), default=None)
+def ranked(rows: Sequence[Measured]) -> list[Measured]:
+    """Trained models, best first; of equal scores the one of fewer bytes first."""
+    return sorted((row for row in rows if row.variant is not None), key=lambda row: (worth(row), -row.served), reverse=True)
+
+
+def smaller(comparison: Comparison) -> list[Measured]:
+    """Models that are smaller than full tables, best first."""
+    return [row for row in ranked(comparison.rows) if row.served < comparison.full_bytes]
 
 
 def verdict(comparison: Comparison) -> Verdict:
     """What a reader should take from the table."""
-    by_method = {row.method: row for row in comparison.rows}
-    best, full, narrow, baseline = best_small(comparison), by_method.get(FULL), by_method.get(NARROW), comparison.rows[-1]
-    if best is None:
-        assert full is not None
-        beats = worth(full) > worth(baseline)
-        words = "" if beats else f"The full tables do not beat {baseline.title}, which needs no training."
-        return Verdict(None, beats, None, words)
-    sentences = [_winner(best, full, comparison.full_bytes)]
+    rows, baseline = comparison.rows, comparison.rows[-1]
+    models, small = ranked(rows), smaller(comparison)
+    if comparison.unknown == comparison.held_out and "hit_rate" in baseline.scores:
+        words = "No held-out item is in the training part: all ranks are chance, and tell nothing about the models."
+        return Verdict(None, None, None, words)
+    full = next((row for row in models if row.method == FULL), None)
+    sentences = []
+    if small:
+        sentences.append(_winner(small, full, comparison))
+    elif len(models) > 1 or full is None:
+        sentences.append(f"No model here is smaller than full tables, which take {comparison.full_bytes / 1e6:.2f} MB.")
+    best = (small or models)[0]
     beats_baseline = worth(best) > worth(baseline)
     if not beats_baseline:
-        nor = "" if full is None else ", and the full tables do not either" if worth(full) <= worth(baseline) else ""
-        sentences.append(f"No smaller model beats {baseline.title} ({_score(baseline)}), which needs no training{nor}.")
-    hashed = [row for row in comparison.rows if row.variant is not None and row.method not in (FULL, NARROW)]
+        sentences.append(_beaten(best, full, baseline, bool(small)))
     beats_narrow = None
+    narrow = next((row for row in small if row.method == NARROW), None)
+    hashed = [row for row in models if row.method not in (FULL, NARROW)]
     if narrow is not None and hashed:
-        top = max(hashed, key=worth)
-        beats_narrow = worth(top) > worth(narrow)
+        beats_narrow = worth(hashed[0]) > worth(narrow)
         if not beats_narrow:
-            sentences.append(
-                f"No table that ids share beats full tables of fewer columns here: {narrow.title}, with as many parameters, "
-                f"reaches {_score(narrow)}, {top.title} {_score(top)}. A smaller --dim is simpler and does as well."
-            )
-    return Verdict(best, beats_baseline, beats_narrow, " ".join(sentences))
+            sentences.append(_fewer_columns(narrow, hashed[0]))
+    if comparison.items <= TOP and "hit_rate" in best.scores:
+        sentences.append(f"hit@{TOP} tells no models apart where there are {comparison.items} items.")
+    return Verdict(best if small else None, beats_baseline, beats_narrow, " ".join(sentences))
 
 
-def _winner(best: Measured, full: Measured | None, full_bytes: int) -> str:
-    """The best smaller model beside the full one, by score and bytes."""
-    size = f"{best.served / 1e6:.2f} MB served, {best.served / full_bytes:.0%} of the full tables' {full_bytes / 1e6:.2f}"
-    sentence = f"Best of the smaller models: {best.title}, with {TITLES[decisive(best)]} {_score(best)}"
+def _winner(small: Sequence[Measured], full: Measured | None, comparison: Comparison) -> str:
+    """The best smaller model beside the full one, by bytes and the score that it won by."""
+    best, second = small[0], small[1:2]
+    tie = bool(second) and worth(second[0]) == worth(best)
+    name = deciding(comparison.rows if tie or not second else [best, *second])
+    sentence = f"Best of the smaller models: {best.title}, with {_score(best, name)}"
     if full is not None:
-        sentence += f" ({_beside(best, full)} full's {_score(full)})"
-    return f"{sentence} and {size}."
+        sentence += f" ({_beside(best, full, name)} full's {full.scores[name]:.3f})"
+    of_full = f"{best.served / comparison.full_bytes:.0%} of the full tables' {comparison.full_bytes / 1e6:.2f}"
+    sentence += f" and {best.served / 1e6:.2f} MB served, {of_full}."
+    if tie:
+        size = "as small" if best.served == second[0].served else "larger"
+        sentence += f" {second[0].title} has the same scores and is {size}."
+    return sentence
 
 
-def _beside(best: Measured, full: Measured) -> str:
+def _beaten(best: Measured, full: Measured | None, baseline: Measured, smaller: bool) -> str:
+    """The best model is no better than what needs no training."""
+    nor = ", and the full tables do not either" if smaller and full is not None and worth(full) <= worth(baseline) else ""
+    name = deciding([best, baseline])
+    kind = "smaller model" if smaller else "model"
+    return f"No {kind} beats {baseline.title} ({_score(baseline, name)}), which needs no training{nor}."
+
+
+def _fewer_columns(narrow: Measured, top: Measured) -> str:
+    """Tables that ids share gain nothing: a narrow table may have more parameters, where one column is the least."""
+    name, more = deciding([narrow, top]), narrow.parameters > top.parameters
+    size = f"{narrow.parameters:,} parameters against {top.parameters:,}" if more else "no more parameters"
+    words = (
+        f"No table that ids share beats full tables of fewer columns here: {narrow.title}, with {size}, reaches "
+        f"{_score(narrow, name)}, {top.title} {top.scores[name]:.3f}."
+    )
+    return words if more else f"{words} A smaller --dim is simpler and does as well."
+
+
+def _beside(best: Measured, full: Measured, name: str) -> str:
     """A score as a share of another; of errors and of nothing there is none to speak of."""
-    name = decisive(best)
     if name == "rmse" or not full.scores[name]:
         return "beside"
     return f"{best.scores[name] / full.scores[name]:.0%} of"
 
 
-def _score(row: Measured) -> str:
-    """The score that decides, as the table prints it."""
-    return f"{row.scores[decisive(row)]:.3f}"
+def _score(row: Measured, name: str) -> str:
+    """A score and its name, as the table prints them."""
+    return f"{TITLES[name]} {row.scores[name]:.3f}"

@@ -258,6 +258,13 @@ def same_kind(array: Any, name: str, like: FloatArray, expected: tuple[int, ...]
     return array.view(np.ndarray)
 
 
+def no_negative(array: np.ndarray[Any, Any], label: str) -> None:
+    """A ValueError for the first number below 0; NaN passes."""
+    if np.fmin.reduce(array, axis=None) < 0:
+        flat = int(np.argmax(array.reshape(-1) < 0))
+        raise ValueError(f"{label} must be at least 0, not {array.reshape(-1)[flat]:g}{position(flat, array.shape)}.")
+
+
 def own_memory(array: np.ndarray[Any, Any], name: str, *known: tuple[str, np.ndarray[Any, Any]]) -> None:
     """A ValueError where an array that is written to overlaps another that is."""
     for other, memory in known:

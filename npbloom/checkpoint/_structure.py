@@ -12,7 +12,7 @@ import numpy as np
 
 from npbloom.checkpoint._format import OWN_KEYS, Tensors
 from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, Layer, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
-from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, check_step
+from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, check_values
 
 LAYERS: Final[dict[str, Any]] = {
     cls.__name__: cls for cls in (BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding)
@@ -86,8 +86,7 @@ def describe_optimizer(optimizer: Any, layers: dict[str, Layer]) -> tuple[Tensor
         state = optimizer.state(layers[name])
         if {key: (getattr(array, "dtype", None), np.shape(array)) for key, array in state.items()} != expected:
             raise ValueError(f"`optimizer` must have the state of its kind for the layer {name!r}, of the shape of its table.")
-        if "step" in state:
-            check_step(state["step"])
+        check_values(state)
         tensors |= {f"optimizer.{name}.{key}": array for key, array in state.items()}
     return tensors, described
 

@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
+from npbloom import _check
 from npbloom.interop._arrays import Convert, as_array, entry, listed
 from npbloom.layers import Layer
-from npbloom.optimizers import MOST_STEPS, SGD, Adagrad, Adam, Optimizer
+from npbloom.optimizers import MOST_STEPS, SGD, SQUARES, Adagrad, Adam, Optimizer
 
 Kind = TypeVar("Kind", SGD, Adagrad, Adam)
 
@@ -146,6 +147,8 @@ def _fill(state: dict[str, np.ndarray[Any, Any]], given: Mapping[str, Any], key:
                 raise ValueError(f"`step` of {key!r} must be a number of steps, not {array}.")
         elif array.dtype.newbyteorder("=") != state[name].dtype:
             raise ValueError(f"`{name}` of {key!r} must be {state[name].dtype}, as the layer is, not {array.dtype}.")
+        elif name in SQUARES:
+            _check.no_negative(array, f"`{name}` of {key!r}")
         state[name][...] = array
 
 

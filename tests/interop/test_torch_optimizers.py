@@ -278,6 +278,13 @@ REFUSED: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
         ValueError,
         "`step` of 0 must be a number of steps, not nan.",
     ),
+    "squares below 0": (
+        {"param_groups": [group()], "state": state(exp_avg_sq=np.full((2, 2), -2, np.float32))},
+        nb.Adam,
+        {},
+        ValueError,
+        "`exp_avg_sq` of 0 must be at least 0, not -2 at position (0, 0).",
+    ),
     "part of a state": (
         {"param_groups": [group()], "state": {0: {"step": np.float32(1)}}},
         nb.Adam,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import numpy as safetensors_numpy
 
 import npbloom as nb
 from npbloom import checkpoint
 from tests._bits import assert_same_bits
+from tests._files import contents, sealed
 from tests._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient, table
 
 
@@ -75,6 +78,18 @@ def test_squares_below_zero_are_neither_adopted_nor_saved(make: Any, key: str, t
     optimizer.state(layer)[key] = squares.copy()
     with pytest.raises(ValueError, match=rf"^`state\['{key}'\]` must be at least 0, not "):
         optimizer.update(layer, [1], gradient((1, DIM)))
+
+
+def test_squares_below_zero_are_refused_where_the_tensors_are_read(saved: Path, tmp_path: Path) -> None:
+    tensors, metadata = contents(saved)
+    tensors["optimizer.users.exp_avg_sq"][2, 1] = -1
+    safetensors_numpy.save_file(tensors, saved, sealed(tensors, metadata))
+    words = re.escape("`state['exp_avg_sq']` must be at least 0, not -1 at position (2, 1).")
+    with pytest.raises(ValueError, match=f": {words}$"):
+        checkpoint.load(saved)
+    mapped = checkpoint.load(saved, mmap=True)
+    with pytest.raises(ValueError, match=f"^{words}$"):
+        checkpoint.save(tmp_path / "again", mapped.layers, mapped.optimizer)
 
 
 def test_squares_of_mapped_files_are_not_read(tmp_path: Path) -> None:

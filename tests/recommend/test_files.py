@@ -17,7 +17,6 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from npbloom.recommend import Interactions, files, read_ratings
-from npbloom.recommend._lines import Lines
 
 Triple = tuple[Any, Any, float | None]
 
@@ -314,17 +313,6 @@ def test_lines_are_counted_across_blocks(block: int, tmp_path: Path, monkeypatch
     path = write(tmp_path, "user,item,rating\n" + "a,b,1\n" * 6 + "a,b,c\n" + "a,b,1\n" * 2)
     with pytest.raises(ValueError, match=r"line 8, column 3 \(rating\): 'c' is not a number"):
         read_ratings(path)
-
-
-@pytest.mark.parametrize("zipped", [False, True])
-def test_what_can_be_seen_early_is_refused_early(zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = gzip.compress(b"ann\t50\t1\n" * 300_000) if zipped else '"' + "\n" * 300_000
-    path = write(tmp_path, content)
-    given, lines = [], Lines.__iter__
-    monkeypatch.setattr(Lines, "__iter__", lambda self: (given.append(line) or line for line in lines(self)))
-    with pytest.raises(ValueError, match="128 times as long" if zipped else "one column"):
-        read_ratings(path)
-    assert len(given) < 10
 
 
 def test_missing_files_and_folders_are_os_errors(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ def expect_random_rows(array: np.ndarray[Any, Any]) -> None:
     _advise(array, _mapping(array)[0], "MADV_RANDOM")
 
 
+def is_mapped(array: np.ndarray[Any, Any]) -> bool:
+    """True for an array that lies in a mapped file."""
+    return _mapping(array)[0] is not None
+
+
 def fill(array: np.ndarray[Any, Any], value: float) -> None:
     """Give every item this value, a block at a time."""
     flat = array.reshape(-1)

@@ -72,12 +72,12 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A wrong argument in a sentence: itself where it is short, else its type."""
+    """A wrong argument in a sentence: itself where it is short and of one line, else its type."""
     try:
         text = repr(value)
     except ValueError:  # an integer of more than 4,300 digits is no text
         return type(value).__name__
-    return text if len(text) <= 60 else type(value).__name__
+    return text if len(text) <= 60 and "\n" not in text else type(value).__name__
 
 
 def flag(value: Any, name: str) -> bool:
@@ -97,7 +97,7 @@ def generator(value: Any, name: str = "rng") -> np.random.Generator:
         raise TypeError(f"`{name}` must be a numpy.random.Generator, an integer seed or None, not {shown(value)}.")
     seed = int(value)
     if seed < 0:
-        raise ValueError(f"`{name}` must be a Generator or a seed of at least 0, not {seed}.")
+        raise ValueError(f"`{name}` must be a Generator or a seed of at least 0, not {spelled(seed)}.")
     return np.random.default_rng(seed)
 
 
@@ -256,6 +256,13 @@ def same_kind(array: Any, name: str, like: FloatArray, expected: tuple[int, ...]
         raise ValueError(f"`{name}` must be C-contiguous and aligned.")
     writable(array, name, "for an update")
     return array.view(np.ndarray)
+
+
+def no_negative(array: np.ndarray[Any, Any], label: str) -> None:
+    """A ValueError for the first number below 0; NaN passes."""
+    if np.fmin.reduce(array, axis=None) < 0:
+        flat = int(np.argmax(array.reshape(-1) < 0))
+        raise ValueError(f"{label} must be at least 0, not {array.reshape(-1)[flat]:g}{position(flat, array.shape)}.")
 
 
 def own_memory(array: np.ndarray[Any, Any], name: str, *known: tuple[str, np.ndarray[Any, Any]]) -> None:

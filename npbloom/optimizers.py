@@ -19,7 +19,8 @@ State = dict[str, np.ndarray[Any, Any]]
 Given = Mapping[Layer, Mapping[str, np.ndarray[Any, Any]]]
 
 STEP = np.zeros((), dtype=np.int64)  # a counter of calls that stands at 0
-MOST_STEPS = 2**63 - 1  # int64 counts no further
+MOST_STEPS = 2**63 - 1  # a counter is below it; int64 counts no further
+SQUARES = ("sum", "exp_avg_sq")  # state that adds or averages squares: a step takes its root
 
 __all__ = ["Adagrad", "Adam", "Optimizer", "RowWiseAdagrad", "SGD"]
 
@@ -269,11 +270,13 @@ class Optimizer(ABC):
             array, like = state.get(name), STEP if name == "step" else table
             alike = isinstance(array, np.ndarray) and array.shape == shape and array.dtype == like.dtype
             fits = fits and alike and array is found.get(name) and array.flags.carray  # type: ignore[union-attr]
-            fits = fits and (name != "step" or 0 <= array.item() < MOST_STEPS)  # type: ignore[union-attr]
+            fits = fits and (name != "step" or 0 <= array.item() < MOST_STEPS - 1)  # type: ignore[union-attr]
         if not fits:
             known = [("weight", other._table()) for other in self._states]
             known += [each for other, found in self._found.items() if other is not layer for each in found.items()]
             _check_state(state, layer, shapes, known)
+            if "step" in state:
+                check_step(state["step"], MOST_STEPS - 1)
             self._found[layer] = dict(state)
         return state, table
 
@@ -303,12 +306,25 @@ class Optimizer(ABC):
 Named = tuple[str, np.ndarray[Any, Any]]
 
 
-def check_step(step: np.ndarray[Any, Any]) -> None:
-    """A ValueError for a counter of steps that nothing has counted, or that cannot count one more."""
+def check_values(state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """
+    A ValueError for state that no step leaves: a counter out of its range, or squares below 0.
+
+    Reads all squares, so it is for state that comes from outside, not for a step. NaN passes: steps on NaN leave it (L33).
+    """
+    for name, array in state.items():
+        if name == "step":
+            check_step(array)
+        elif name in SQUARES:
+            _check.no_negative(array, f"`state[{name!r}]`")
+
+
+def check_step(step: np.ndarray[Any, Any], bound: int = MOST_STEPS) -> None:
+    """A ValueError for a counter of steps that nothing has counted, or that stands at `bound` or above."""
     if step.item() < 0:
         raise ValueError(f"`state['step']` must be at least 0, not {step}.")
-    if step.item() >= MOST_STEPS:
-        raise ValueError(f"`state['step']` must be less than 2**63 - 1, not {step}.")
+    if step.item() >= bound:
+        raise ValueError(f"`state['step']` must be less than 2**63 - {2**63 - bound}, not {step}.")
 
 
 def _state_arrays(given: Any, layer: Layer, shapes: dict[str, tuple[int, ...]]) -> State:
@@ -326,13 +342,16 @@ def _state_arrays(given: Any, layer: Layer, shapes: dict[str, tuple[int, ...]]) 
 
 
 def _check_state(given: Any, layer: Layer, shapes: dict[str, tuple[int, ...]], known: list[Named]) -> list[Named]:
-    """State to adopt, named: fit to be stepped on, counted right, and in memory that nothing else has."""
+    """State to adopt, named: fit to be stepped on, of values that steps leave, and in memory that nothing else has.
+
+    The values of mapped files are taken on trust: they may be larger than memory, and are read where a step needs them.
+    """
     checked: list[Named] = []
-    for name, array in _state_arrays(given, layer, shapes).items():
-        if name == "step":
-            check_step(array)
+    arrays = _state_arrays(given, layer, shapes)
+    for name, array in arrays.items():
         _check.own_memory(array, f"state[{name!r}]", *known, *checked)
         checked.append((f"state[{name!r}]", array))
+    check_values({name: array for name, array in arrays.items() if name == "step" or not _arrays.is_mapped(array)})
     return checked
 
 
@@ -351,12 +370,12 @@ class SGD(Optimizer):
         At least 0. A term with coefficient 0 is not computed.
     state : dict of Layer to dict of str to array, optional
         Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
-        They are taken as they are. Other layers start from new state.
+        They are taken as they are; values of mapped files are not read. Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer or has squares below 0.
 
     Notes
     -----
@@ -413,12 +432,12 @@ class Adagrad(Optimizer):
         At least 0; outside the root.
     state : dict of Layer to dict of str to array, optional
         Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
-        They are taken as they are. Other layers start from new state.
+        They are taken as they are; values of mapped files are not read. Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer or has squares below 0.
 
     Notes
     -----
@@ -493,12 +512,12 @@ class RowWiseAdagrad(Optimizer):
         At least 0; outside the root.
     state : dict of Layer to dict of str to array, optional
         Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
-        They are taken as they are. Other layers start from new state.
+        They are taken as they are; values of mapped files are not read. Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer or has squares below 0.
 
     Notes
     -----
@@ -560,12 +579,12 @@ class Adam(Optimizer):
         At least 0; added to the gradient.
     state : dict of Layer to dict of str to array, optional
         Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
-        They are taken as they are. Other layers start from new state.
+        They are taken as they are; values of mapped files are not read. Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer or has squares below 0.
 
     Notes
     -----

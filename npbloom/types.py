@@ -48,9 +48,13 @@ def as_integer(value: Any, name: str) -> int:
 
 
 def _as_float(value: Any, name: str) -> float:
-    """`value` as a Python float; a ValueError for an integer beyond its range."""
+    """`value` as a Python float; a TypeError for what is no number, a ValueError for an integer beyond its range."""
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise TypeError(f"`{name}` must be a real number, not {value!r}.")
     try:
         return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` must be a real number, not {type(value).__name__}.") from None
     except OverflowError:
         raise ValueError(f"`{name}` must fit a float64.") from None
 
@@ -428,19 +432,32 @@ class RowGrad:
         -------
         RowGrad
             Scaled by ``max / norm``, or by the little less that rounding asks for: its `norm` is never above `max`. Itself where
-            it is short enough already.
+            it is short enough already, as with an infinite `max` everything is.
+
+        Raises
+        ------
+        TypeError
+            `max` is no real number.
+        ValueError
+            `max` is below 0 or NaN; or it is finite and a value is infinite or NaN, so that no multiple of the gradient has a
+            norm. ``torch.nn.utils.clip_grad_norm_`` does that with ``error_if_nonfinite=True``; else it makes NaN of infinity.
         """
         limit = _as_float(max, "max")
         if not limit >= 0:
             raise ValueError(f"`max` must be at least 0, not {max}.")
         norm, exponent = self._norm()
-        if not _shifted(norm, exponent) > limit:
+        if limit == math.inf or _shifted(norm, exponent) <= limit:
             return self
+        if not math.isfinite(norm):
+            row, column = (int(i) for i in np.argwhere(~np.isfinite(self.values))[0])
+            raise ValueError(
+                f"`values` must be finite to be clipped, not {self.values[row, column]} at position ({row}, {column})."
+            )
         tiny, eps = _LIMITS[self.values.dtype.char]
         less = 0.0
         while True:
             factor = limit / norm * (1.0 - less)
-            if exponent == 0 and (factor >= tiny or norm == np.inf):
+            if exponent == 0 and factor >= tiny:
                 clipped = self * factor
             else:  # the factor itself would lose digits, or all of them
                 clipped = RowGrad(self.rows, (self._scaled(exponent) * factor).astype(self.values.dtype), self.num_rows)

@@ -40,6 +40,11 @@ def test_the_oracle_says_what_to_install() -> None:
 def test_what_a_generator_may_be(rng: object) -> None:
     with pytest.raises(TypeError, match=r"^`rng` must be a numpy.random.Generator, an integer seed or None, not "):
         nb.ScaledEmbedding(3, 2, rng=rng)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^`rng` must be .* or None, not SeedSequence\.$"):
+        nb.ScaledEmbedding(3, 2, rng=np.random.SeedSequence(0))  # type: ignore[arg-type]
+    for make in (lambda seed: nb.ScaledEmbedding(3, 2, rng=seed), lambda seed: nb.coding.BloomCoder(9, 4, rng=seed)):
+        with pytest.raises(ValueError, match=r"^`rng` must be a Generator or a seed of at least 0, not one of 16610 bits\.$"):
+            make(-(10**5000))
     assert nb.ScaledEmbedding(3, 2, rng=np.int64(5)).weight.tolist() == nb.ScaledEmbedding(3, 2, rng=5).weight.tolist()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from npbloom.checkpoint._format import OWN_KEYS, Tensors
 from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, Layer, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
-from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, check_step
+from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, check_values
 
 LAYERS: Final[dict[str, Any]] = {
     cls.__name__: cls for cls in (BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding)
@@ -86,8 +86,7 @@ def describe_optimizer(optimizer: Any, layers: dict[str, Layer]) -> tuple[Tensor
         state = optimizer.state(layers[name])
         if {key: (getattr(array, "dtype", None), np.shape(array)) for key, array in state.items()} != expected:
             raise ValueError(f"`optimizer` must have the state of its kind for the layer {name!r}, of the shape of its table.")
-        if "step" in state:
-            check_step(state["step"])
+        check_values(state)
         tensors |= {f"optimizer.{name}.{key}": array for key, array in state.items()}
     return tensors, described
 
@@ -155,12 +154,13 @@ def _restore_layers(described: Described, tensors: Tensors, room: int) -> Iterat
     tables: Tensors = {}
     for name, entry in described.items():
         options = {key: _from_plain(value) for key, value in entry["options"].items()}
-        if entry["weight"] not in tables:
-            tables[entry["weight"]] = tensors.pop(entry["weight"])
+        weight = _name(entry, "weight")
+        if weight not in tables:
+            tables[weight] = tensors.pop(weight)
         if "hash_table" in entry:
-            options["hash_table"] = tensors.pop(entry["hash_table"])
+            options["hash_table"] = tensors.pop(_name(entry, "hash_table"))
         sizes = entry["num_embeddings"], entry["embedding_dim"]
-        make = partial(LAYERS[entry["class"]], *sizes, weight=tables[entry["weight"]])
+        make = partial(LAYERS[_name(entry, "class")], *sizes, weight=tables[weight])
         if options.get("precompute_hashes") is True and "hash_table" not in options:
             layer = make(**options | {"precompute_hashes": False})
             probes = layer.num_embeddings * layer.num_hash_functions * np.dtype(np.int32).itemsize
@@ -184,6 +184,15 @@ def _restore_optimizer(described: Described, layers: dict[str, Any], tensors: Te
     return optimizer
 
 
+def _name(described: Any, key: str | int) -> str:
+    """What a description names under a key: a class, a tensor, a layer."""
+    value = described[key]
+    if not isinstance(value, str):
+        what = repr(key) if isinstance(key, str) else "a layer of the optimizer"
+        raise ValueError(f"{what} is named by a {type(value).__name__}, not by text")
+    return value
+
+
 def _stand_in(described: Described, layers: dict[str, Any]) -> Optimizer:
     """The optimizer on small stand-ins for its layers.
 
@@ -191,8 +200,9 @@ def _stand_in(described: Described, layers: dict[str, Any]) -> Optimizer:
     mapped, and is not to be made a second time.
     """
     hyperparameters = {key: _from_plain(value) for key, value in described["hyperparameters"].items()}
-    small = {name: _small(layers[name]) for name in described["layers"]}
-    optimizer: Optimizer = OPTIMIZERS[described["class"]]([small[name] for name in described["layers"]], **hyperparameters)
+    order = [_name(described["layers"], position) for position in range(len(described["layers"]))]
+    small = {name: _small(layers[name]) for name in order}
+    optimizer: Optimizer = OPTIMIZERS[_name(described, "class")]([small[name] for name in order], **hyperparameters)
     return optimizer
 
 

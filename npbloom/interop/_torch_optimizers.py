@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
+from npbloom import _check
 from npbloom.interop._arrays import Convert, as_array, entry, listed
 from npbloom.layers import Layer
-from npbloom.optimizers import MOST_STEPS, SGD, Adagrad, Adam, Optimizer
+from npbloom.optimizers import MOST_STEPS, SGD, SQUARES, Adagrad, Adam, Optimizer
 
 Kind = TypeVar("Kind", SGD, Adagrad, Adam)
 
@@ -59,6 +60,9 @@ def optimizer_from_torch(state_dict: Mapping[str, Any], optimizer: type[Kind], l
 
     Notes
     -----
+    - State dicts of older versions of torch lack the key ``decoupled_weight_decay``, and nothing else in them tells AdamW's from
+      Adam's. Without weight decay the two are the same, so those are taken; with weight decay the key must be added to each
+      group, False for Adam's.
     - State is copied. A parameter that torch has not stepped yet starts from fresh state.
     - With dense gradients the next steps are torch's up to rounding (L28, L29, L31). With a RowGrad decay is lazy (L27), and Adam
       differs from ``SparseAdam``, which adds eps before bias correction.
@@ -116,6 +120,11 @@ def _hyperparameters(optimizer: type[Optimizer], group: Mapping[str, Any]) -> di
         entry(group, key, "param_groups")
     if optimizer is Adam and "amsgrad" not in group and "weight_decay" in group:
         raise ValueError("`param_groups` must be those of Adam or SparseAdam: they lack 'amsgrad', as RAdam's and Adamax's do.")
+    if optimizer is Adam and "decoupled_weight_decay" not in group and group.get("weight_decay", 0) != 0:
+        raise ValueError(
+            "`param_groups` must have the key 'decoupled_weight_decay' beside weight decay, False for Adam's: without it AdamW's "
+            "looks the same."
+        )
     for key, value in group.items():
         if key in rule.fixed:
             if value != rule.fixed[key]:
@@ -146,6 +155,8 @@ def _fill(state: dict[str, np.ndarray[Any, Any]], given: Mapping[str, Any], key:
                 raise ValueError(f"`step` of {key!r} must be a number of steps, not {array}.")
         elif array.dtype.newbyteorder("=") != state[name].dtype:
             raise ValueError(f"`{name}` of {key!r} must be {state[name].dtype}, as the layer is, not {array.dtype}.")
+        elif name in SQUARES:
+            _check.no_negative(array, f"`{name}` of {key!r}")
         state[name][...] = array
 
 

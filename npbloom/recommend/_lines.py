@@ -49,6 +49,14 @@ class _Unzipped(gzip.GzipFile):
         return data
 
 
+def check_length(path: str) -> None:
+    """A ValueError for a gzip file of too much text before any of it is split into rows, which takes far longer."""
+    with opened(path) as text:
+        if isinstance(text, _Unzipped):
+            while text.read1(SLACK):
+                pass
+
+
 def opened(path: str) -> IO[bytes]:
     """The bytes of the text."""
     with open(path, "rb") as start:

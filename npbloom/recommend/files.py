@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npbloom.recommend._labels import LabelArray, text_labels
-from npbloom.recommend._lines import LONGEST, Lines, opened
+from npbloom.recommend._lines import LONGEST, Lines, check_length, opened
 from npbloom.recommend.interactions import Interactions
 from npbloom.types import IntArray
 
@@ -112,11 +112,12 @@ class _File:
         self.path = path
         if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
             raise ValueError(f"{path} is no regular file: it is read more than once, which a pipe or a device does not allow.")
+        check_length(path)
         self.separator: str | None = None  # None: any run of spaces
         with self.open() as lines:
             first = _next_not_blank(lines)
         if first is None:
-            raise ValueError(f"{path} is empty: there is no interaction in it.")
+            raise self.empty()
         unquoted = re.sub(r'"[^"]*"', "", first)
         if "::" in unquoted:
             self.separator = "::"
@@ -156,6 +157,10 @@ class _File:
             while _next_not_blank(lines) and lines.lines <= before:
                 pass
             return max(lines.lines, before + 1)
+
+    def empty(self) -> ValueError:
+        """A ValueError for a file without a row."""
+        return ValueError(f"{self.path} is empty: there is no interaction in it.")
 
     def error(self, row: int, what: str, column: int | None = None, name: str | None = None) -> ValueError:
         """A ValueError that names the file, the line and the column."""
@@ -242,8 +247,12 @@ def _is_number(field: str) -> bool:
 def _read(file: _File) -> Interactions:
     """Read every row, block by block."""
     with file.open() as lines:
-        first_two = list(islice(_checked_rows(file, lines), 2))
-    layout = _layout(file, first_two[0], first_two[1] if len(first_two) > 1 else None)
+        rows = _checked_rows(file, lines)
+        first = next(rows, None)
+        if first is None:  # a quoted field of blanks only
+            raise file.empty()
+        second = next(rows, None) if len(first) > 1 else None  # one column is refused without it, and it may be far
+    layout = _layout(file, first, second)
     header = 0 if layout.names is None else 1
     users, items = _Numbering(), _Numbering()
     numbers: dict[str, list[npt.NDArray[Any]]] = {role: [] for role in ROLES[2:] if role in layout.columns}

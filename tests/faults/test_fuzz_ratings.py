@@ -9,8 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from npbloom.recommend import Interactions, read_ratings
+from npbloom.recommend._lines import Lines
 from tests.faults._mutations import cases, mutated, tried, watched
 
 LOG = logging.getLogger(__name__)  # figures: --log-cli-level=INFO
@@ -88,3 +90,15 @@ def test_a_few_kilobytes_that_are_gigabytes(tmp_path: Path) -> None:
         assert found is None
         assert refused.startswith(f"{path}, line {2 if name == 'later' else 1}: ")
         assert peak < MOST_MEMORY
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_what_can_be_seen_early_is_refused_early(zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = gzip.compress(b"ann\t50\t1\n" * 300_000) if zipped else b'"' + b"\n" * 300_000
+    path = tmp_path / "ratings.csv"
+    path.write_bytes(content)
+    given, lines = [], Lines.__iter__
+    monkeypatch.setattr(Lines, "__iter__", lambda self: (given.append(line) or line for line in lines(self)))
+    with pytest.raises(ValueError, match="128 times as long" if zipped else "one column"):
+        read_ratings(path)
+    assert len(given) < 10

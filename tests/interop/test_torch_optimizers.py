@@ -208,6 +208,14 @@ REFUSED: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
         ValueError,
         "`param_groups` must have decoupled_weight_decay=False, not True: npbloom has nothing else.",
     ),
+    "Adam or AdamW": (
+        {"param_groups": [group(weight_decay=0.1)], "state": state()},
+        nb.Adam,
+        {},
+        ValueError,
+        "`param_groups` must have the key 'decoupled_weight_decay' beside weight decay, False for Adam's: without it AdamW's "
+        "looks the same.",
+    ),
     "RAdam": (
         {"param_groups": [{key: value for key, value in group().items() if key != "amsgrad"}], "state": state()},
         nb.Adam,
@@ -278,6 +286,13 @@ REFUSED: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
         ValueError,
         "`step` of 0 must be a number of steps, not nan.",
     ),
+    "squares below 0": (
+        {"param_groups": [group()], "state": state(exp_avg_sq=np.full((2, 2), -2, np.float32))},
+        nb.Adam,
+        {},
+        ValueError,
+        "`exp_avg_sq` of 0 must be at least 0, not -2 at position (0, 0).",
+    ),
     "part of a state": (
         {"param_groups": [group()], "state": {0: {"step": np.float32(1)}}},
         nb.Adam,
@@ -301,6 +316,12 @@ def test_what_does_not_fit_is_said(state_dict: Any, kind: Any, more: Any, error:
     with pytest.raises(error) as caught:
         optimizer_from_torch(state_dict, kind, {more.get("key", 0): layer})
     assert str(caught.value) == words
+
+
+def test_adam_of_an_older_torch_is_taken_where_it_is_told_from_adamw() -> None:
+    for more in ({}, {"weight_decay": 0.1, "decoupled_weight_decay": False}):
+        found = optimizer_from_torch({"param_groups": [group(**more)], "state": state()}, nb.Adam, {0: nb.ZeroEmbedding(2, 2)})
+        assert found.weight_decay == more.get("weight_decay", 0)
 
 
 def test_a_parameter_is_found_by_number_and_by_name_in_any_group() -> None:

@@ -196,6 +196,7 @@ def test_what_the_csv_module_writes_is_read_back(
 
 REFUSED = {
     "empty": ("", "{path} is empty: there is no interaction in it."),
+    "quoted blanks": ('"\t\n"\n', "{path} is empty: there is no interaction in it."),
     "blank": ("\n \n\t\n", "{path} is empty: there is no interaction in it."),
     "header only": ("userId,movieId\n", "{path} has a header and no line after it: there is no interaction in it."),
     "missing item": (

@@ -202,7 +202,7 @@ def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(runs, "SEEDS", range(3))
     monkeypatch.setattr(runs, "ROUNDS", ([0], [1, 2]))
     monkeypatch.setattr(runs, "SEEDS_OF_VARIANTS", (0, 1))
-    monkeypatch.setattr(runs, "OTHER_RATIOS", (0.5,))
+    monkeypatch.setattr(runs, "OTHER_RATIOS", (0.5, 0.1))
     monkeypatch.setattr(models, "MOST_EPOCHS", 4)
     monkeypatch.setattr(models, "DECAYS", (1e-5, 3e-5, 1e-4))
     monkeypatch.setattr(models, "FIRST", 1)
@@ -211,12 +211,12 @@ def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     words = ["--data", "ml-100k", "--out", str(tmp_path), *(word for name in chosen for word in ("--method", name))]
     assert smaller_tables.main(words) == 0
     entries = Lines(tmp_path / "runs.jsonl").entries
-    # popularity; the decomposition in 32, 8 and 4 bits; at two ratios with fewer columns, and codes that are not trained; full
-    # tables in 32, 8 and 4 bits; narrow, and codes in 32, 8 and 4 bits, on both sides or one at 0.2 and on both at 0.5; two seeds
-    # of the variant
-    assert len(entries) == 1 + 3 * (3 + 2 + 2 + 3 + 4 * (1 + 3)) + 2
+    # popularity; the decomposition in 32, 8 and 4 bits; with fewer columns, and codes that are not trained, at three ratios; full
+    # tables in 32, 8 and 4 bits; narrow on both sides or one at 0.2, and on both at 0.1; codes in 32, 8 and 4 bits at 0.5, too;
+    # two seeds of the variant
+    assert len(entries) == 1 + 3 * (3 + 3 + 3 + 3 + 4 + 5 * 3) + 2
     assert {entry["method"] for entry in entries} >= {"learned, k=8, 4 bits", "full, 8 bits"}
-    assert "ml-100k, users and items, narrow, ratio 0.5, seed 1: hit" in capsys.readouterr().out
+    assert "ml-100k, users and items, narrow, ratio 0.1, seed 1: hit" in capsys.readouterr().out
     before, tables = (tmp_path / "runs.jsonl").read_bytes(), (tmp_path / "tables.md").read_text("utf-8")
     assert "± ." in next(row for row in tables.splitlines() if row.startswith("| narrow |"))
     assert "### Other ways to choose codes: NDCG@10 kept" in tables

@@ -38,6 +38,7 @@ STEPS = (
 EXTRA_STEPS = (
     Step("docs", ("-m", "mkdocs", "build", "--strict"), {"NO_MKDOCS_2_WARNING": "1"}),
     Step("packaging", ("tests/packaging/environments.py",), {}),
+    Step("selftest", ("-m", "tests.conformance.selftest"), {}),
 )
 
 

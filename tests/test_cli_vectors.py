@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from npbloom.conformance._wire import as_line, reply_object
+from npbloom.conformance.runner.wire import as_line, reply_object
 from npbloom.conformance.vectors import SETS
-from npbloom.conformance.vectors._files import vectors_of
-from npbloom.conformance.vectors._vector import answer_of
+from npbloom.conformance.vectors.files import vectors_of
+from npbloom.conformance.vectors.vector import answer_of
 
 
 @pytest.fixture(autouse=True)

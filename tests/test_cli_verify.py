@@ -9,18 +9,17 @@ import pty
 import subprocess
 import sys
 import termios
-from types import SimpleNamespace
 
 import pytest
 
 from npbloom.cli import _oracle
-from npbloom.conformance._registry import CHECKS
+from npbloom.conformance.checks.registry import CHECKS
 
 MINE = '''
 import os
 import numpy as np
 from npbloom.conformance import Backend, Unsupported
-from npbloom.conformance._expected import hash_rows
+from npbloom.conformance.expected.lookup import hash_rows
 
 class Right(Backend):
     name, version = "right", "1.0"
@@ -152,32 +151,6 @@ def test_the_list_names_every_check(run):
     assert [line.split()[0] for line in run("verify", "--list", "--only", "hash.r*").out.splitlines()] == ["hash.rows"]
 
 
-def test_the_kit_verifies_itself(run, monkeypatch):
-    asked = []
-
-    class SelfTest:
-        ok = True
-
-        def __str__(self) -> str:
-            return "80 of 80 faults found"
-
-        def to_markdown(self) -> str:
-            return "| fault | check |"
-
-    def selftest(matrix: bool) -> SelfTest:
-        asked.append(matrix)
-        return SelfTest()
-
-    monkeypatch.setitem(sys.modules, "npbloom.conformance._selftest", SimpleNamespace(selftest=selftest))
-    done = run("verify", "--selftest")
-    assert (done.status, done.out) == (0, "80 of 80 faults found\n")
-    done = run("verify", "--selftest", "--matrix")
-    assert (done.status, done.out) == (0, "| fault | check |\n")
-    SelfTest.ok = False
-    assert run("verify", "--selftest").status == 1
-    assert asked == [False, True, False]
-
-
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -212,9 +185,7 @@ def test_the_kit_verifies_itself(run, monkeypatch):
         (["mine:Right", "--seed", "-1"], "must be a whole number of at least 0, not '-1'"),
         (["mine:Right", "--profile", "slow"], "invalid choice: 'slow'"),
         (["mine:Right", "--list"], "--list takes no backend, not mine:Right"),
-        (["mine:Right", "--selftest"], "--selftest takes no backend, not mine:Right"),
-        (["mine:Right", "--matrix"], "--matrix goes with --selftest"),
-        (["--selftest", "--only", "hash.*"], "--selftest goes with --matrix only"),
+        (["--selftest"], "unrecognized arguments: --selftest"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(run, here, words, sentence):
@@ -242,10 +213,10 @@ def test_without_hypothesis_there_is_a_sentence(run, monkeypatch):
 
 
 def test_other_commands_do_not_need_hypothesis():
-    run = "from npbloom.cli import main; sys.exit(main(['verify', 'a:b', '--matrix']))"
+    run = "from npbloom.cli import main; sys.exit(main(['verify', 'a:b', '--list']))"
     code = f"import sys; sys.modules['hypothesis'] = None; {run}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "npbloom: error: --matrix goes with --selftest\n")
+    assert (done.returncode, done.stderr) == (2, "npbloom: error: --list takes no backend, not a:b\n")
 
 
 def test_progress_is_for_terminals_and_leaves_failures_standing(here):

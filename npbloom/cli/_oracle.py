@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Check a backend, or the kit itself; 0 where all is well."""
+    """Check a backend, or list the checks; 0 where all is well."""
     _check_verify(arguments)
     kit = _kit()
     if arguments.list:
         return _list(arguments.only)
-    if arguments.selftest:
-        return _selftest(arguments.matrix)
     backend = _backend(arguments.backend, kit)
     expected = _expected_failures(arguments.xfails)
     out = None if arguments.json == "-" else arguments.json
@@ -51,15 +49,10 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def _check_verify(arguments: argparse.Namespace) -> None:
     """Refuse options that do not go together: none is accepted and ignored."""
-    if arguments.matrix and not arguments.selftest:
-        raise Refused("--matrix goes with --selftest")
-    alone = "--list" if arguments.list else "--selftest" if arguments.selftest else ""
-    if alone and arguments.backend is not None:
-        raise Refused(f"{alone} takes no backend, not {arguments.backend}")
-    if not alone and arguments.backend is None:
+    if arguments.list and arguments.backend is not None:
+        raise Refused(f"--list takes no backend, not {arguments.backend}")
+    if not arguments.list and arguments.backend is None:
         raise Refused("verify needs a backend, MODULE:BACKEND (see npbloom verify --help)")
-    if arguments.selftest and (arguments.only or arguments.xfails or arguments.json):
-        raise Refused("--selftest goes with --matrix only")
 
 
 def _kit() -> Any:
@@ -71,7 +64,7 @@ def _kit() -> Any:
 
 def _registry() -> Any:
     """The list of checks."""
-    return importlib.import_module("npbloom.conformance._registry")
+    return importlib.import_module("npbloom.conformance.checks.registry")
 
 
 def _list(only: str | None) -> int:
@@ -82,18 +75,6 @@ def _list(only: str | None) -> int:
     for each in checks:
         print(f"{each.name:<{width}}  {each.law:<4}  {each.sentence}")
     return 0
-
-
-def _selftest(matrix: bool) -> int:
-    """Whether the kit finds what it must find."""
-    if importlib.util.find_spec("npbloom.conformance.mutants") is None:
-        raise Refused(
-            "--selftest needs the catalogue of faults, which wheels leave out: install npbloom from its repository, with pip's -e"
-        )
-    selftest = importlib.import_module("npbloom.conformance._selftest").selftest
-    result = selftest(matrix=matrix)
-    print(result.to_markdown() if matrix else result)
-    return 0 if result.ok else 1
 
 
 # ---- the backend ------------------------------------------------------------------------------------------------------

@@ -33,12 +33,6 @@ def add_verify(commands: argparse._SubParsersAction[Any], seed: Callable[[str], 
         "--seed", type=seed, default=0, metavar="N", help="the same seed gives the same cases (default: %(default)s)"
     )
     parser.add_argument("--list", action="store_true", help="name the checks and what they assert (default: run them)")
-    parser.add_argument(
-        "--selftest", action="store_true", help="verify the kit: does it find seeded faults? (default: a backend)"
-    )
-    parser.add_argument(
-        "--matrix", action="store_true", help="with --selftest: which check finds which fault (default: a summary)"
-    )
     parser.set_defaults(run=_oracle.verify)
 
 

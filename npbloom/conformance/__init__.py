@@ -12,11 +12,11 @@ if find_spec("hypothesis") is None:
         'npbloom.conformance needs Hypothesis: python -m pip install "npbloom[conformance]"', name="hypothesis"
     )
 
-from npbloom.conformance._case import Backend, Case, Session, Unsupported
-from npbloom.conformance._command import CommandBackend
+from npbloom.conformance._check import check
 from npbloom.conformance._parametrize import parametrize
-from npbloom.conformance._report import CheckResult, Report
-from npbloom.conformance._run import check
+from npbloom.conformance.cases.case import Backend, Case, Session, Unsupported
+from npbloom.conformance.report.report import CheckResult, Report
+from npbloom.conformance.runner.command import CommandBackend
 
 __all__ = [
     "Backend",

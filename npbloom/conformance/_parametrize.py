@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from npbloom.conformance._case import Backend
-from npbloom.conformance._registry import Check, selected
-from npbloom.conformance._report import CheckResult
-from npbloom.conformance._run import PROFILES
-from npbloom.conformance._run import check as run
+from npbloom.conformance._check import PROFILES
+from npbloom.conformance._check import check as run
+from npbloom.conformance.cases.case import Backend
+from npbloom.conformance.checks.registry import Check, selected
+from npbloom.conformance.report.report import CheckResult
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

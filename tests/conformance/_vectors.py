@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from npbloom.conformance.vectors import SETS
-from npbloom.conformance.vectors._files import vectors_of
-from npbloom.conformance.vectors._vector import Band
+from npbloom.conformance.vectors.files import vectors_of
+from npbloom.conformance.vectors.vector import Band
 
 VECTORS = {number: vector for name in SETS for number, vector in vectors_of(name).items()}
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from npbloom.conformance import backends, check
-from npbloom.conformance._case import POLICIES
-from npbloom.conformance._registry import CHECKS
-from npbloom.conformance._report import STATUSES
+from npbloom.conformance.cases.case import POLICIES
+from npbloom.conformance.checks.registry import CHECKS
+from npbloom.conformance.report.report import STATUSES
 
 DOCS = Path(__file__).parents[2] / "docs"
 FINDINGS, ORACLE = ((DOCS / name).read_text(encoding="utf-8") for name in ("findings.md", "oracle.md"))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from npbloom.conformance import Backend, Unsupported, check
-from npbloom.conformance._registry import selected
+from npbloom.conformance.checks.registry import selected
 
 ONLY = "hash.seeds,hash.padding"
 
@@ -124,7 +124,7 @@ class Right(Backend):
         self.process = 0
 
     def run(self, case):
-        from npbloom.conformance._expected import hash_rows
+        from npbloom.conformance.expected.lookup import hash_rows
 
         if case.op != "hash":
             raise Unsupported("hash only")

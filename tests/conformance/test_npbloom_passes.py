@@ -8,8 +8,8 @@ import pytest
 
 from npbloom import reference
 from npbloom.conformance import Case, Unsupported, check
-from npbloom.conformance._registry import CHECKS
 from npbloom.conformance.backends.npbloom import NpBloom
+from npbloom.conformance.checks.registry import CHECKS
 from npbloom.types import HashSpec
 
 OPERATIONS = sorted({each.op for each in CHECKS.values()})

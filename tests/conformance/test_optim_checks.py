@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from npbloom.conformance import Case, CheckResult, Unsupported, check
-from npbloom.conformance._exam import Budget
-from npbloom.conformance._optim import OPTIMIZERS, after, exactly_after, roughly_after
-from npbloom.conformance._optim_cases import Batch, Traits, batches, exact_step, full_range_step
-from npbloom.conformance._registry import CHECKS
-from npbloom.conformance._run import run_check
-from npbloom.conformance._values import stored
+from npbloom.conformance._check import run_check
+from npbloom.conformance.cases.optim import Batch, Traits, batches, exact_step, full_range_step
+from npbloom.conformance.cases.values import stored
+from npbloom.conformance.checks.registry import CHECKS
+from npbloom.conformance.expected.optim import OPTIMIZERS, after, exactly_after, roughly_after
+from npbloom.conformance.runner.check_run import Budget
 from tests.conformance import _faults as faults
 from tests.conformance._steps import ONLY, Plain
 from tests.conformance._variants import VARIANTS

@@ -9,12 +9,12 @@ import textwrap
 import pytest
 
 from npbloom.conformance import Backend, CheckResult, Report, parametrize
-from npbloom.conformance._registry import selected
+from npbloom.conformance.checks.registry import selected
 
 BACKENDS = """
 import numpy as np
 from npbloom.conformance import Backend, Unsupported, parametrize
-from npbloom.conformance._expected import hash_rows
+from npbloom.conformance.expected.lookup import hash_rows
 
 class Right(Backend):
     name = "right"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from npbloom.conformance import Backend, Case, CheckResult, Report, Unsupported, check
-from npbloom.conformance._registry import CHECKS
-from npbloom.conformance._report import STATUSES, WRONG
-from npbloom.conformance._snippet import snippet_of
+from npbloom.conformance.checks.registry import CHECKS
+from npbloom.conformance.report.report import STATUSES, WRONG
+from npbloom.conformance.report.snippet import snippet_of
 
 MODULE = '''
 import numpy as np

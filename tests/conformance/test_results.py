@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from npbloom.conformance._wire import as_line, outputs_of, reply_object
-from npbloom.conformance.vectors import _files, export, judge
-from npbloom.conformance.vectors._judge import verdict
-from npbloom.conformance.vectors._vector import answer_of
+from npbloom.conformance.runner.wire import as_line, outputs_of, reply_object
+from npbloom.conformance.vectors import export, files, judge
+from npbloom.conformance.vectors.judgement import verdict
+from npbloom.conformance.vectors.vector import answer_of
 from tests.conformance._vectors import VECTORS
 
 
@@ -240,7 +240,7 @@ def test_files_that_are_no_vectors_are_refused(tmp_path):
 
 
 def test_ok_needs_something_right_nothing_wrong_and_whole_sets(folder):
-    hashes = [reply(number) for number in _files.vectors_of("hash")]
+    hashes = [reply(number) for number in files.vectors_of("hash")]
     assert judge(folder, hashes).ok
     assert not judge(folder, []).ok
     assert not judge(folder, hashes[:-1]).ok  # a set in part

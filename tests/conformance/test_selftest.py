@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from npbloom.conformance import _selftest, check
-from npbloom.conformance._registry import CHECKS
-from npbloom.conformance.mutants import MUTANTS, NULL_BACKENDS, VARIANTS, Mutant, Right
+from npbloom.conformance import check
+from npbloom.conformance.checks.registry import CHECKS
+from tests.conformance import selftest
+from tests.conformance.mutants import MUTANTS, NULL_BACKENDS, VARIANTS, Mutant, Right
 
 MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
 SLOW = ("empty", "other-keys", "declines", "declines-but-refuses", "forward-only")  # nothing of theirs fails early
@@ -25,24 +26,24 @@ def test_the_catalogue_is_large_and_says_where_faults_were_seen() -> None:
 
 
 def test_every_fault_is_found_and_every_check_finds_one() -> None:
-    fates = [_selftest.fate_of(mutant, matrix=False) for mutant in MUTANTS]
+    fates = [selftest.fate_of(mutant, matrix=False) for mutant in MUTANTS]
     assert [fate.mutant.name for fate in fates if not fate.profile] == []
     fast = sum(fate.profile == "fast" for fate in fates)
-    assert fast >= _selftest.FAST_SHARE * len(fates)
-    assert _selftest.idle_checks(fates) == []
+    assert fast >= selftest.FAST_SHARE * len(fates)
+    assert selftest.idle_checks(fates) == []
 
 
 @pytest.mark.parametrize("backend", NULL_BACKENDS, ids=lambda backend: backend.name)
 def test_a_null_backend_is_never_ok(backend: Right) -> None:
     only = "embedding.*,hash.*,sgd.*" if backend.name in SLOW else None
-    report = check(backend, only=only, stop_on_failure=True, shrink=False, limit=_selftest.LIMIT)
+    report = check(backend, only=only, stop_on_failure=True, shrink=False, limit=selftest.LIMIT)
     assert report.results
     assert not report.ok
 
 
 @pytest.mark.parametrize("backend", VARIANTS, ids=lambda backend: backend.name)
 def test_a_right_variant_never_fails(backend: Right) -> None:
-    assert _selftest.failing_variants([backend]) == []
+    assert selftest.failing_variants([backend]) == []
 
 
 class Harmless(Mutant):
@@ -52,12 +53,12 @@ class Harmless(Mutant):
 
 
 def test_a_fault_that_is_none_survives_and_an_idle_check_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_selftest, "MUTANTS", (Harmless(),))
-    monkeypatch.setattr(_selftest, "CHECKS", {"hash.padding": CHECKS["hash.padding"]})
-    monkeypatch.setattr(_selftest, "NULL_BACKENDS", (Right(),))
-    monkeypatch.setattr(_selftest, "check", lambda backend, **how: check(backend, only="hash.padding"))
-    monkeypatch.setattr(_selftest, "failing_variants", lambda: [])
-    result = _selftest.selftest()
+    monkeypatch.setattr(selftest, "MUTANTS", (Harmless(),))
+    monkeypatch.setattr(selftest, "CHECKS", {"hash.padding": CHECKS["hash.padding"]})
+    monkeypatch.setattr(selftest, "NULL_BACKENDS", (Right(),))
+    monkeypatch.setattr(selftest, "check", lambda backend, **how: check(backend, only="hash.padding"))
+    monkeypatch.setattr(selftest, "failing_variants", lambda: [])
+    result = selftest.selftest()
     assert not result.ok
     assert result.idle == ["hash.padding"]
     assert result.nulls == [Right().name]
@@ -67,7 +68,7 @@ def test_a_fault_that_is_none_survives_and_an_idle_check_is_named(monkeypatch: p
 
 def test_a_wrong_variant_is_named() -> None:
     wrong = next(mutant for mutant in MUTANTS if mutant.name == "gradient-negated")
-    failures = _selftest.failing_variants([wrong])
+    failures = selftest.failing_variants([wrong])
     assert any(text.startswith("gradient-negated: embedding.backward: ") for text in failures)
 
 

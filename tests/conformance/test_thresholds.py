@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from npbloom.conformance._run import PROFILES
-from npbloom.conformance._structures import Features, thresholds
+from npbloom.conformance._check import PROFILES
+from npbloom.conformance.cases.structures import Features, thresholds
 
 
 @pytest.mark.parametrize("last_offset", [False, True])

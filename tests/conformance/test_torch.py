@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from npbloom.conformance import Case, CheckResult, Report, Unsupported, check
-from npbloom.conformance._exam import Budget
-from npbloom.conformance._registry import CHECKS
-from npbloom.conformance._run import run_check
+from npbloom.conformance._check import run_check
 from npbloom.conformance.backends import TorchCPU, TorchSparseAdam
 from npbloom.conformance.backends.torch_cpu import ACCUMULATORS
+from npbloom.conformance.checks.registry import CHECKS
+from npbloom.conformance.runner.check_run import Budget
 
 LOOKUPS = "embedding.*,bag.*"
 

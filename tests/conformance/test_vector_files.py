@@ -9,9 +9,9 @@ import struct
 import pytest
 from safetensors.numpy import load_file
 
-from npbloom.conformance.vectors import SETS, _files, check, export, judge
-from npbloom.conformance.vectors._format import tests_of as read_tests
-from npbloom.conformance.vectors._vector import Band
+from npbloom.conformance.vectors import SETS, check, export, files, judge
+from npbloom.conformance.vectors.format import tests_of as read_tests
+from npbloom.conformance.vectors.vector import Band
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def folder(tmp_path_factory):
 
 
 def test_this_platform_makes_the_bytes_that_npbloom_knows():
-    found = {name: _files.digest(name) for name in SETS}
-    assert found == _files.DIGESTS, "Where vectors were meant to change, these are their digests."
+    found = {name: files.digest(name) for name in SETS}
+    assert found == files.DIGESTS, "Where vectors were meant to change, these are their digests."
     assert check() == []
 
 
@@ -55,7 +55,7 @@ def test_files_hold_the_vectors_to_the_bit(tmp_path, safetensors):
     for name in SETS:
         tensors = load_file(tmp_path / f"{name}.safetensors") if safetensors else {}
         read = read_tests((tmp_path / f"{name}.json").read_text(), tensors)
-        made = _files.vectors_of(name)
+        made = files.vectors_of(name)
         assert read.keys() == made.keys()
         for number, vector in made.items():
             assert repr(read[number].case) == repr(vector.case)
@@ -136,7 +136,7 @@ def test_check_compares_tensors(tmp_path):
 
 
 def test_check_names_a_platform_that_makes_other_bytes(monkeypatch):
-    monkeypatch.setitem(_files.DIGESTS, "hash", "0" * 64)
+    monkeypatch.setitem(files.DIGESTS, "hash", "0" * 64)
     assert check(sets=["hash"]) == ["hash: this platform makes other vectors than the digest in npbloom says"]
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from npbloom.conformance import Unsupported
-from npbloom.conformance._wire import as_line, reply_object
 from npbloom.conformance.backends import NpBloom
-from npbloom.conformance.mutants import MUTANTS, Right
+from npbloom.conformance.runner.wire import as_line, reply_object
 from npbloom.conformance.vectors import SETS, _files, export, judge
-from npbloom.conformance.vectors._judge import verdict
-from npbloom.conformance.vectors._source import Source
-from npbloom.conformance.vectors._vector import FLAGS, RESULTS, Band, answer_of
+from npbloom.conformance.vectors.judgement import verdict
+from npbloom.conformance.vectors.source import Source
+from npbloom.conformance.vectors.vector import FLAGS, RESULTS, Band, answer_of
 from tests.conformance._vectors import VECTORS, at, paths
+from tests.conformance.mutants import MUTANTS, Right
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from npbloom.conformance._wire import as_line, reply_object
+from npbloom.conformance.runner.wire import as_line, reply_object
 from npbloom.conformance.vectors import Judgement, judge
-from npbloom.conformance.vectors._files import SETS, vectors_of
-from npbloom.conformance.vectors._format import lines_of, safetensors_of
-from npbloom.conformance.vectors._vector import answer_of
+from npbloom.conformance.vectors.files import SETS, vectors_of
+from npbloom.conformance.vectors.format import lines_of, safetensors_of
+from npbloom.conformance.vectors.vector import answer_of
 from tests.faults._mutations import cases, forge, mutated, tried, watched
 
 LOG = logging.getLogger(__name__)  # figures: --log-cli-level=INFO

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from npbloom.conformance._case import Case
+from npbloom.conformance.cases.case import Case
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 

@@ -20,8 +20,8 @@ try:
 except (ImportError, OSError) as error:  # an OSError where it was built for another PyTorch
     raise ImportError("The adapter FbgemmCPU needs FBGEMM: pip install torch fbgemm-gpu-cpu") from error
 
-from npbloom.conformance._case import Backend, Case, Outputs, Session, Unsupported
 from npbloom.conformance.backends._torch import array, integers, tensor, threads
+from npbloom.conformance.cases.case import Backend, Case, Outputs, Session, Unsupported
 
 OPTIMIZERS = {
     "sgd": EmbOptimType.EXACT_SGD,

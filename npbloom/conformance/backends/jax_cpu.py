@@ -13,8 +13,8 @@ try:
 except ImportError as error:
     raise ImportError("The adapter Jax needs JAX: pip install jax") from error
 
-from npbloom.conformance._case import Backend, Case, Outputs, Unsupported
 from npbloom.conformance.backends._jax import array, bucket, given, padded
+from npbloom.conformance.cases.case import Backend, Case, Outputs, Unsupported
 
 
 class Jax(Backend):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any, ClassVar
 
-from npbloom.conformance._case import Backend, Case, Outputs, Unsupported
+from npbloom.conformance.cases.case import Backend, Case, Outputs, Unsupported
 
 NEEDS = "The adapter Keras needs Keras on JAX or PyTorch: pip install keras jax, and KERAS_BACKEND=jax in the environment"
 try:

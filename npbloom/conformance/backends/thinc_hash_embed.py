@@ -13,7 +13,7 @@ try:
 except ImportError as error:
     raise ImportError("The adapter ThincHashEmbed needs Thinc: pip install thinc") from error
 
-from npbloom.conformance._case import Backend, Case, Outputs, Unsupported
+from npbloom.conformance.cases.case import Backend, Case, Outputs, Unsupported
 
 
 class ThincHashEmbed(Backend):

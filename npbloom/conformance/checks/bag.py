@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance._case import Case, Unsupported
-from npbloom.conformance._exam import Exam, Failure
-from npbloom.conformance._expected import ROUNDOFF, Want, exactly, roughly
-from npbloom.conformance._registry import register
-from npbloom.conformance._structures import Features
-from npbloom.conformance._values import stored
-from npbloom.conformance.checks._lookup import judge, lookup_check
+from npbloom.conformance.cases.case import Case, Unsupported
+from npbloom.conformance.cases.structures import Features
+from npbloom.conformance.cases.values import stored
 from npbloom.conformance.checks.embedding import cancelling, max_norm_check, out_of_bounds_check, touched_check
+from npbloom.conformance.checks.lookup import judge, lookup_check
+from npbloom.conformance.checks.registry import register
+from npbloom.conformance.expected.lookup import ROUNDOFF, Want, exactly, roughly
+from npbloom.conformance.runner.check_run import Exam, Failure
 
 EVERY = ("sum", "mean", "max")
 

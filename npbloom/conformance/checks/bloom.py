@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from npbloom.conformance._structures import Features
-from npbloom.conformance.checks._lookup import lookup_check
+from npbloom.conformance.cases.structures import Features
 from npbloom.conformance.checks.embedding import out_of_bounds_check, touched_check
+from npbloom.conformance.checks.lookup import lookup_check
 
 lookup_check("bloom.forward", "L21", "Each id gives the sum of the rows that its probes name.", ("out",), Features())
 lookup_check(

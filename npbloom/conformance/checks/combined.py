@@ -7,13 +7,13 @@ from itertools import product
 
 import numpy as np
 
-from npbloom.conformance._draws import LENGTH, Choices, read_from_bytes, structure
-from npbloom.conformance._exam import Exam
-from npbloom.conformance._registry import register
-from npbloom.conformance._structures import Features, Structure
-from npbloom.conformance._values import normed
-from npbloom.conformance.checks._lookup import WIDTHS, judge_exact, judge_rough
+from npbloom.conformance.cases.draws import LENGTH, Choices, read_from_bytes, structure
+from npbloom.conformance.cases.structures import Features, Structure
+from npbloom.conformance.cases.values import normed
 from npbloom.conformance.checks.embedding import judge_normed
+from npbloom.conformance.checks.lookup import WIDTHS, judge_exact, judge_rough
+from npbloom.conformance.checks.registry import register
+from npbloom.conformance.runner.check_run import Exam
 
 KEYS = ("out", "grad_weight", "grad_per_sample_weights")
 

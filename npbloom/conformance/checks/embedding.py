@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance._case import BLOOMS, Case, Unsupported
-from npbloom.conformance._draws import drawn
-from npbloom.conformance._exam import Exam, Failure
-from npbloom.conformance._expected import exactly, roughly
-from npbloom.conformance._registry import register
-from npbloom.conformance._structures import Features, Structure, exhaustive, small, three
-from npbloom.conformance._values import exact, normed, stored
-from npbloom.conformance.checks._lookup import answers, judge, lookup_check, with_policy
+from npbloom.conformance.cases.case import BLOOMS, Case, Unsupported
+from npbloom.conformance.cases.draws import drawn
+from npbloom.conformance.cases.structures import Features, Structure, exhaustive, small, three
+from npbloom.conformance.cases.values import exact, normed, stored
+from npbloom.conformance.checks.lookup import answers, judge, lookup_check, with_policy
+from npbloom.conformance.checks.registry import register
+from npbloom.conformance.expected.lookup import exactly, roughly
+from npbloom.conformance.runner.check_run import Exam, Failure
 
 PLAIN = Features()
 PADDED = Features(padding=True)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from npbloom.conformance._case import Case
-from npbloom.conformance._exam import Exam, Failure
-from npbloom.conformance._expected import exactly
-from npbloom.conformance._registry import register
+from npbloom.conformance.cases.case import Case
+from npbloom.conformance.checks.registry import register
+from npbloom.conformance.expected.lookup import exactly
+from npbloom.conformance.runner.check_run import Exam, Failure
 from npbloom.types import SPOTLIGHT_SEEDS
 
 EXTREMES = np.array([0, 1, 2, 255, 256, 65535, 65536, 2**24, 2**31 - 1, -1, -2, -(2**31)], dtype=np.int64)

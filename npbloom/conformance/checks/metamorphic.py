@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance._case import Case, Outputs, Unsupported
-from npbloom.conformance._draws import drawn
-from npbloom.conformance._exam import Exam, Failure, replaced
-from npbloom.conformance._registry import register
-from npbloom.conformance._structures import Features, Structure, verbatim
-from npbloom.conformance._values import divides_exactly, exact
-from npbloom.conformance.checks._lookup import answers
+from npbloom.conformance.cases.case import Case, Outputs, Unsupported
+from npbloom.conformance.cases.draws import drawn
+from npbloom.conformance.cases.structures import Features, Structure, verbatim
+from npbloom.conformance.cases.values import divides_exactly, exact
+from npbloom.conformance.checks.lookup import answers
+from npbloom.conformance.checks.registry import register
+from npbloom.conformance.runner.check_run import Exam, Failure, replaced
 
 LOOKUPS = {"embedding": Features(), "bag": Features(modes=("sum",)), "bloom": Features()}
 EVERY_MODE = {**LOOKUPS, "bag": Features(modes=("sum", "mean", "max"))}

@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance._case import Case, Outputs
-from npbloom.conformance._exam import Exam, Failure, replaced
-from npbloom.conformance._expected import Want
-from npbloom.conformance._optim import OPTIMIZERS, exactly_after, roughly_after
-from npbloom.conformance._optim_cases import (
+from npbloom.conformance.cases.case import Case, Outputs
+from npbloom.conformance.cases.optim import (
     WIDTHS,
     Batch,
     Traits,
@@ -20,7 +17,10 @@ from npbloom.conformance._optim_cases import (
     fresh,
     full_range_step,
 )
-from npbloom.conformance._registry import register
+from npbloom.conformance.checks.registry import register
+from npbloom.conformance.expected.lookup import Want
+from npbloom.conformance.expected.optim import OPTIMIZERS, exactly_after, roughly_after
+from npbloom.conformance.runner.check_run import Exam, Failure, replaced
 
 Keys = tuple[str, ...]
 BOTH = ("weight", "state")

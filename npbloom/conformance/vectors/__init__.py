@@ -3,7 +3,7 @@
 Nothing of them is shipped: every platform makes the same bytes, which `check` proves.
 """
 
-from npbloom.conformance.vectors._files import SETS, check, export
-from npbloom.conformance.vectors._judge import Judgement, judge
+from npbloom.conformance.vectors.files import SETS, check, export
+from npbloom.conformance.vectors.judgement import Judgement, judge
 
 __all__ = ["Judgement", "SETS", "check", "export", "judge"]

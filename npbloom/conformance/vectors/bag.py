@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance._case import Case
-from npbloom.conformance._structures import Structure
-from npbloom.conformance._values import stored
-from npbloom.conformance.vectors._build import LARGE, bag, has_odd_divisors, integers, whole, wide
-from npbloom.conformance.vectors._source import Array, Source
-from npbloom.conformance.vectors._vector import Vector, expect_divided, expect_exact, expect_normed, expect_rounded
+from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.structures import Structure
+from npbloom.conformance.cases.values import stored
+from npbloom.conformance.vectors.build import LARGE, bag, has_odd_divisors, integers, whole, wide
+from npbloom.conformance.vectors.source import Array, Source
+from npbloom.conformance.vectors.vector import Vector, expect_divided, expect_exact, expect_normed, expect_rounded
 
 MODES = ("sum", "mean", "max")
 LAWS = {"sum": "L13", "mean": "L16", "max": "L17"}

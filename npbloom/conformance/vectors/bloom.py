@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from npbloom import reference
-from npbloom.conformance._case import Case
-from npbloom.conformance._expected import spec_of
-from npbloom.conformance._structures import Structure
-from npbloom.conformance.vectors._build import LARGE, bloom, integers, whole, wide
-from npbloom.conformance.vectors._source import Source
-from npbloom.conformance.vectors._vector import Vector, expect_exact, expect_rounded
+from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.structures import Structure
+from npbloom.conformance.expected.lookup import spec_of
+from npbloom.conformance.vectors.build import LARGE, bloom, integers, whole, wide
+from npbloom.conformance.vectors.source import Source
+from npbloom.conformance.vectors.vector import Vector, expect_exact, expect_rounded
 
 
 def vectors() -> Iterator[Vector]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from npbloom.conformance._case import Case
-from npbloom.conformance._structures import Structure
-from npbloom.conformance.vectors._build import bloom, has_odd_divisors, integers, whole, wide
-from npbloom.conformance.vectors._source import Source
-from npbloom.conformance.vectors._vector import Vector, expect_divided, expect_exact, expect_rounded
+from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.structures import Structure
+from npbloom.conformance.vectors.build import bloom, has_odd_divisors, integers, whole, wide
+from npbloom.conformance.vectors.source import Source
+from npbloom.conformance.vectors.vector import Vector, expect_divided, expect_exact, expect_rounded
 
 
 def vectors() -> Iterator[Vector]:

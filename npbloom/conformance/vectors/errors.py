@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from npbloom.conformance._case import Case
-from npbloom.conformance._structures import Structure
-from npbloom.conformance._values import stored
-from npbloom.conformance.vectors._build import bag, bloom, embedding, integers, whole
-from npbloom.conformance.vectors._source import Array, Source
-from npbloom.conformance.vectors._vector import Vector, expect_exact
+from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.structures import Structure
+from npbloom.conformance.cases.values import stored
+from npbloom.conformance.vectors.build import bag, bloom, embedding, integers, whole
+from npbloom.conformance.vectors.source import Array, Source
+from npbloom.conformance.vectors.vector import Vector, expect_exact
 
 FAR = (2**31 - 1, -(2**31), 2**32, 2**63 - 1, -(2**63))  # as 32-bit numbers, some of them are in range
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from npbloom import reference
-from npbloom.conformance._case import Case
-from npbloom.conformance._expected import hash_rows
+from npbloom.conformance.cases.case import Case
 from npbloom.conformance.checks.hashing import id_with_hash
-from npbloom.conformance.vectors._source import Array, Source
-from npbloom.conformance.vectors._vector import Vector, exact
+from npbloom.conformance.expected.lookup import hash_rows
+from npbloom.conformance.vectors.source import Array, Source
+from npbloom.conformance.vectors.vector import Vector, exact
 from npbloom.types import SPOTLIGHT_SEEDS
 
 SEEDS = (0, 1, 2**31 - 1, 2**31, 2**32 - 1)

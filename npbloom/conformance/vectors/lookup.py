@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from npbloom.conformance._case import Case
-from npbloom.conformance._structures import Structure
-from npbloom.conformance._values import stored
-from npbloom.conformance.vectors._build import LARGE, embedding, has_odd_divisors, integers, whole, wide, zeroed
-from npbloom.conformance.vectors._source import Array, Source
-from npbloom.conformance.vectors._vector import (
+from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.structures import Structure
+from npbloom.conformance.cases.values import stored
+from npbloom.conformance.vectors.build import LARGE, embedding, has_odd_divisors, integers, whole, wide, zeroed
+from npbloom.conformance.vectors.source import Array, Source
+from npbloom.conformance.vectors.vector import (
     Band,
     Vector,
     exact,

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance._case import Case
-from npbloom.conformance._values import stored
-from npbloom.conformance.vectors._build import integers
-from npbloom.conformance.vectors._interval import ROUNDOFF, SMALLEST, Interval, floats_within
-from npbloom.conformance.vectors._source import Array, Source
-from npbloom.conformance.vectors._vector import Band, Vector, exact
+from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.values import stored
+from npbloom.conformance.expected.rationals import ROUNDOFF, SMALLEST, Interval, floats_within
+from npbloom.conformance.vectors.build import integers
+from npbloom.conformance.vectors.source import Array, Source
+from npbloom.conformance.vectors.vector import Band, Vector, exact
 
 HEIGHT, WIDTH = 5, 3
 BATCHES = (

@@ -1,0 +1,200 @@
+"""Run checks against a backend: one at a time, each in a child process unless the backend trusts itself."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+
+from npbloom.conformance import checks as _all_checks
+from npbloom.conformance.cases.case import POLICIES, Backend, Case, Hung, Unsupported
+from npbloom.conformance.checks.registry import Check, selected
+from npbloom.conformance.expected.lookup import ROUNDOFF
+from npbloom.conformance.report.report import CheckResult, Report
+from npbloom.conformance.report.snippet import snippet_of
+from npbloom.conformance.runner.check_run import Budget, Exam, Failure
+from npbloom.conformance.runner.isolation import Job, isolated
+
+__all__ = ["PROFILES", "check", "run_check"]
+assert _all_checks  # imported for its effect: it fills the registry
+
+PROFILES = {
+    "fast": Budget(drawn=25),
+    "full": Budget(drawn=250, sizes=(1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 767, 768, 769, 1023, 1025, 3072)),
+    "nightly": Budget(drawn=2500, sizes=(*range(1, 130), 255, 257, 767, 768, 769, 1023, 1025, 3071, 3072, 3073)),
+}
+
+
+def check(
+    backend: Backend,
+    profile: str = "fast",
+    seed: int = 0,
+    only: str | None = None,
+    stop_on_failure: bool = False,
+    shrink: bool = True,
+    expected_failures: dict[str, str] | None = None,
+    on_result: Callable[[CheckResult], None] | None = None,
+    limit: float = 60.0,
+) -> Report:
+    """
+    Find out whether a backend computes what the laws say.
+
+    Parameters
+    ----------
+    backend : Backend
+        The implementation under test.
+    profile : {"fast", "full", "nightly"}
+        How many cases: seconds, minutes, an hour.
+    seed : int, default 0
+        The same seed gives the same cases.
+    only : str, optional
+        A pattern like ``bag.*``, or several separated by commas.
+    stop_on_failure : bool, default False
+        Stop at the first check that fails.
+    shrink : bool, default True
+        Search for the smallest failing case.
+    expected_failures : dict of str to str, optional
+        Names of checks that are known to fail, each with the reason. One that passes is reported as ``xpassed``.
+    on_result : callable, optional
+        Called with each result as it comes.
+    limit : float, default 60
+        Seconds that a backend may take for one case before it has hung; of no effect on one that runs `in_process`.
+
+    Returns
+    -------
+    Report
+        ``report.ok``, ``report.results``, ``print(report)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `backend` is no Backend, a name is unknown, or the backend claims a dtype or policy that does not exist.
+
+    Examples
+    --------
+    >>> class Zeros(Backend):
+    ...     name, in_process = "zeros", True
+    ...     def run(self, case):
+    ...         return {"rows": np.zeros((len(case.ids), len(case.seeds)), dtype=int)} if case.op == "hash" else {}
+    >>> report = check(Zeros(), only="hash.rows")
+    >>> report.ok, report.results[0].status
+    (False, 'failed')
+    """
+    if not isinstance(backend, Backend):
+        raise TypeError(f"`backend` must be a Backend, not {type(backend).__name__}.")
+    if profile not in PROFILES:
+        raise ValueError(f"`profile` must be one of {', '.join(map(repr, PROFILES))}, not {profile!r}.")
+    if not limit > 0:
+        raise ValueError(f"`limit` must be above 0, not {limit}.")
+    _check_claims(backend)
+    chosen = selected(only)
+    expected = dict(expected_failures or {})
+    known = {each.name for each in selected(None)}
+    for name in (*expected, *backend.omits):
+        if name not in known:
+            raise ValueError(f"There is no check named {name!r}; `npbloom verify --list` names them.")
+    report = Report(backend.name, str(backend.version), profile, seed)
+    jobs = [
+        (each, replace(PROFILES[profile], shrink=shrink and each.name not in expected))
+        for each in chosen
+        if each.name not in backend.omits
+    ]
+    with closing(_results(backend, jobs, seed, limit)) as results:
+        for each in chosen:
+            omitted = backend.omits.get(each.name)
+            result = next(results) if omitted is None else CheckResult(each.name, "declined", message=omitted)
+            result.law, result.sentence = each.law, each.sentence
+            report.results.append(_known(result, expected))
+            if on_result is not None:
+                on_result(result)
+            if stop_on_failure and result.status == "failed":
+                break
+    return report
+
+
+def _check_claims(backend: Backend) -> None:
+    """A ValueError for a dtype, an accumulator or a policy that does not exist: it would be ignored."""
+    if not backend.profile:
+        raise ValueError("`profile` of the backend must name at least one dtype.")
+    for dtype, claims in backend.profile.items():
+        if set(claims) != {"forward", "backward"}:
+            raise ValueError(f"`profile[{dtype!r}]` must name an accumulator for 'forward' and 'backward', not {claims!r}.")
+        for name in (dtype, *claims.values()):
+            if name not in ROUNDOFF:
+                raise ValueError(f"`profile` must name dtypes of {', '.join(ROUNDOFF)}, not {name!r}.")
+    for name, value in backend.policy.items():
+        if name not in POLICIES:
+            raise ValueError(f"`policy` must name some of {', '.join(POLICIES)}, not {name!r}.")
+        if value not in POLICIES[name]:
+            raise ValueError(f"`policy[{name!r}]` must be one of {', '.join(map(repr, POLICIES[name]))}, not {value!r}.")
+
+
+def _results(backend: Backend, jobs: list[Job], seed: int, limit: float) -> Generator[CheckResult, None, None]:
+    """The result of each check, from a child process unless the backend trusts itself."""
+
+    def run(each: Check, budget: Budget, watch: Callable[[Case], None] | None = None) -> CheckResult:
+        return run_check(backend, each, budget, seed, watch)
+
+    if backend.in_process or not hasattr(os, "fork"):
+        for each, budget in jobs:
+            yield run(each, budget)
+    else:
+        yield from isolated(backend, jobs, run, limit)
+
+
+def _known(result: CheckResult, expected: dict[str, str]) -> CheckResult:
+    """The result, in the light of what was expected of it."""
+    reason = expected.get(result.name)
+    if reason is not None and result.status == "failed":
+        result.status, result.message = "xfailed", f"expected: {reason}; {result.message}"
+    elif reason is not None and result.status == "passed":
+        result.status, result.message = "xpassed", f"expected: {reason}, but it passed"
+    return result
+
+
+def run_check(
+    backend: Backend, each: Check, budget: Budget, seed: int, watch: Callable[[Case], None] | None = None
+) -> CheckResult:
+    """One check in this process."""
+    exam = Exam(backend, budget, seed, name=each.name)
+    if watch is not None:
+        exam.watch = watch
+    start = time.perf_counter()
+    status, message, snippet = "passed", "", ""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):  # overflow is a value here, and is judged
+            warnings.simplefilter("ignore")
+            each.run(exam)
+    except Unsupported as reason:
+        exam.decline(reason)
+    except Failure as failure:
+        status, message = "failed", failure.message
+        snippet = snippet_of(backend, failure.case, failure.steps, failure.message)
+    except Hung as hung:
+        status, message, snippet = "failed", str(hung), snippet_of(backend, hung.case, message=str(hung))
+    except Exception as error:  # a fault of the kit itself: said, not hidden
+        status, message = "failed", f"the check itself broke: {type(error).__name__}: {error}"
+    if status == "passed":
+        status, message = _verdict(exam, each)
+    lane = exam.lanes[-1] if status == "failed" and exam.lanes else ", ".join(exam.lanes)
+    seconds = time.perf_counter() - start
+    counts = (exam.declined, exam.elements.total(), exam.blind.total())
+    return CheckResult(each.name, status, exam.examples, exam.discarded, lane, seconds, message, snippet, *counts)
+
+
+def _verdict(exam: Exam, each: Check) -> tuple[str, str]:
+    """Status and message of a check in which nothing was wrong: was anything looked at?"""
+    if exam.declined and not exam.judged:
+        return "declined", exam.reason
+    missing = [f"`{key}`" for key in each.keys if key not in exam.returned]
+    if missing or not exam.judged:
+        return "not-exercised", f"no case returned {' or '.join(missing) or 'anything'}"
+    blind = [f"`{key}`" for key, size in exam.elements.items() if size and exam.blind[key] == size]
+    if blind:
+        return "blind", f"no element of {' and '.join(blind)} could be told right from wrong within its tolerance"
+    return "passed", f"{exam.declined} cases declined: {exam.reason}" if exam.declined else ""

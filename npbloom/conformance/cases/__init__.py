@@ -1,0 +1,1 @@
+"""The questions: `Case` and `Backend`, structures of lookups, values to fill them with, steps of optimizers."""

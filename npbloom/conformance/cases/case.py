@@ -1,0 +1,355 @@
+"""The words of the kit: `Case` (one question), `Backend` (who answers), `Unsupported` (who declines)."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+Outputs = dict[str, Any]
+LONG = 500  # elements above which an array is shown packed
+BLOOMS = ("bloom", "bloom_mean", "bloom_concat")  # lookups through hashed rows, by how an id's rows become its vector
+
+POLICIES: dict[str, tuple[str, ...]] = {  # choices where backends may differ; the first is the default
+    "out_of_bounds": ("raise", "undefined"),
+    "invalid_offsets": ("undefined", "raise"),
+    "max_tie": ("first", "last", "any"),
+    "max_nan": ("propagate", "by-order"),
+    "padding_forward": ("row", "zero"),
+    "mean_weights": ("refused", "any"),
+}
+
+
+class Unsupported(Exception):
+    """
+    Raised by an adapter for an operation, option or dtype that its backend does not offer.
+
+    Examples
+    --------
+    >>> raise Unsupported("no bags of float16")
+    Traceback (most recent call last):
+        ...
+    npbloom.conformance.cases.case.Unsupported: no bags of float16
+    """
+
+
+class Crashed(Exception):
+    """A program that an adapter talks to died, or wrote nonsense: never taken for refusing a case."""
+
+
+class Hung(BaseException):
+    """A program that an adapter talks to did not answer in time: ends its check at once.
+
+    Hypothesis lets it pass: smaller cases are not tried, each of which would cost the whole limit again.
+    """
+
+    def __init__(self, case: Case, sentence: str) -> None:
+        super().__init__(sentence)
+        self.case = case
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """
+    One question to a backend: the operation, its options, and NumPy arrays. Fields an operation does not have are None.
+
+    Parameters
+    ----------
+    op : str
+        ``hash``, ``hash_bytes``, ``embedding``, ``bag``, ``bloom``, ``bloom_mean``, ``bloom_concat``, ``bloom64``, ``sgd``,
+        ``adagrad``, ``rowwise_adagrad``, ``adam``. It says everything an adapter must know: an adapter raises `Unsupported`
+        for one it does not know.
+    dtype : str
+        Dtype of the table by name; float16 arrays are float16, bfloat16 arrays are float32 that hold bfloat16 values.
+    weight : array, shape (m, d)
+        The table.
+    ids : int array
+        For ``hash`` 1-D and within int32; for ``bag`` 1-D or 2-D.
+    grad_out : array
+        Gradient of the output; always set for lookups, zeros where only forward is asked.
+    padding_idx : int, optional
+        May be negative for ``embedding`` and ``bag`` only.
+    max_norm, norm_type : float, optional
+        As in torch.
+    scale_grad_by_freq : bool
+        As in torch.
+    offsets : int array, optional
+        As in torch.
+    mode : {"sum", "mean", "max"}
+        Of a bag.
+    include_last_offset : bool
+        As in torch.
+    per_sample_weights : array, optional
+        As in torch.
+    num_rows, seeds : int, tuple of int
+        For ``hash``: table rows and one seed for each probe.
+    keys, seed : uint8 array (n, length), int
+        For ``hash_bytes``: n keys of equally many bytes.
+    num_embeddings, num_hash_functions : int
+        For ``bloom``, ``bloom_mean``, ``bloom_concat``: see `npbloom.HashSpec`.
+    share_padding_row : bool
+        For these: see `npbloom.HashSpec`.
+    rows, values : int array (n,), array (n, d)
+        For optimizers: a gradient that is not coalesced; rows may repeat.
+    state : dict of str to array
+        For optimizers: complete before the first step.
+    options : dict of str to number
+        For optimizers: every constructor argument, defaults included.
+
+    Examples
+    --------
+    >>> Case("hash", ids=np.array([3, 7]), num_rows=5, seeds=(0, 1))
+    Case(op='hash', dtype='float32', ids=np.array([3, 7], dtype='int64'), num_rows=5, seeds=(0, 1))
+    """
+
+    op: str
+    dtype: str = "float32"
+    weight: Any = None
+    ids: Any = None
+    grad_out: Any = None
+    padding_idx: int | None = None
+    max_norm: float | None = None
+    norm_type: float | None = None
+    scale_grad_by_freq: bool | None = None
+    offsets: Any = None
+    mode: str | None = None
+    include_last_offset: bool | None = None
+    per_sample_weights: Any = None
+    num_rows: int | None = None
+    seeds: tuple[int, ...] | None = None
+    keys: Any = None
+    seed: int | None = None
+    num_embeddings: int | None = None
+    num_hash_functions: int | None = None
+    share_padding_row: bool | None = None
+    rows: Any = None
+    values: Any = None
+    state: dict[str, Any] | None = None
+    options: dict[str, Any] | None = None
+
+    def replace(self, **changes: Any) -> Case:
+        """
+        The same case with some fields changed.
+
+        Parameters
+        ----------
+        **changes : Any
+            New values by field.
+
+        Returns
+        -------
+        Case
+            A new case that shares the other arrays.
+        """
+        return Case(**{**self.given(), **changes})
+
+    def given(self) -> dict[str, Any]:
+        """The fields that are not None."""
+        return {name: value for name, value in self.__dict__.items() if value is not None}
+
+    def copy(self) -> Case:
+        """A case with arrays of its own: what a backend gets, so that writes to its inputs can be seen."""
+        return Case(**{name: copied(value) for name, value in self.given().items()})
+
+    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """All arrays of the case by name, those of the state too."""
+        found: dict[str, np.ndarray[Any, Any]] = {}
+        for name, value in self.given().items():
+            if isinstance(value, np.ndarray):
+                found[name] = value
+            elif name == "state":
+                found.update({f"state[{key!r}]": np.asarray(array) for key, array in value.items()})
+        return found
+
+    def __repr__(self) -> str:
+        """A call that makes this very case, bit for bit, where `np` and `Case` are imported."""
+        return f"Case({', '.join(f'{name}={literal(value)}' for name, value in self.given().items())})"
+
+
+def rows_shape(case: Case) -> tuple[int, int]:
+    """Height and width of what the `rows` of a gradient number: rows of the table, for ``bloom_concat`` its slices (L21)."""
+    height, width = case.weight.shape
+    slices = case.num_hash_functions or 1 if case.op == "bloom_concat" else 1
+    return height * slices, width // slices
+
+
+def copied(value: Any) -> Any:
+    """A value whose arrays are copies, C-contiguous and writable."""
+    if isinstance(value, np.ndarray):
+        return np.array(value, order="C")
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return value
+
+
+def literal(value: Any) -> str:
+    """Python source for a field of a case; floats survive it bit for bit."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, np.ndarray):
+        if value.size > LONG:  # in decimals a table of thousands of rows fills screens
+            packed = zlib.compress(value.tobytes(), 9).hex()
+            source = f"__import__('zlib').decompress(bytes.fromhex({packed!r}))"
+            return f"np.frombuffer({source}, dtype={value.dtype.str!r}).reshape({value.shape}).copy()"
+        if _has_payload(value):
+            bits = f"np.frombuffer(bytes.fromhex({value.tobytes().hex()!r}), dtype={value.dtype.str!r})"
+            return f"{bits}.reshape({value.shape}).copy()"
+        source = _nested(value.tolist())
+        empty = f".reshape({value.shape})" if value.size == 0 and value.ndim != 1 else ""
+        return f"np.array({source}, dtype={value.dtype.name!r}){empty}"
+    if isinstance(value, float):
+        return _number(value)
+    return repr(value)
+
+
+def _has_payload(array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array holds a NaN of other bits than `np.nan`, which decimal numbers would lose."""
+    if array.dtype.kind != "f" or not np.isnan(array).any():
+        return False
+    usual = np.full(1, np.nan, dtype=array.dtype).tobytes()
+    return any(value.tobytes() != usual for value in array[np.isnan(array)])
+
+
+def _nested(value: Any) -> str:
+    """Source of nested lists of numbers."""
+    if isinstance(value, list):
+        return "[" + ", ".join(_nested(item) for item in value) + "]"
+    return _number(value) if isinstance(value, float) else repr(value)
+
+
+def _number(value: float) -> str:
+    """Source of a float; NaN and infinities have no literal of their own."""
+    if value != value:
+        return "np.nan"
+    if value in (np.inf, -np.inf):
+        return "np.inf" if value > 0 else "-np.inf"
+    return repr(value)
+
+
+class Backend:
+    """
+    An implementation under test. A subclass gives it a name and `run`; everything else has defaults.
+
+    Attributes
+    ----------
+    name, version : str
+        Shown in reports.
+    profile : dict of str to dict
+        For each dtype to be tested, the dtypes that sums are accumulated in, forward and backward: claims that the kit
+        verifies.
+    policy : dict of str to str
+        Choices where backends may differ; see `POLICIES`. The first value of each is the default.
+    omits : dict of str to str
+        Checks that are declined by name, each with the reason.
+    known_faults : dict of str to str
+        Checks that fail, each with the reason: what a caller may give to `check` as its expected failures.
+    in_process : bool
+        Whether checks may run in the calling process. By default each runs in a forked child, so that a backend that dies
+        or hangs is a failed check.
+
+    Examples
+    --------
+    >>> class Gather(Backend):
+    ...     name = "gather"
+    ...     def run(self, case):
+    ...         if case.op != "embedding" or case.max_norm is not None:
+    ...             raise Unsupported("lookups only")
+    ...         return {"out": case.weight[case.ids]}
+    """
+
+    name: str = "unnamed"
+    version: str = ""
+    profile: ClassVar[dict[str, dict[str, str]]] = {"float32": {"forward": "float32", "backward": "float32"}}
+    policy: ClassVar[dict[str, str]] = {}
+    omits: ClassVar[dict[str, str]] = {}
+    known_faults: ClassVar[dict[str, str]] = {}
+    in_process: bool = False
+
+    def __repr__(self) -> str:
+        """The call that makes this backend, for snippets; an adapter that takes arguments says which."""
+        return f"{type(self).__qualname__}()"
+
+    def run(self, case: Case) -> Outputs:
+        """
+        Answer one case.
+
+        Parameters
+        ----------
+        case : Case
+            The arrays are copies: a backend may keep them, and must not write to them.
+
+        Returns
+        -------
+        dict of str to array
+            Any subset of the operation's outputs: a missing key is "not exercised", never "passed".
+
+        Raises
+        ------
+        Unsupported
+            The backend does not offer what the case asks for.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `run`.")
+
+    def session(self, case: Case) -> Session:
+        """
+        An object that takes several optimizer steps; by default `run` with weight and state fed back.
+
+        Parameters
+        ----------
+        case : Case
+            The first step: table, state and options before it.
+
+        Returns
+        -------
+        Session
+            Its ``step(case)`` gives the outputs after that step; the case brings new rows and values only.
+        """
+        return Session(self, case)
+
+
+class Session:
+    """
+    Several steps on one table: the default of `Backend.session`.
+
+    Parameters
+    ----------
+    backend : Backend
+        Who takes the steps.
+    case : Case
+        The first step: table, state and options before it.
+
+    Examples
+    --------
+    >>> class Halves(Backend):
+    ...     def run(self, case):
+    ...         return {"weight": case.weight / 2, "state": {}}
+    >>> step = Case("sgd", rows=np.array([0]), values=np.ones((1, 1)))
+    >>> session = Session(Halves(), step.replace(weight=np.array([[8.0]]), state={}))
+    >>> [session.step(step)["weight"].item() for _ in range(3)]
+    [4.0, 2.0, 1.0]
+    """
+
+    def __init__(self, backend: Backend, case: Case) -> None:
+        self._backend = backend
+        self._weight, self._state = case.weight, case.state
+
+    def step(self, case: Case) -> Outputs:
+        """
+        One step; what it returns is where the next one starts.
+
+        Parameters
+        ----------
+        case : Case
+            New rows and values.
+
+        Returns
+        -------
+        dict of str to array
+            Table and state after the step.
+        """
+        outputs = self._backend.run(case.replace(weight=copied(self._weight), state=copied(self._state)))
+        if isinstance(outputs, dict):  # what does not come back is missed by the check, not here
+            self._weight, self._state = outputs.get("weight", self._weight), outputs.get("state", self._state)
+        return outputs

@@ -1,0 +1,148 @@
+"""Values for a structure, by lane: exact ones whose sums no order can round, identities, and full-range floats."""
+
+from __future__ import annotations
+
+from math import lcm
+from typing import Any
+
+import numpy as np
+
+from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.structures import Features, Structure
+
+Array = np.ndarray[Any, Any]
+
+STORED = {"float16": "float16", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
+INTEGERS = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24, "float64": 2**53}  # up to which every integer is exact
+
+
+def stored(values: Any, dtype: str) -> Array:
+    """An array as a case of this dtype holds it: bfloat16 is float32 with the low half of the bits rounded away."""
+    array = np.asarray(values).astype(STORED[dtype])
+    return to_bfloat16(array) if dtype == "bfloat16" else array
+
+
+def to_bfloat16(array: Array) -> Array:
+    """Float32 values rounded to bfloat16, ties to even."""
+    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(array), np.float32(np.nan), rounded.view(np.float32))
+
+
+def divisors(structure: Structure) -> int:
+    """A number that every count of the structure divides: entries of a mean, occurrences of an id, probes of a mean."""
+    ids = structure.fields["ids"]
+    padding = structure.fields.get("padding_idx")
+    kept = ids.ravel() if padding is None else ids.ravel()[ids.ravel() != padding % structure.rows]
+    common = 1
+    if structure.fields.get("scale_grad_by_freq") and kept.size:
+        common = lcm(*(int(count) for count in np.unique(kept, return_counts=True)[1]))
+    if structure.fields.get("mode") == "mean":
+        counts = [max(1, int(size)) for size in _bag_sizes(structure)]
+        common *= lcm(*counts) if counts else 1
+    if structure.op == "bloom_mean":
+        common *= structure.fields["num_hash_functions"]
+    return common
+
+
+def _bag_sizes(structure: Structure) -> Array:
+    """Entries of each bag that count."""
+    ids, offsets = structure.fields["ids"], structure.fields.get("offsets", np.zeros(0, dtype=np.int64))
+    padding = structure.fields.get("padding_idx")
+    counted = np.ones(ids.shape, dtype=int) if padding is None else (ids != padding % structure.rows).astype(int)
+    if ids.ndim == 2:
+        sizes: Array = counted.sum(axis=1)
+        return sizes
+    ends = np.append(0, np.cumsum(counted))
+    bounds = offsets if structure.fields["include_last_offset"] and len(offsets) else np.append(offsets, ids.size)
+    bounds = bounds.astype(np.int64)
+    return np.asarray(ends[bounds[1:]] - ends[bounds[:-1]])
+
+
+def divides_exactly(case: Case) -> bool:
+    """Whether all counts of a case are powers of two: multiplying by a reciprocal gives the bits of the quotient then."""
+    product = divisors(Structure(case.op, len(case.weight), case.given()))
+    return product & (product - 1) == 0
+
+
+def exact(
+    structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, claims: dict[str, str]
+) -> Case | None:
+    """Small integers times every divisor: all sums, products and quotients are exact in any order; None if too large."""
+    base, width = divisors(structure), width * structure.slices
+    terms = max(1, structure.fields["ids"].size) * structure.fields.get("num_hash_functions", 1)
+    largest = terms * max(structure.rows, 3) * base
+    if features.weighted:  # weights up to 3 in steps of a half; their gradients add up over the columns
+        largest = max(6 * largest, width * 3 * structure.rows * base * base)
+    if largest > min(INTEGERS[name] for name in (dtype, *claims.values())):
+        return None
+    # Each column of the table is a shuffle: no two rows tie in a maximum, and none is a multiple of another by design.
+    ranks = np.argsort(rng.random((structure.rows, width)), axis=0) + 1
+    signs = np.where(rng.random((structure.rows, width)) < 0.5, -1, 1)
+    weight = ranks * signs * base
+    grad_out = rng.integers(-3, 4, (*structure.outputs, width))
+    grad_out = np.where(grad_out == 0, 2, grad_out) * base
+    return structure.case(
+        dtype,
+        weight=stored(weight, dtype),
+        grad_out=stored(grad_out, dtype),
+        **_weights(structure, features, dtype, rng, choices=np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])),
+    )
+
+
+def _weights(structure: Structure, features: Features, dtype: str, rng: np.random.Generator, choices: Array) -> dict[str, Any]:
+    """Per-sample weights where the features have them."""
+    if not features.weighted:
+        return {}
+    return {"per_sample_weights": stored(rng.choice(choices, structure.fields["ids"].shape), dtype)}
+
+
+def fingerprint(structure: Structure, dtype: str) -> tuple[Case, Case]:
+    """Two cases that show the whole operator: an identity as table, and an identity as gradient."""
+    outputs = int(np.prod(structure.outputs, dtype=int))
+    scale, slices = divisors(structure), structure.slices  # each slice of a row is an identity
+    forward = structure.case(
+        dtype,
+        weight=stored(np.tile(np.eye(structure.rows), slices) * scale, dtype),
+        grad_out=stored(np.zeros((*structure.outputs, structure.rows * slices)), dtype),
+    )
+    width = max(outputs, 1) * slices
+    backward = structure.case(
+        dtype,
+        weight=stored(np.zeros((structure.rows, width)), dtype),
+        grad_out=stored(np.tile(np.eye(outputs, max(outputs, 1)), slices) * scale, dtype).reshape(*structure.outputs, width),
+    )
+    return forward, backward
+
+
+def bounded(structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator) -> Case:
+    """Floats over a wide range, so that order and accumulator show; tolerances come from an error bound."""
+    reach, width = 3 if dtype == "float16" else 20, width * structure.slices
+
+    def floats(shape: tuple[int, ...]) -> Array:
+        mantissa = rng.standard_normal(shape)
+        exponent = rng.integers(-reach, reach + 1, shape) if rng.random() < 0.5 else rng.integers(-2, 3, shape)
+        return stored(np.ldexp(mantissa, exponent), dtype)
+
+    values: dict[str, Any] = {"weight": floats((structure.rows, width)), "grad_out": floats((*structure.outputs, width))}
+    if features.weighted:
+        values["per_sample_weights"] = floats(structure.fields["ids"].shape)
+    if features.max_norm:
+        values["max_norm"] = float(rng.choice([0.25, 1.0, 4.0]))
+    return structure.case(dtype, **values)
+
+
+def normed(structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator) -> Case:
+    """Rows well below and well above the limit of max_norm, so that no rounding decides which are scaled."""
+    limit = float(rng.choice([0.5, 1.0, 3.0]))
+    above = (6.0, 8.0) if dtype == "float16" else (8.0, 20.0)  # the cube of a norm is a float16, too
+    weight = rng.standard_normal((structure.rows, width)) + 0.1
+    norms = np.linalg.norm(weight, axis=1, keepdims=True)
+    factor = rng.choice([0.1 / width, 0.3 / width, *above], (structure.rows, 1))
+    return structure.case(
+        dtype,
+        weight=stored(weight / norms * limit * factor, dtype),
+        grad_out=stored(np.zeros((*structure.outputs, width)), dtype),
+        max_norm=limit,
+        **_weights(structure, features, dtype, rng, choices=np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])),
+    )

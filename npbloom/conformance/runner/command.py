@@ -1,0 +1,292 @@
+"""An adapter for programs in other languages: cases go out as lines of JSON, answers come back as lines of JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+from npbloom.conformance.cases.case import Backend, Case, Crashed, Hung, Outputs, Unsupported
+from npbloom.conformance.runner.wire import as_line, as_object, case_object, kind_of, outputs_of
+
+LONGEST = 1 << 28  # bytes of a reply: a program that writes without end is stopped before memory is
+PIPE = 1 << 20  # bytes
+PATIENCE = 1.0  # seconds a program has to end by itself when its input does
+LAST_WORDS = 200  # characters of stderr that a sentence about a death quotes
+
+
+class CommandBackend(Backend):
+    """
+    A backend that is a program: it reads a case a line from its standard input, and writes an answer a line.
+
+    Parameters
+    ----------
+    command : str or sequence of str
+        The program and its arguments; a string is split as a shell would.
+    name : str, optional
+        Shown in reports; the program's own name by default.
+    version : str, default ""
+        Shown in reports.
+    profile : dict of str to dict, optional
+        As in `Backend`: dtypes and the accumulators claimed for them; float32 in float32 by default.
+    policy : dict of str to str, optional
+        As in `Backend`: choices where backends may differ.
+    omits : dict of str to str, optional
+        As in `Backend`: checks declined by name, each with the reason.
+    limit : float, default 10.0
+        Seconds a case may take before the program counts as hung.
+
+    Raises
+    ------
+    ValueError
+        `command` is empty, or `limit` is not positive.
+
+    Notes
+    -----
+    The protocol stands in ``docs/verify-in-c.md``. One process answers many cases; it is started with the first one, and
+    again after it has died. A death, a hang or an answer that is none fails the case with a sentence; an ``error`` counts as
+    refusing the case; ``unsupported`` declines it. What the program writes to stderr is quoted when it dies.
+
+    Examples
+    --------
+    A runner in one line of Python that declines everything:
+
+    >>> import sys
+    >>> code = 'while True: print(input().split(",")[0] + chr(44) + chr(34) + "unsupported" + chr(34) + ":1}", flush=True)'
+    >>> with CommandBackend([sys.executable, "-c", code], name="nothing") as backend:
+    ...     backend.run(Case("hash", ids=np.arange(3), num_rows=10, seeds=(1, 2)))
+    Traceback (most recent call last):
+        ...
+    npbloom.conformance.cases.case.Unsupported: 1
+    """
+
+    in_process = True  # the program is another process already
+
+    def __init__(
+        self,
+        command: str | Sequence[str],
+        *,
+        name: str | None = None,
+        version: str = "",
+        profile: Mapping[str, Mapping[str, str]] | None = None,
+        policy: Mapping[str, str] | None = None,
+        omits: Mapping[str, str] | None = None,
+        limit: float = 10.0,
+    ) -> None:
+        self._given = command
+        self._words = shlex.split(command) if isinstance(command, str) else [os.fspath(word) for word in command]
+        if not self._words:
+            raise ValueError("`command` must name a program.")
+        if not limit > 0:
+            raise ValueError(f"`limit` must be a number of seconds above 0, not {limit}.")
+        self.name = os.path.basename(self._words[0]) if name is None else name
+        self.version = version
+        self.__dict__.update(  # a class says this of all its objects; here each program has its own
+            profile={key: dict(value) for key, value in (profile or Backend.profile).items()},
+            policy=dict(policy or {}),
+            omits=dict(omits or {}),
+        )
+        self._limit = limit
+        self._runner: _Runner | None = None
+        self._number = 0
+
+    def __repr__(self) -> str:
+        """The call that starts the same program."""
+        return f"CommandBackend({self._given!r})"
+
+    def run(self, case: Case) -> Outputs:
+        """
+        Answer one case.
+
+        Parameters
+        ----------
+        case : Case
+            What to ask the program.
+
+        Returns
+        -------
+        dict of str to array
+            What it answered.
+
+        Raises
+        ------
+        Unsupported
+            It answered ``unsupported``.
+        RuntimeError
+            It answered ``error``: it refuses the case.
+        """
+        self._number += 1
+        if self._runner is None or self._runner.owner != os.getpid():  # a fork shares pipes with its parent
+            self._runner = _Runner(self._words)
+        try:
+            line = self._runner.ask(as_line(case_object(self._number, case)), self._limit)
+            reply = _reply(line, self._number)
+        except Crashed:
+            self._kill()
+            raise
+        except TimeoutError:
+            self._kill()
+            raise Hung(case, f"the program did not answer within {self._limit:g} s") from None
+        kind = kind_of(reply)
+        if kind == "unsupported":
+            raise Unsupported(str(reply[kind]))
+        if kind == "error":
+            raise RuntimeError(str(reply[kind]))
+        try:
+            return outputs_of(reply)
+        except ValueError as error:
+            raise Crashed(f"the program's answer is none: {error}") from None
+
+    def close(self) -> None:
+        """End the program; the next case starts it again."""
+        if self._runner is not None:
+            self._runner.end()
+            self._runner = None
+
+    def _kill(self) -> None:
+        """End a program that does not do what it should."""
+        if self._runner is not None:
+            self._runner.kill()
+        self.close()
+
+    def __enter__(self) -> CommandBackend:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A process stays where it is: a copy starts its own."""
+        return {**self.__dict__, "_runner": None}
+
+
+def _reply(line: bytes, number: int) -> dict[str, Any]:
+    """The reply to this case; a Crashed where the line is none."""
+    try:
+        reply = as_object(line)
+        kind_of(reply)
+    except ValueError as error:
+        raise Crashed(f"the program's answer {error}") from None
+    if reply.get("tcId") != number:
+        raise Crashed(f"the program answered case {reply.get('tcId')!r} when it was asked case {number}")
+    return reply
+
+
+class _Runner:
+    """A running program, and the pipes to it."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.owner = os.getpid()
+        with contextlib.ExitStack() as opening:
+            self._stderr: IO[bytes] = opening.enter_context(tempfile.TemporaryFile())
+            try:
+                self._process = subprocess.Popen(
+                    words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, bufsize=0
+                )
+            except OSError as error:
+                raise Crashed(f"the program {words[0]} could not be started: {error.strerror or error}") from None
+            opened = opening.pop_all()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._to, False)
+        for pipe in (self._to, self._from):  # where pipes can be made longer, a big table takes fewer turns
+            with contextlib.suppress(AttributeError, OSError):
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
+        self._pending = bytearray()  # read, but not asked for yet
+        self.end = weakref.finalize(self, _end, self._process, opened, self.owner)  # at exit, too
+
+    def ask(self, line: str, limit: float) -> bytes:
+        """Write a line and read the next one, both at once: neither side may wait for the other's full pipe."""
+        unsent = memoryview(line.encode("ascii") + b"\n")
+        until = time.monotonic() + limit
+        searched = 0
+        with selectors.DefaultSelector() as ready:
+            ready.register(self._from, selectors.EVENT_READ)
+            ready.register(self._to, selectors.EVENT_WRITE)
+            while True:
+                end = self._pending.find(b"\n", searched)
+                if end >= 0:
+                    if unsent:
+                        raise Crashed("the program answered before it had read its case")
+                    found = bytes(self._pending[:end])
+                    del self._pending[: end + 1]
+                    return found
+                searched = len(self._pending) if end < 0 else end
+                if len(self._pending) > LONGEST:
+                    raise Crashed("the program writes without end")
+                left = until - time.monotonic()
+                events = ready.select(max(left, 0))
+                if left <= 0 and not events:
+                    raise TimeoutError
+                for key, _ in events:
+                    if key.fd == self._to:
+                        unsent = self._write(unsent)
+                        if not unsent:
+                            ready.unregister(self._to)
+                    elif not self._read():
+                        raise Crashed(self._obituary())
+
+    def _write(self, unsent: memoryview) -> memoryview:
+        """What is left of a line; a reader that has gone is found out when its answer does not come."""
+        try:
+            return unsent[os.write(self._to, unsent) :]
+        except BlockingIOError:
+            return unsent
+        except OSError:
+            return unsent[:0]
+
+    def _read(self) -> bool:
+        """Whether the program has written something."""
+        data = os.read(self._from, 1 << 18)
+        self._pending += data
+        return bool(data)
+
+    def _obituary(self) -> str:
+        """How the program ended, and its last words."""
+        try:
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return "the program closed its output"
+        how = f"died of {_signal(-code)}" if code < 0 else f"ended with status {code}"
+        self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, self._stderr.tell() - 4 * LAST_WORDS))
+        lines = self._stderr.read().decode("utf-8", errors="replace").strip().splitlines()
+        words = f"; its last words: {lines[-1].strip()[-LAST_WORDS:]}" if lines else ""
+        return f"the program {how} instead of answering{words}"
+
+    def kill(self) -> None:
+        """At once."""
+        if self.owner == os.getpid():
+            self._process.kill()
+
+
+def _end(process: subprocess.Popen[bytes], opened: contextlib.ExitStack, owner: int) -> None:
+    """Close a program's input, and kill it if it does not end by itself; one of a parent process is left alone."""
+    opened.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    if owner == os.getpid():
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _signal(number: int) -> str:
+    """A signal's name, if it has one."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,170 @@
+"""Golden vectors: a case, the interval in which each element of its outputs lies, and why it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from npbloom.conformance.cases.case import Case, Outputs
+from npbloom.conformance.cases.values import stored
+from npbloom.conformance.expected.lookup import LOOKUPS, Array
+
+RESULTS = ("valid", "invalid", "acceptable")
+ROUNDOFF, SMALLEST = {"float32": 2.0**-24, "float64": 2.0**-53}, {"float32": 2.0**-149, "float64": 2.0**-1074}
+
+FLAGS = {
+    "BytesAbove127": "Bytes of a key above 127: a language whose characters are signed extends their sign.",
+    "CoincidingProbes": "Probes of one id meet in one row, which counts, and gets the gradient, once for each.",
+    "Duplicates": "An id or a row occurs more than once: its contributions add up, and an optimizer sees their sum.",
+    "EmptyBag": "A bag without entries, or with padding only, gives zero and has no gradient.",
+    "InvalidOffsets": "Offsets that are no partition raise. Where what they do is undefined, answer `unsupported`.",
+    "Lazy": "Rows that the gradient does not name keep every bit, in the table and in the state.",
+    "MaxNaN": "A NaN in a bag makes its maximum NaN wherever it stands; other choices are acceptable.",
+    "MaxTie": "Among equal maxima the first in the bag takes the gradient; other choices are acceptable.",
+    "MeanWeights": "Per-sample weights with mean or max raise; giving them a meaning is acceptable.",
+    "OutOfBounds": "An id outside its range raises.",
+    "Padding": "There is a padding id.",
+    "PaddingForward": "A lookup gives the padding row as it is stored; a vector of zeros is acceptable.",
+    "RawBits": "`expect` holds bits: every bit of a row is copied, NaN payloads, -0.0 and subnormals included.",
+    "Rounding": "Sums, products or reciprocals round: any order, and any accumulator from the table's dtype up, is within.",
+    "SignedRemainder": "The remainder of the hash read as unsigned, or one that truncates, gives another row.",
+    "Verification": "SMHasher's verification value of MurmurHash3_x86_32.",
+}
+
+
+@dataclass(frozen=True)
+class Band:
+    """The smallest and the largest right value of each element; NaN in both where only NaN is right."""
+
+    lo: Array
+    hi: Array
+    bits: bool = False  # the very bits of `lo`
+
+    def holds(self, got: Array) -> Array:
+        """Which elements of an array of this shape are right."""
+        if self.bits:
+            kind = f"u{self.lo.dtype.itemsize}"
+            with np.errstate(invalid="ignore"):
+                same = np.ascontiguousarray(got.astype(self.lo.dtype))
+            right: Array = (same.view(kind) == np.ascontiguousarray(self.lo).view(kind)).reshape(self.lo.shape)
+            return right
+        return ((self.lo <= got) & (got <= self.hi)) | (np.isnan(self.lo) & np.isnan(got))
+
+
+Expected: TypeAlias = Mapping[str, "Band | Mapping[str, Band]"]
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One golden vector. Its number is given by its place in its set."""
+
+    case: Case
+    spec: str  # the law: "L21"
+    note: str
+    expect: Expected = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    result: str = "valid"
+
+
+def exact(values: Any, dtype: str) -> Band:
+    """A band of one value each: exactly this float, or this integer."""
+    array = np.asarray(values).astype(dtype)
+    if not np.array_equal(array, values, equal_nan=True):
+        raise ValueError(f"A value that is to be exact is no {dtype}.")
+    return Band(array, array)
+
+
+def within(value: Array, tolerance: Array, dtype: str = "float32") -> Band:
+    """The floats that are this close to a value."""
+    low, high = value - tolerance, value + tolerance
+    bands = []
+    for edge, toward in ((low, np.inf), (high, -np.inf)):
+        rounded = edge.astype(dtype)
+        outside = (rounded < edge) if toward > 0 else (rounded > edge)
+        bands.append(np.where(outside, np.nextafter(rounded, rounded.dtype.type(toward)), rounded))
+    if not ((bands[0] <= bands[1]) | np.isnan(value)).all():
+        raise ValueError(f"No {dtype} is this close to a value.")
+    return Band(bands[0], bands[1])
+
+
+def expect_exact(case: Case) -> dict[str, Band]:
+    """Outputs of a lookup whose arithmetic does not round, in any order, in the table's dtype."""
+    return {key: exact(value, case.dtype) for key, value in _outputs(case).items()}
+
+
+def expect_divided(case: Case) -> dict[str, Band]:
+    """Outputs of a lookup on integers with divisors like 3: exact, but for whoever multiplies by the reciprocal."""
+    return _rounded(case, least=np.array(0.5))
+
+
+def expect_rounded(case: Case) -> dict[str, Band]:
+    """Outputs of a lookup on floats of a wide range, each sum within the error of its accumulator in any order."""
+    return _rounded(case, least=None)
+
+
+def _rounded(case: Case, least: Array | None) -> dict[str, Band]:
+    """Bands of sums that round, in the table's dtype or wider.
+
+    A sum of n products errs by ``(n + 4) u / (1 - (n + 4) u)`` of the sum A of absolute values at most, u being the unit
+    roundoff, two divisions and the storing of the result included. In float64 the expected value errs as much itself.
+    """
+    values, absolute = _outputs(case), _outputs(_absolute(case))
+    unit = ROUNDOFF[case.dtype] * (2 if case.dtype == "float64" else 1)
+    terms = np.asarray(case.ids).size * (case.num_hash_functions or 1)
+    bands = {}
+    for key, value in values.items():
+        if key == "out" and (case.mode == "max" or case.op == "bloom_concat"):
+            bands[key] = exact(value, case.dtype)  # a selection
+            continue
+        count = case.weight.shape[1] if key == "grad_per_sample_weights" else terms
+        error = (count + 4) * unit / (1 - (count + 4) * unit)
+        tolerance = np.where(absolute[key] > 0, error * absolute[key] + (terms + 4) * SMALLEST[case.dtype], 0.0)
+        if (tolerance > 0.25 * (np.abs(value) if least is None else least))[absolute[key] > 0].any():
+            raise ValueError("An element says nothing: terms cancel until less than the tolerance is left.")
+        bands[key] = within(value, tolerance, case.dtype)
+    return bands
+
+
+def expect_normed(case: Case) -> dict[str, Band]:
+    """Output and table of a lookup with max_norm, each row within 16 roundings of a norm, a quotient and a product."""
+    values, before = _outputs(case), np.asarray(case.weight, dtype=np.float64)
+    moved = (values["weight"] != before).any(axis=1, keepdims=True)
+    table = np.where(moved, 16 * ROUNDOFF[case.dtype] * np.abs(values["weight"]), 0.0)
+    if case.op == "bag":
+        error = (16 + np.asarray(case.ids).size) * ROUNDOFF[case.dtype] * np.abs(_outputs(_absolute(case))["out"])
+    else:
+        error = table[case.ids]
+    return {"out": within(values["out"], error), "weight": within(values["weight"], table)}
+
+
+def _outputs(case: Case) -> dict[str, Array]:
+    """What the reference gives in float64, without the list of touched rows."""
+    answer = LOOKUPS["bloom" if case.op == "bloom64" else case.op]
+    outputs = answer(case)
+    return {key: value for key, value in outputs.items() if key != "rows" or case.op == "hash"}
+
+
+def _absolute(case: Case) -> Case:
+    """The case with absolute values; a maximum keeps its table, which decides who wins."""
+    names = ["grad_out", *(["weight"] if case.mode != "max" else [])]
+    names += ["per_sample_weights"] if case.per_sample_weights is not None else []
+    return case.replace(**{name: np.abs(getattr(case, name)) for name in names})
+
+
+def answer_of(vector: Vector) -> Outputs:
+    """The middle of each band: outputs that are right."""
+    return {
+        key: _middle(band) if isinstance(band, Band) else {name: _middle(each) for name, each in band.items()}
+        for key, band in vector.expect.items()
+    }
+
+
+def _middle(band: Band) -> Array:
+    """A right array, in the dtype of the band."""
+    if band.bits or band.lo.dtype.kind != "f":
+        return band.lo.copy()
+    middle: Array = stored((band.lo.astype(np.float64) + band.hi.astype(np.float64)) / 2, band.lo.dtype.name)
+    return middle

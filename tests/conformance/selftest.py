@@ -1,0 +1,186 @@
+"""
+The kit, tested: every seeded fault must be found, and nothing right may fail.
+
+``python check.py selftest`` runs all of it, ``python -m tests.conformance.selftest --matrix`` prints docs/kill-matrix.md's table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from npbloom.conformance._check import PROFILES, check, run_check
+from npbloom.conformance.cases.case import Backend
+from npbloom.conformance.checks.registry import CHECKS, Check
+from tests.conformance.mutants import MUTANTS, NULL_BACKENDS, VARIANTS, Mutant
+
+FAST_SHARE = 0.95  # of the catalogue that the fast profile must find; the full one must find all
+LIMIT = 2.0  # seconds after which a null backend has hung
+BROKEN = "the check itself broke"  # not a find
+
+
+@dataclass
+class Fate:
+    """What became of one mutant."""
+
+    mutant: Mutant
+    profile: str = ""  # that found it; none: it survived
+    killers: list[str] = field(default_factory=list)  # the first check that found it, or with a matrix all of them
+
+
+@dataclass
+class SelfTest:
+    """
+    What the selftest found.
+
+    Attributes
+    ----------
+    fates : list of Fate
+        One for each mutant of the catalogue.
+    idle : list of str
+        Checks that found no fault.
+    nulls : list of str
+        Null backends that were `ok`, and must not be.
+    wrong : list of str
+        Right variants that failed, each with the check and its message.
+    seconds : float
+        Wall-clock time.
+    """
+
+    fates: list[Fate]
+    idle: list[str]
+    nulls: list[str]
+    wrong: list[str]
+    seconds: float
+
+    @property
+    def share(self) -> float:
+        """Share of the catalogue that the fast profile finds."""
+        return sum(fate.profile == "fast" for fate in self.fates) / max(1, len(self.fates))
+
+    @property
+    def ok(self) -> bool:
+        """All gates hold."""
+        survivors = any(not fate.profile for fate in self.fates)
+        return self.share >= FAST_SHARE and not survivors and not self.idle and not self.nulls and not self.wrong
+
+    def __str__(self) -> str:
+        """A summary, and every gate that does not hold."""
+        found = sum(bool(fate.profile) for fate in self.fates)
+        lines = [
+            f"{len(self.fates)} seeded faults: the fast profile finds {self.share:.1%}, both {found / len(self.fates):.1%}",
+            f"{len(CHECKS)} checks, {len(self.idle)} of which find none",
+            f"{len(NULL_BACKENDS)} null backends, {len(self.nulls)} of which are ok",
+            f"{len(VARIANTS)} right variants, {len(self.wrong)} failures among them",
+        ]
+        lines += [f"survives: {fate.mutant.name}: {fate.mutant.sentence}" for fate in self.fates if not fate.profile]
+        lines += [f"finds nothing: {name}" for name in self.idle]
+        lines += [f"ok, and must not be: {name}" for name in self.nulls]
+        lines += [f"right, and failed: {text}" for text in self.wrong]
+        return "\n".join([*lines, f"{'ok' if self.ok else 'NOT OK'} in {self.seconds:.0f} s"])
+
+    def to_markdown(self) -> str:
+        """A table: each fault, where it was seen, and the checks that found it."""
+        lines = ["| fault | what is wrong | origin | found in | by |", "|---|---|---|---|---|"]
+        for fate in self.fates:
+            mutant = fate.mutant
+            by = ", ".join(f"`{name}`" for name in fate.killers)
+            lines.append(f"| {mutant.name} | {mutant.sentence} | {mutant.origin} | {fate.profile or 'survives'} | {by} |")
+        return "\n".join(lines) + "\n"
+
+
+def finds(each: Check, mutant: Backend, profile: str) -> bool:
+    """Whether a check finds a fault; it does not look for the smallest case."""
+    result = run_check(mutant, each, replace(PROFILES[profile], shrink=False), seed=0)
+    return result.status == "failed" and not result.message.startswith(BROKEN)
+
+
+def likely(mutant: Mutant) -> list[Check]:
+    """The checks of the operations that a fault is in, those that must find it first."""
+    rest = [name for name in CHECKS if name not in mutant.caught_by and CHECKS[name].op in mutant.ops]
+    return [CHECKS[name] for name in (*mutant.caught_by, *rest)]
+
+
+def fate_of(mutant: Mutant, matrix: bool) -> Fate:
+    """Ask check after check; the first find is enough but for a matrix."""
+    for profile in ("fast", "full"):
+        killers: list[str] = []
+        for each in likely(mutant):
+            if finds(each, mutant, profile):
+                killers.append(each.name)
+                if not matrix:
+                    break
+        if killers:
+            return Fate(mutant, profile, killers)
+    return Fate(mutant)
+
+
+def idle_checks(fates: Iterable[Fate]) -> list[str]:
+    """Checks that find no fault, not even one of those that name them."""
+    busy = {name for fate in fates for name in fate.killers}
+    idle = []
+    for name, each in CHECKS.items():
+        if name in busy:
+            continue
+        claimed = [mutant for mutant in MUTANTS if name in mutant.caught_by]
+        if not any(finds(each, mutant, profile) for profile in ("fast", "full") for mutant in claimed):
+            idle.append(name)
+    return idle
+
+
+def ok_nulls() -> list[str]:
+    """Null backends that the kit calls ok."""
+    reports = ((backend, check(backend, stop_on_failure=True, shrink=False, limit=LIMIT)) for backend in NULL_BACKENDS)
+    return [backend.name for backend, report in reports if report.ok]
+
+
+def failing_variants(
+    variants: Iterable[Backend] = VARIANTS, drawn: int = 5, exhaustive: bool = False, seed: int = 0
+) -> list[str]:
+    """Right backends that fail, with the check and what it says; the small cases, all of them, on demand only."""
+    budget = replace(PROFILES["fast"], drawn=drawn, exhaustive=exhaustive, shrink=False)
+    failures = []
+    for backend in variants:
+        for each in CHECKS.values():
+            if each.name in backend.omits:
+                continue
+            result = run_check(backend, each, budget, seed)
+            if result.status == "failed":
+                failures.append(f"{backend.name}: {each.name}: {result.message}")
+    return failures
+
+
+def selftest(matrix: bool = False) -> SelfTest:
+    """
+    Turn the kit on itself.
+
+    Parameters
+    ----------
+    matrix : bool, default False
+        Ask every check of its operations about each mutant, instead of stopping at the first that finds it.
+
+    Returns
+    -------
+    SelfTest
+        ``ok``, a summary as text, and ``to_markdown()``.
+    """
+    start = time.perf_counter()
+    fates = [fate_of(mutant, matrix) for mutant in MUTANTS]
+    return SelfTest(fates, idle_checks(fates), ok_nulls(), failing_variants(), time.perf_counter() - start)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0 if all gates hold, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.selftest", description="Does the kit find seeded faults?")
+    parser.add_argument("--matrix", action="store_true", help="a table of which check finds which fault (default: a summary)")
+    matrix = parser.parse_args(argv).matrix
+    result = selftest(matrix)
+    print(result.to_markdown() if matrix else result)
+    return 0 if result.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

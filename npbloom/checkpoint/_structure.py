@@ -12,7 +12,8 @@ import numpy as np
 
 from npbloom.checkpoint._format import OWN_KEYS, Tensors
 from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, Layer, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
-from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad, check_values
+from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
+from npbloom.optimizers._state import check_values
 
 LAYERS: Final[dict[str, Any]] = {
     cls.__name__: cls for cls in (BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding)

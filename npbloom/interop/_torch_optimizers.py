@@ -10,7 +10,8 @@ import numpy as np
 from npbloom import _check
 from npbloom.interop._arrays import Convert, as_array, entry, listed
 from npbloom.layers import Layer
-from npbloom.optimizers import MOST_STEPS, SGD, SQUARES, Adagrad, Adam, Optimizer
+from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer
+from npbloom.optimizers._state import MOST_STEPS, SQUARES
 
 Kind = TypeVar("Kind", SGD, Adagrad, Adam)
 

@@ -178,7 +178,7 @@ REFUSED: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
         nb.RowWiseAdagrad,
         {},
         TypeError,
-        "`optimizer` must be SGD, Adagrad or Adam, which torch has, too, not <class 'npbloom.optimizers.RowWiseAdagrad'>.",
+        f"`optimizer` must be SGD, Adagrad or Adam, which torch has, too, not {nb.RowWiseAdagrad!r}.",
     ),
     "another kind": (
         {"param_groups": [group()]},

@@ -1,0 +1,296 @@
+"""The base of all optimizers: hyperparameters, and the state of each layer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+
+from npbloom import _arrays, _check
+from npbloom.layers import Layer
+from npbloom.layers._table import zeros
+from npbloom.ops.optim import Rule, check_gradient
+from npbloom.optimizers._state import MOST_STEPS, STEP, Given, State, check_state, check_step, state_arrays
+from npbloom.types import ArrayLike, FloatArray, RowGrad
+
+Value = TypeVar("Value")
+
+
+class Setting(Generic[Value]):
+    """A hyperparameter that is checked when it is set; only one that says so can be set again."""
+
+    def __init__(self, check: Callable[[Any, str], Value], assignable: bool = False) -> None:
+        self._check, self._assignable = check, assignable
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Setting[Value]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+    def __get__(self, instance: object | None, owner: type) -> Value | Setting[Value]:
+        if instance is None:
+            return self
+        value: Value = instance.__dict__[self._name]
+        return value
+
+    def __set__(self, instance: object, value: Any) -> None:
+        if self._name in instance.__dict__ and not self._assignable:
+            raise AttributeError(f"`{self._name}` is fixed at construction; only `lr` can be assigned.")
+        instance.__dict__[self._name] = self._check(value, self._name)
+
+
+class Optimizer(ABC):
+    """
+    An update rule and its state for each layer. Abstract: the optimizers of `npbloom.optimizers` are final.
+
+    Parameters
+    ----------
+    layers : Layer or iterable of Layer
+        What is trained.
+    lr : float
+        Learning rate, at least 0; may be assigned between steps.
+
+    Notes
+    -----
+    Compared and hashed by identity. Pickle and deepcopy carry layers and state along: pickle an optimizer together with its
+    layers, and the copy of the one knows the copies of the others.
+
+    Examples
+    --------
+    >>> isinstance(nb.SGD(nb.ZeroEmbedding(3, 2), lr=0.1), Optimizer)
+    True
+    """
+
+    lr = Setting(_check.at_least_zero, assignable=True)
+    _names: tuple[str, ...]  # hyperparameters in the order of the constructor, for repr and checkpoints
+
+    def __init__(self, layers: Layer | Iterable[Layer], lr: float) -> None:
+        self.lr = lr
+        given = [layers] if isinstance(layers, Layer) else list(layers)
+        for number, layer in enumerate(given):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"`layers` must be layers, not {type(layer).__name__} at position {number}.")
+            _check.writable(layer._table(), "layers", f"to be trained: the table at position {number}")
+            if any(layer is other for other in given[:number]):
+                raise ValueError(f"`layers` must be different layers; the one at position {number} occurs before.")
+        if not given:
+            raise ValueError("`layers` must hold at least one layer.")
+        self._given = given
+
+    def _allocate(self, state: Given | None) -> None:
+        """Adopt or make the state of every layer; called when all hyperparameters are checked."""
+        layers = self.__dict__.pop("_given")
+        given = {} if state is None else state
+        if not isinstance(given, Mapping):
+            raise TypeError(f"`state` must be a dict of layers to their arrays, not {type(given).__name__}.")
+        for layer in given:
+            if not any(layer is other for other in layers):
+                raise ValueError(f"`state` must be of layers in `layers`, not of {layer!r}.")
+        self._adopt(layers, given)
+
+    def _adopt(self, layers: Iterable[Layer], given: Given) -> None:
+        """Take these layers, and the state that is given for some of them, once all of it is found to fit."""
+        known = [("weight", layer._table()) for layer in layers]
+        for layer, arrays in given.items():
+            known += check_state(arrays, layer, self._shapes(layer), known)
+        for _, array in known:
+            _arrays.expect_random_rows(array)
+        self._states: dict[Layer, State] = {layer: dict(given.get(layer) or self._new_state(layer)) for layer in layers}
+        self._found = {layer: dict(state) for layer, state in self._states.items()}
+
+    @abstractmethod
+    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of a layer's state, under torch's names; all but `step` have the table's dtype."""
+
+    def _new_state(self, layer: Layer) -> State:
+        """State before the first step."""
+        state: State = {}
+        for name, shape in self._shapes(layer).items():
+            state[name] = zeros(shape, (STEP if name == "step" else layer).dtype)
+            if self._initial(name) != 0:
+                with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, as IEEE 754 says (L33)
+                    _arrays.fill(state[name], self._initial(name))
+        return state
+
+    @abstractmethod
+    def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
+        """The next step on a layer."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers this optimizer was constructed on, in order."""
+        return tuple(self._states)
+
+    def state(self, layer: Layer) -> State:
+        """
+        The state of a layer.
+
+        Parameters
+        ----------
+        layer : Layer
+            One that this optimizer was constructed on.
+
+        Returns
+        -------
+        dict of str to array
+            The live arrays, under torch's names: ``momentum_buffer``, ``sum``, ``exp_avg``, ``exp_avg_sq``, and ``step``, a 0-d
+            int64. Element-wise state has the table's shape.
+
+        Raises
+        ------
+        KeyError
+            The optimizer was not constructed on this layer.
+        """
+        try:
+            return self._states[layer]
+        except (KeyError, TypeError):
+            raise KeyError(f"This {type(self).__name__} was not constructed on {layer!r}.") from None
+
+    def reset_state(self, layer: Layer) -> None:
+        """
+        Put a layer's state back to where it was before the first step, in place.
+
+        Parameters
+        ----------
+        layer : Layer
+            One that this optimizer was constructed on.
+
+        Raises
+        ------
+        KeyError
+            The optimizer was not constructed on this layer.
+        TypeError, ValueError
+            An array of the state was closed, reshaped or replaced; nothing is written then (L3).
+        """
+        with np.errstate(over="ignore"):
+            for name, array in state_arrays(self.state(layer), layer, self._shapes(layer)).items():
+                _arrays.fill(array, self._initial(name))
+
+    def _initial(self, name: str) -> float:
+        """The value that a state array starts from."""
+        return 0
+
+    def step(self, layer: Layer, grad: RowGrad | ArrayLike) -> None:
+        """
+        Apply a gradient to a layer's table.
+
+        Parameters
+        ----------
+        layer : Layer
+            One that this optimizer was constructed on.
+        grad : RowGrad or float array, shape of the table
+            A RowGrad touches its rows only: weight decay, momentum and decay of moments are lazy (L27). A dense gradient
+            touches all rows but padding.
+
+        Raises
+        ------
+        KeyError
+            The optimizer was not constructed on this layer.
+        TypeError, ValueError
+            The gradient does not fit the table, or is a RowGrad that names a padding row; nothing is written then (L3).
+
+        Notes
+        -----
+        L27 to L32.
+        """
+        state, table = self._ready(layer)
+        rule = self._rule(layer, state, table)
+        if isinstance(grad, RowGrad):
+            checked = check_gradient(grad, rule.weight, rule.reserved)
+        else:
+            dense = _check.floats(grad, "grad", table.dtype)
+            _check.shape(dense, "grad", table.shape)
+            checked = layer._gradient_view(dense)
+        self._take(state, rule.prepare(checked))
+
+    def update(self, layer: Layer, ids: ArrayLike, grad_out: ArrayLike, **bag_arguments: Any) -> None:
+        """
+        Backward and step in one pass over the touched rows.
+
+        Parameters
+        ----------
+        layer : Layer
+            One that this optimizer was constructed on.
+        ids : int array
+            The ids (or bag indices) that were looked up.
+        grad_out : float array
+            Gradient of the loss with respect to the layer's output.
+        **bag_arguments
+            ``offsets`` and ``per_sample_weights`` of bags.
+
+        Raises
+        ------
+        KeyError
+            The optimizer was not constructed on this layer.
+        TypeError, IndexError, ValueError
+            As the layer's `backward`; nothing is written then (L3).
+
+        Notes
+        -----
+        The same bits as ``step(layer, layer.backward(ids, grad_out, sparse=True))``, whatever the layer's own setting, and
+        never an array of the table's size (L26). Two calls are two steps.
+
+        Examples
+        --------
+        >>> from npbloom.layers import ZeroEmbedding
+        >>> layer = ZeroEmbedding(3, 1)
+        >>> nb.SGD(layer, lr=0.5).update(layer, [1, 1], [[1.0], [2.0]])
+        >>> layer.weight.ravel()
+        array([ 0. , -1.5,  0. ], dtype=float32)
+        """
+        for name in bag_arguments.keys() - layer._bag_arguments:
+            known = " and ".join(f"`{each}`" for each in layer._bag_arguments) or "nothing but ids and their gradient"
+            raise TypeError(f"`update` of a {type(layer).__name__} takes {known}, not `{name}`.")
+        state, table = self._ready(layer)
+        contributions = layer._contributions(ids, grad_out, **bag_arguments)
+        self._take(state, self._rule(layer, state, table).prepare_fused(contributions))
+
+    def _ready(self, layer: Layer) -> tuple[State, FloatArray]:
+        """
+        State and table of a layer, found fit to be stepped on.
+
+        Arrays of the caller's can be closed, reshaped or replaced, and a counter can be written to.
+        """
+        state, table = self.state(layer), layer._table()
+        _check.writable(table, "weight", "to be trained")
+        shapes, found = self._shapes(layer), self._found[layer]
+        fits = state.keys() == shapes.keys()
+        for name, shape in shapes.items():
+            array, like = state.get(name), STEP if name == "step" else table
+            alike = isinstance(array, np.ndarray) and array.shape == shape and array.dtype == like.dtype
+            fits = fits and alike and array is found.get(name) and array.flags.carray  # type: ignore[union-attr]
+            fits = fits and (name != "step" or 0 <= array.item() < MOST_STEPS - 1)  # type: ignore[union-attr]
+        if not fits:
+            known = [("weight", other._table()) for other in self._states]
+            known += [each for other, found in self._found.items() if other is not layer for each in found.items()]
+            check_state(state, layer, shapes, known)
+            if "step" in state:
+                check_step(state["step"], MOST_STEPS - 1)
+            self._found[layer] = dict(state)
+        return state, table
+
+    @staticmethod
+    def _target(layer: Layer, table: FloatArray) -> tuple[FloatArray, range]:
+        """The table as gradients see it, and the rows of that view that are never trained (L21, L22)."""
+        reserved, slices = layer._reserved, layer._slices
+        return layer._gradient_view(table), range(reserved.start * slices, reserved.stop * slices)
+
+    @staticmethod
+    def _take(state: State, step: Callable[[], Any]) -> None:
+        """Take a step that is ready, and count it: one more call on this layer, an empty batch included (L31)."""
+        if "step" in state:
+            state["step"] += 1
+        step()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore; an older pickle does not say which arrays were found to fit."""
+        self.__dict__.update({"_found": {layer: {} for layer in state["_states"]}} | state)
+
+    def __repr__(self) -> str:
+        """The hyperparameters and the number of layers."""
+        words = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._names)
+        return f"{type(self).__name__}({len(self._states)} layer{'s' * (len(self._states) != 1)}, {words})"

@@ -11,13 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npbloom import _check
-from npbloom._kernels.hashing import (
-    murmurhash3_32_bytes_range,
-    murmurhash3_32_range,
-    murmurhash3_x64_128_bytes_range,
-    murmurhash3_x64_128_range,
-)
-from npbloom._parallel import run_range
+from npbloom.ops._murmur import hash_bytes_32, hash_bytes_128, hash_integers_32, hash_integers_128
 from npbloom.ops.hashing import hash_rows
 from npbloom.types import SPOTLIGHT_SEEDS, ArrayLike, HashSpec, IntArray, as_integer, spelled
 
@@ -139,19 +133,14 @@ def _read_seed(seed: Any) -> int:
 def _hash_128(read: _Numbers | _Strings, seed: int) -> npt.NDArray[np.uint64]:
     """MurmurHash3_x64_128 of every key, shape (n, 2)."""
     if isinstance(read, _Numbers) and read.wide:
-        hashes = np.empty((read.items.size, 2), dtype=np.uint64)
-        run_range(murmurhash3_x64_128_range, read.items.size, read.items, seed, hashes)
-        return hashes
+        return hash_integers_128(read.items, seed)
     if isinstance(read, _Numbers):
         narrow = read.items.astype("<u4").view(np.uint8)
         narrow.flags.writeable = False
         offsets = np.arange(0, narrow.size + 1, 4, dtype=np.int64)
         offsets.flags.writeable = False
         read = _Strings(read.shape, narrow, offsets)
-    size = read.offsets.size - 1
-    hashes = np.empty((size, 2), dtype=np.uint64)
-    run_range(murmurhash3_x64_128_bytes_range, size, read.buffer, read.offsets, seed, hashes)
-    return hashes
+    return hash_bytes_128(read.buffer, read.offsets, seed)
 
 
 def murmurhash3_32(keys: ArrayLike, seed: int = 0) -> npt.NDArray[np.uint32]:
@@ -203,11 +192,9 @@ def murmurhash3_32(keys: ArrayLike, seed: int = 0) -> npt.NDArray[np.uint32]:
         return np.array(mmh3.hash(_leaf_bytes(keys, 0, (), widen=False), number, signed=False), dtype=np.uint32)
     read = _read(keys, widen=False)
     if isinstance(read, _Numbers):
-        hashes = np.empty(read.items.size, dtype=np.uint32)
-        run_range(murmurhash3_32_range, hashes.size, read.items, number, read.wide, hashes)
+        hashes = hash_integers_32(read.items, number, read.wide)
     else:
-        hashes = np.empty(read.offsets.size - 1, dtype=np.uint32)
-        run_range(murmurhash3_32_bytes_range, hashes.size, read.buffer, read.offsets, number, hashes)
+        hashes = hash_bytes_32(read.buffer, read.offsets, number)
     return hashes.reshape(read.shape)
 
 

@@ -181,7 +181,7 @@ def test_an_update_that_raises_writes_nothing(name: str, ids: Any, grad: Any, er
 
 
 def test_the_table_itself_may_be_the_gradient(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("npbloom.ops.optim.BLOCK", 8)  # two rows are applied before the next two are summed
+    monkeypatch.setattr("npbloom.ops._steps.BLOCK", 8)  # two rows are applied before the next two are summed
     layer, twin = nb.ScaledEmbedding(30, 4, rng=0), nb.ScaledEmbedding(30, 4, rng=0)
     ids = np.arange(29, -1, -1)
     one, two = EVERY[name](layer), EVERY[name](twin)

@@ -15,8 +15,7 @@ from benchmarks.registry import Benchmark, Measured, Target
 from benchmarks.report import tables
 from benchmarks.results import Case, Result, median
 from benchmarks.topics import steps
-from npbloom._kernels import lookup, optim, pairs
-from npbloom.ops import hashing
+from npbloom._kernels import hashing, lookup, optim, pairs
 
 PHASES: dict[str, tuple[tuple[Any, str], ...]] = {
     "check and hash, twice": ((hashing, "first_outside_range"), (hashing, "hash_rows_range")),

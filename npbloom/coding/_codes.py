@@ -11,7 +11,7 @@ import numpy.typing as npt
 from npbloom import _check
 from npbloom.layers import BloomEmbedding, ScaledEmbedding
 from npbloom.ops import clusters, hash_rows, spectral
-from npbloom.ops.hashing import check_ids
+from npbloom.ops._ids import check_ids
 from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray, Rng
 
 DEFAULT_SCALE: Final = 0.1

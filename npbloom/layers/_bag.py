@@ -7,7 +7,7 @@ from typing import Any
 
 from npbloom import _check
 from npbloom.layers._table import Layer
-from npbloom.ops.scatter import Contributions
+from npbloom.ops._backward import Contributions
 from npbloom.types import ArrayLike, FloatArray, RowGrad
 
 

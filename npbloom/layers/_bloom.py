@@ -9,8 +9,8 @@ import numpy as np
 
 from npbloom import _check, ops
 from npbloom.layers._table import Layer
-from npbloom.ops.hashing import rows_of
-from npbloom.ops.lookup import check_combine
+from npbloom.ops._bloom import check_combine
+from npbloom.ops._ids import rows_of
 from npbloom.types import MAX_IDS, MAX_TABLE_ROWS, ArrayLike, HashSpec, IntArray, Rng, as_integer
 
 LARGEST_HEIGHT = 2**100  # rows up to which a table that is too high has its number of rows in the message

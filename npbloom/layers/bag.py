@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from npbloom import _check, ops
 from npbloom.layers._bag import BagLayer
+from npbloom.ops._backward import Contributions, bag_contributions
 from npbloom.ops._bags import MODES
-from npbloom.ops.lookup import bag_vectors, norm_limits
-from npbloom.ops.optim import reserved_rows
-from npbloom.ops.scatter import Contributions, bag_contributions
+from npbloom.ops._forward import bag_vectors, norm_limits
+from npbloom.ops._steps import reserved_rows
 from npbloom.types import ArrayLike, FloatArray, Rng
 
 

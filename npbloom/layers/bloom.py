@@ -9,9 +9,9 @@ import numpy.typing as npt
 from npbloom import _check, ops
 from npbloom.layers._bag import BagLayer
 from npbloom.layers._bloom import BloomTable
+from npbloom.ops._backward import Contributions, bloom_bag_contributions, bloom_contributions
 from npbloom.ops._bags import MODES
-from npbloom.ops.lookup import bloom_output
-from npbloom.ops.scatter import Contributions, bloom_bag_contributions, bloom_contributions
+from npbloom.ops._forward import bloom_output
 from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
 
 

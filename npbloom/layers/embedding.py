@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from npbloom import _check
 from npbloom.layers._table import Layer
-from npbloom.ops.lookup import gather, norm_limits
-from npbloom.ops.optim import reserved_rows
-from npbloom.ops.scatter import Contributions, embedding_contributions
+from npbloom.ops._backward import Contributions, embedding_contributions
+from npbloom.ops._forward import gather, norm_limits
+from npbloom.ops._steps import reserved_rows
 from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
 
 

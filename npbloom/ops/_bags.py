@@ -1,4 +1,4 @@
-"""What `indices`, `offsets` and `per_sample_weights` say, checked once and flat (L13 to L18)."""
+"""Bags of ids: `indices`, `offsets` and `per_sample_weights`, checked once and flat (L13 to L18)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npbloom import _check, _parallel
-from npbloom.ops.hashing import check_ids
-from npbloom.types import FloatArray, IntArray
+from npbloom.ops._ids import check_ids
+from npbloom.types import FloatArray, HashSpec, IntArray
 
 GRAIN = 2**19  # table elements to read below which a second thread does not pay: 100 us of work
 MODES = ("sum", "mean", "max")
@@ -69,3 +69,25 @@ def read_bags(
     weights = _check.per_sample_weights(per_sample_weights, array, mode, dtype)
     check_ids(array, num_embeddings, "indices")
     return Bags(array.shape, array.reshape(-1), starts, weights, mode, padding)
+
+
+def read_bloom_bags(
+    table: FloatArray,
+    indices: Any,
+    hashing: HashSpec,
+    offsets: Any,
+    per_sample_weights: Any,
+    mode: str,
+    include_last_offset: bool,
+) -> Bags:
+    """Bags of hashed ids, checked."""
+    return read_bags(
+        indices,
+        offsets,
+        per_sample_weights,
+        mode=mode,
+        padding=-1 if hashing.padding_idx is None else hashing.padding_idx,
+        include_last_offset=include_last_offset,
+        num_embeddings=hashing.num_embeddings,
+        dtype=table.dtype,
+    )

@@ -11,6 +11,8 @@ from npbloom import _check, _parallel
 from npbloom._kernels import clusters as kernels
 from npbloom.types import IntArray
 
+__all__ = ["cluster", "lloyd", "nearest", "shares"]
+
 Points = npt.NDArray[np.float32]
 
 ITERATIONS: Final = 6  # of Lloyd's

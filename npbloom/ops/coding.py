@@ -13,8 +13,11 @@ import numpy.typing as npt
 
 from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import coding as kernels
-from npbloom.ops.hashing import check_ids, rows_of
+from npbloom.ops._ids import rows_of
+from npbloom.ops._instances import distinct_values, read_excluded, read_instances
 from npbloom.types import FloatArray, HashSpec, IntArray
+
+__all__ = ["draw_table", "encode", "encode_dense", "log_likelihood", "top_k", "with_cooccurrence"]
 
 ITEMS: Final = 2**16  # items whose bits are held at once
 TILE: Final = 256  # items whose scores are held at once, for each group of instances
@@ -32,30 +35,6 @@ def draw_table(num_items: int, num_bits: int, num_hashes: int, rng: np.random.Ge
 
 
 # ---- encoding ---------------------------------------------------------------------------------------------------------------
-
-
-def read_instances(items: Any, offsets: Any, num_items: int, name: str = "items") -> tuple[IntArray, IntArray]:
-    """The items of all instances, flat, and where each instance starts and the last ends (L1, L2, L13)."""
-    array = _check.ids(items, name, num_items)
-    if array.ndim not in (1, 2):
-        raise ValueError(f"`{name}` must have 1 or 2 dimensions, not {array.ndim}.")
-    if array.ndim == 1 and offsets is None:
-        raise ValueError(f"`offsets` must be given for 1-D `{name}`: where each instance starts.")
-    starts = _check.offsets(offsets, array, False)
-    return check_ids(array, num_items, name).reshape(-1), _check.read_only(starts)
-
-
-def distinct_values(values: npt.NDArray[Any], starts: IntArray, bound: int) -> tuple[IntArray, IntArray]:
-    """The distinct values, below `bound`, of each part in increasing order, and where each part starts and the last ends."""
-    sorted_parts, counts = np.empty(len(values), dtype=np.int64), np.empty(len(starts) - 1, dtype=np.int64)
-    bounds = _parallel.balanced_bounds(starts, 4096)
-    largest = int(np.diff(starts).max(initial=0))
-    marks = bound + 1 if largest * kernels.MARKS >= bound else 0
-    _parallel.run_chunks(kernels.distinct_range, bounds, values, starts, bound, sorted_parts, counts, scratch=(2, marks))
-    packed_starts = np.append(0, np.cumsum(counts))
-    packed = np.empty(int(packed_starts[-1]), dtype=np.int64)
-    _parallel.run_chunks(kernels.pack_range, bounds, sorted_parts, starts, packed_starts, packed)
-    return packed, packed_starts
 
 
 def encode(items: Any, hashing: HashSpec, offsets: Any = None) -> tuple[IntArray, IntArray]:
@@ -160,27 +139,6 @@ def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior:
     return items, scores
 
 
-def read_excluded(exclude: Any, size: int, num_items: int) -> tuple[IntArray, IntArray]:
-    """The items that each instance must not get, increasing, flat, and where each instance's start and the last end."""
-    if exclude is None:
-        return _check.read_only(np.empty(0, dtype=np.int64)), np.zeros(size + 1, dtype=np.int64)
-    if isinstance(exclude, tuple):
-        if len(exclude) != 2:
-            raise ValueError(f"`exclude` must be a pair (items, offsets), not {len(exclude)} arrays.")
-        items, offsets = exclude
-    elif isinstance(exclude, list):
-        parts = [_check.ids(part, "exclude", num_items).reshape(-1) for part in exclude]
-        items = np.concatenate([np.empty(0, dtype=np.int64), *parts])
-        offsets = np.cumsum([0, *map(len, parts)])[: len(parts)]
-    else:
-        items, offsets = exclude, None
-    ids, starts = read_instances(items, offsets, num_items, "exclude")
-    if len(starts) - 1 != size:
-        raise ValueError(f"`exclude` must have one entry for each row of `log_probs`, {size}, not {len(starts) - 1}.")
-    distinct, ends = distinct_values(ids, starts, num_items)
-    return _check.read_only(distinct), ends
-
-
 # ---- co-occurrence ------------------------------------------------------------------------------------------------------------
 
 
@@ -200,7 +158,7 @@ def _pairs(members: IntArray, starts: IntArray, num_candidates: int, least: int)
     return pairs
 
 
-def cooccurring(items: IntArray, starts: IntArray, num_items: int) -> tuple[IntArray, IntArray]:
+def _cooccurring(items: IntArray, starts: IntArray, num_items: int) -> tuple[IntArray, IntArray]:
     """The pairs of items that occur together more often than an item on average, the rarest pair first (L39)."""
     events, ends = distinct_values(items, starts, num_items)
     least = len(events) // num_items + 1
@@ -218,7 +176,7 @@ def with_cooccurrence(items: Any, hashing: HashSpec, offsets: Any, rng: np.rando
     num_items, k = hashing.num_embeddings, hashing.num_hash_functions
     ids, starts = read_instances(items, offsets, num_items)
     table = rows_of(_check.read_only(np.arange(num_items, dtype=np.int64)), hashing)
-    firsts, seconds = cooccurring(ids, starts, num_items)
+    firsts, seconds = _cooccurring(ids, starts, num_items)
     used = np.empty(2 * k, dtype=np.int64)
     for start in range(0, len(firsts), PAIRS):
         part = slice(start, start + PAIRS)

@@ -1,20 +1,15 @@
-"""Rows -> vectors: `embedding_forward`, `embedding_bag_forward`, `bloom_forward`, `bloom_bag_forward`."""
+"""Rows to vectors: lookups of rows, of bags of rows, and of hashed ids."""
 
 from __future__ import annotations
 
-from typing import Any
+from npbloom import _check
+from npbloom.ops._bags import read_bloom_bags
+from npbloom.ops._bloom import bloom_table
+from npbloom.ops._forward import bag_vectors, bloom_bag_output, bloom_output, gather, norm_limits
+from npbloom.ops._ids import rows_of
+from npbloom.types import ArrayLike, FloatArray, HashSpec
 
-import numpy as np
-
-from npbloom import _arrays, _check, _parallel
-from npbloom._kernels import lookup as kernels
-from npbloom.ops._bags import GRAIN, Bags, read_bags
-from npbloom.ops._pairs import distinct_rows
-from npbloom.ops.hashing import check_ids, check_range, checked_rows_range, rows_of
-from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray
-
-COMBINE = ("sum", "mean", "concat")
-BLOCK = 16384  # ids looked up at a time: their probes stay in the second cache
+__all__ = ["bloom_bag_forward", "bloom_forward", "embedding_bag_forward", "embedding_forward"]
 
 
 def embedding_forward(weight: FloatArray, ids: ArrayLike, *, max_norm: float | None = None, norm_type: float = 2) -> FloatArray:
@@ -64,42 +59,6 @@ def embedding_forward(weight: FloatArray, ids: ArrayLike, *, max_norm: float | N
     array = _check.ids(ids, "ids", table.shape[0])
     limits = norm_limits(table, max_norm, norm_type)
     return gather(table, array, limits)
-
-
-def gather(table: FloatArray, array: IntArray, limits: tuple[float, float] | None = None) -> FloatArray:
-    """Rows of a table, scaled before where there are limits; each part of the ids is checked by the thread that looks it up."""
-    num_rows, dim = table.shape
-    out = _arrays.empty((array.size, dim), table.dtype)
-    if limits is not None:
-        array = _check.apart(check_ids(array, num_rows, "ids"), table)
-        renormalise(table, array.reshape(-1), limits)
-    flat, seen = array.reshape(-1), _check.read_only(table)
-
-    def look_up(lo: int, hi: int) -> None:
-        check_range(array, num_rows, "ids", lo, hi)
-        kernels.gather_range(seen, flat, out, lo, hi)
-
-    _parallel.run_blocks(look_up, flat.size, max(1, GRAIN // dim), BLOCK)
-    return out.reshape((*array.shape, dim))
-
-
-def norm_limits(table: FloatArray, max_norm: Any, norm_type: Any) -> tuple[float, float] | None:
-    """The checked pair (max_norm, norm_type), or None without max_norm."""
-    power = _check.positive(norm_type, "norm_type")
-    if max_norm is None:
-        return None
-    limit = _check.at_least_zero(max_norm, "max_norm")
-    _check.writable(table, "weight", "with `max_norm`, which scales rows in place")
-    return limit, power
-
-
-def renormalise(table: FloatArray, flat: IntArray, limits: tuple[float, float]) -> None:
-    """Scale the distinct rows that `flat` names, where their norm exceeds the limit (L10)."""
-    if flat.size == 0:
-        return
-    touched = distinct_rows(flat, table.shape[0])
-    grain = max(1, GRAIN // table.shape[1])
-    _parallel.run_range(kernels.renorm_range, touched.size, table, touched, *limits, grain=grain)
 
 
 def embedding_bag_forward(
@@ -169,48 +128,6 @@ def embedding_bag_forward(
     return bag_vectors(table, indices, offsets, per_sample_weights, mode, padding, include_last_offset, limits)
 
 
-def bag_vectors(
-    table: FloatArray,
-    indices: Any,
-    offsets: Any,
-    per_sample_weights: Any,
-    mode: str,
-    padding: int,
-    include_last_offset: bool,
-    limits: tuple[float, float] | None,
-) -> FloatArray:
-    """What `embedding_bag_forward` returns, of a checked table."""
-    bags = read_bags(
-        indices,
-        offsets,
-        per_sample_weights,
-        mode=mode,
-        padding=padding,
-        include_last_offset=include_last_offset,
-        num_embeddings=table.shape[0],
-        dtype=table.dtype,
-    )
-    return bag_output(table, bags, limits)[0]
-
-
-def bag_output(table: FloatArray, bags: Bags, limits: tuple[float, float] | None = None) -> tuple[FloatArray, IntArray | None]:
-    """The reduced bags, and for ``max`` the entry that won each dimension (-1: none); rows are scaled before (L10)."""
-    dim = table.shape[1]
-    out = _arrays.empty((bags.size, dim), table.dtype)
-    winners = np.empty((bags.size, dim), dtype=np.int64) if bags.mode == "max" else None
-    if limits is not None:
-        bags = bags.apart(table)
-        renormalise(table, bags.ids, limits)
-    table = _check.read_only(table)
-    if winners is not None:
-        arrays: tuple[Any, ...] = (table, bags.ids, bags.starts, bags.padding, winners, out)
-        _parallel.run_chunks(kernels.bag_max_range, bags.bounds(dim), *arrays)
-        return out, winners
-    arrays = (table, bags.ids, bags.starts, bags.weights, bags.mode == "mean", bags.padding, out)
-    _parallel.run_chunks(kernels.bag_sum_range, bags.bounds(dim), *arrays)
-    return out, None
-
-
 def bloom_forward(weight: FloatArray, ids: ArrayLike, hashing: HashSpec, *, combine: str = "sum") -> FloatArray:
     r"""
     Look up Bloom embeddings: the k rows that each id's hashes name, combined into one vector.
@@ -261,64 +178,6 @@ def bloom_forward(weight: FloatArray, ids: ArrayLike, hashing: HashSpec, *, comb
     """
     table = bloom_table(weight, hashing, combine)
     return bloom_output(table, _check.ids(ids, "ids", hashing.num_embeddings), hashing, combine)
-
-
-def bloom_output(table: FloatArray, array: IntArray, hashing: HashSpec, combine: str) -> FloatArray:
-    """Bloom vectors; a thread checks, hashes and looks up a block of ids at a time, and no other trip to it is made."""
-    dim = table.shape[1]
-    out = _arrays.empty((array.size, dim), table.dtype)
-    seen, reserved = _check.read_only(table), reserved_row(hashing)
-    divisor = divisor_of(hashing, combine)
-
-    def look_up(lo: int, hi: int) -> None:
-        rows = checked_rows_range(array, hashing, "ids", lo, hi)
-        part = out if hi - lo == array.size else out[lo:hi]
-        if combine == "concat":
-            kernels.bloom_concat_range(seen, rows, reserved, part, 0, hi - lo)
-        else:
-            kernels.bloom_sum_range(seen, rows, reserved, divisor, part, 0, hi - lo)
-
-    work = dim if combine == "concat" else dim * hashing.num_hash_functions
-    _parallel.run_blocks(look_up, array.size, max(1, GRAIN // work), BLOCK)
-    return out.reshape((*array.shape, dim))
-
-
-def check_combine(combine: Any, dim: int, num_hash_functions: int) -> str:
-    """One of the three words; "concat" needs k to divide d (L21)."""
-    _check.choice(combine, "combine", COMBINE)
-    if combine == "concat" and dim % num_hash_functions:
-        raise ValueError(
-            f"`combine='concat'` needs a number of hash functions that divides the embedding dimension {dim}, "
-            f"not {num_hash_functions}."
-        )
-    return str(combine)
-
-
-def check_hashing(hashing: Any) -> HashSpec:
-    """A TypeError unless `hashing` is a HashSpec."""
-    if not isinstance(hashing, HashSpec):
-        raise TypeError(f"`hashing` must be a HashSpec, not {type(hashing).__name__}.")
-    return hashing
-
-
-def bloom_table(weight: Any, hashing: HashSpec, combine: str) -> FloatArray:
-    """A table that fits the hashing and the combination."""
-    table = _check.table(weight)
-    check_hashing(hashing)
-    if table.shape[0] != hashing.num_rows:
-        raise ValueError(f"`weight` must have {hashing.num_rows} rows, as `hashing` says, not {table.shape[0]}.")
-    check_combine(combine, table.shape[1], hashing.num_hash_functions)
-    return table
-
-
-def reserved_row(hashing: HashSpec) -> int:
-    """The row that adds nothing: 0 with a padding id, else none, -1 (L22)."""
-    return -1 if hashing.padding_idx is None else 0
-
-
-def divisor_of(hashing: HashSpec, combine: str) -> float:
-    """What the sum over probes is divided by: k for "mean", else 1."""
-    return float(hashing.num_hash_functions) if combine == "mean" else 1.0
 
 
 def bloom_bag_forward(
@@ -374,44 +233,3 @@ def bloom_bag_forward(
     table = bloom_table(weight, hashing, combine)
     bags = read_bloom_bags(table, indices, hashing, offsets, per_sample_weights, mode, include_last_offset)
     return bloom_bag_output(table, bags, rows_of(bags.ids, hashing), hashing, combine)[0]
-
-
-def read_bloom_bags(
-    table: FloatArray,
-    indices: Any,
-    hashing: HashSpec,
-    offsets: Any,
-    per_sample_weights: Any,
-    mode: str,
-    include_last_offset: bool,
-) -> Bags:
-    """Bags of hashed ids, checked."""
-    return read_bags(
-        indices,
-        offsets,
-        per_sample_weights,
-        mode=mode,
-        padding=-1 if hashing.padding_idx is None else hashing.padding_idx,
-        include_last_offset=include_last_offset,
-        num_embeddings=hashing.num_embeddings,
-        dtype=table.dtype,
-    )
-
-
-def bloom_bag_output(
-    table: FloatArray, bags: Bags, rows: Any, hashing: HashSpec, combine: str
-) -> tuple[FloatArray, IntArray | None]:
-    """The reduced bags, and for ``max`` the entry that won each dimension (-1: none)."""
-    dim = table.shape[1]
-    out = _arrays.empty((bags.size, dim), table.dtype)
-    bounds = bags.bounds(dim * rows.shape[1])
-    table = _check.read_only(table)
-    how = (bags.padding, reserved_row(hashing), divisor_of(hashing, combine), combine == "concat")
-    if bags.mode == "max":
-        winners = np.empty((bags.size, dim), dtype=np.int64)
-        arrays: tuple[Any, ...] = (table, bags.ids, rows, bags.starts, *how, winners, out)
-        _parallel.run_chunks(kernels.bloom_bag_max_range, bounds, *arrays, scratch=(2, dim))
-        return out, winners
-    arrays = (table, bags.ids, rows, bags.starts, bags.weights, bags.mode == "mean", *how, out)
-    _parallel.run_chunks(kernels.bloom_bag_sum_range, bounds, *arrays, scratch=(2, dim))
-    return out, None

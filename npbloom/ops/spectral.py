@@ -11,7 +11,22 @@ import numpy.typing as npt
 from npbloom import _check, _parallel
 from npbloom._kernels import ranking as kernels
 from npbloom.ops.lookup import embedding_bag_forward
+from npbloom.ops.ranking import score_items
 from npbloom.types import FloatArray, IntArray
+
+__all__ = [
+    "Graph",
+    "Space",
+    "decompose",
+    "degrees",
+    "eigen",
+    "gram",
+    "mean_degree",
+    "products",
+    "read_graph",
+    "spread",
+    "times",
+]
 
 BLOCK: Final = 4096  # ids whose products are summed before they are added to those of the other blocks
 OVERSAMPLING: Final = 8  # columns projected onto beside those that are kept (Halko et al. 2011, section 4.2)
@@ -97,10 +112,7 @@ def gram(vectors: FloatArray) -> FloatArray:
 
 def times(vectors: FloatArray, matrix: FloatArray) -> FloatArray:
     """Product of a tall and a small matrix, each entry summed from left to right."""
-    out = np.empty((len(vectors), matrix.shape[1]))
-    arrays = (_check.read_only(vectors), _check.read_only(np.ascontiguousarray(matrix)), out)
-    _parallel.run_range(kernels.score_range, len(vectors), *arrays)
-    return out
+    return score_items(vectors, matrix)
 
 
 def eigen(symmetric: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -145,21 +157,21 @@ def _rotate(a: FloatArray, v: FloatArray, p: IntArray, q: IntArray) -> None:
     a[p], a[q] = c[:, None] * left - s[:, None] * right, s[:, None] * left + c[:, None] * right
 
 
-def orthonormal(vectors: FloatArray) -> FloatArray:
+def _orthonormal(vectors: FloatArray) -> FloatArray:
     """Orthonormal columns that span what the given ones span; zeros where they span less."""
     values, rotation = eigen(gram(vectors))
-    return times(vectors, rotation * inverse_roots(values))
+    return times(vectors, rotation * _inverse_roots(values))
 
 
-def significant(values: FloatArray) -> npt.NDArray[np.bool_]:
+def _significant(values: FloatArray) -> npt.NDArray[np.bool_]:
     """Eigenvalues that are not 0 but for rounding."""
     found: npt.NDArray[np.bool_] = values > NEGLIGIBLE * values.max(initial=0.0)
     return found
 
 
-def inverse_roots(values: FloatArray) -> FloatArray:
+def _inverse_roots(values: FloatArray) -> FloatArray:
     """One over the root of each eigenvalue; 0 for one that is nothing beside the largest."""
-    known = significant(values)
+    known = _significant(values)
     return np.where(known, 1.0 / np.sqrt(np.where(known, values, 1.0)), 0.0)
 
 
@@ -182,11 +194,11 @@ def decompose(graph: Graph, rank: int, rng: np.random.Generator, report: Report 
 
     basis = to_users(rng.standard_normal((len(graph.user_starts) - 1, rank + OVERSAMPLING)))
     for _ in range(POWERS):
-        basis = to_users(orthonormal(to_items(orthonormal(basis))))
-    basis = orthonormal(basis)
+        basis = to_users(_orthonormal(to_items(_orthonormal(basis))))
+    basis = _orthonormal(basis)
     short = to_items(basis)  # (Q^T N)^T: its singular vectors are those of N within the span of Q
     values, rotation = eigen(gram(short))
     kept = slice(0, rank)
     users = times(basis, rotation[:, kept])
-    items = times(short, (rotation * inverse_roots(values))[:, kept])
-    return Space(users, items, np.where(significant(values), np.sqrt(values), 0.0)[kept])
+    items = times(short, (rotation * _inverse_roots(values))[:, kept])
+    return Space(users, items, np.where(_significant(values), np.sqrt(values), 0.0)[kept])

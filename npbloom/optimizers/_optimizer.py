@@ -10,8 +10,8 @@ import numpy as np
 
 from npbloom import _arrays, _check
 from npbloom.layers import Layer
-from npbloom.layers._table import zeros
-from npbloom.ops.optim import Rule, check_gradient
+from npbloom.ops._initial import zeros
+from npbloom.ops._steps import Rule, check_gradient
 from npbloom.optimizers._state import MOST_STEPS, STEP, Given, State, check_state, check_step, state_arrays
 from npbloom.types import ArrayLike, FloatArray, RowGrad
 

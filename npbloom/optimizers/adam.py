@@ -7,7 +7,7 @@ from typing import final
 
 from npbloom import _check
 from npbloom.layers import Layer
-from npbloom.ops.optim import Rule, adam_rule, check_betas
+from npbloom.ops._steps import Rule, adam_rule, check_betas
 from npbloom.optimizers._optimizer import Optimizer, Setting
 from npbloom.optimizers._state import Given, State
 from npbloom.types import FloatArray

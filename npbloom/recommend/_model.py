@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from npbloom import _check, _parallel
-from npbloom._kernels import ranking as kernels
+from npbloom import _check
 from npbloom.layers import BloomEmbedding, ScaledEmbedding, ZeroEmbedding
+from npbloom.ops import ranking
 from npbloom.recommend._recommender import Recommender, Scorer, finite
 from npbloom.recommend.interactions import Interactions
 from npbloom.types import FloatArray, IntArray, Rng
@@ -128,13 +128,7 @@ class FactorizationModel(Recommender):
 
     def _score(self, users: IntArray, columns: FloatArray) -> FloatArray:
         """Scores of all items for some users, (n, num_items); `columns` from `_all_items`."""
-        vectors = self._user_vectors(users)
-        dtype = np.result_type(vectors, columns)
-        scores = np.empty((len(users), columns.shape[1]), dtype)
-        _parallel.run_range(
-            kernels.score_range, len(users), vectors.astype(dtype), columns.astype(dtype, copy=False), scores, grain=1
-        )
-        return scores
+        return ranking.score_items(self._user_vectors(users), columns)
 
     def _scorer(self, users: IntArray) -> Scorer:
         """Vectors are finite where scores are, but for sums that overflow."""
@@ -149,13 +143,7 @@ class FactorizationModel(Recommender):
 
     def _score_pairs(self, users: IntArray, items: IntArray) -> FloatArray:
         """The score of each pair."""
-        user_vectors, item_vectors = self._user_vectors(users), self._item_vectors(items)
-        dtype = np.result_type(user_vectors, item_vectors)
-        scores = np.empty(len(users), dtype)
-        _parallel.run_range(
-            kernels.pair_range, len(users), user_vectors.astype(dtype, copy=False), item_vectors.astype(dtype, copy=False), scores
-        )
-        return scores
+        return ranking.score_pairs(self._user_vectors(users), self._item_vectors(items))
 
     @classmethod
     def _made_again(cls, settings: dict[str, Any], layers: dict[str, Any], rng: Rng, description: dict[str, Any]) -> Self:

@@ -7,13 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from npbloom import _check, _parallel
-from npbloom._kernels import network as kernels
 from npbloom.coding import BloomCoder
 from npbloom.layers import BloomEmbedding, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
 from npbloom.types import FloatArray, IntArray
-
-CACHED = 2**16  # logits that are worked on at once, so that they stay in the second cache
 
 Layers = dict[str, Any]
 
@@ -109,52 +105,3 @@ def backward(layers: Layers, activations: list[FloatArray], grad_logits: FloatAr
 def _depth(layers: Layers) -> int:
     """Number of ReLU layers."""
     return len(layers) // 2 - 1
-
-
-def softmax_loss(logits: FloatArray, bits: IntArray, offsets: IntArray) -> float:
-    r"""
-    Mean categorical cross-entropy of the softmax against each instance's bits, which share a weight of one.
-
-    :math:`L = \frac1n \sum_i \bigl(\log \sum_b e^{z_{ib}} - \frac1{|T_i|} \sum_{b \in T_i} z_{ib}\bigr)`. The gradient, (softmax
-    minus target) / n, takes the place of the logits.
-    """
-    count = len(logits)
-    starts = np.append(offsets, len(bits))
-    losses = np.empty(count)
-    bits = _check.read_only(bits)
-
-    def work(lo: int, hi: int) -> None:
-        part = logits[lo:hi]
-        part -= part.max(axis=1, keepdims=True)
-        kernels.pick_range(logits, bits, starts, losses, lo, hi)
-        np.exp(part, out=part)
-        totals = part.sum(axis=1, keepdims=True, dtype=np.float64)
-        losses[lo:hi] = np.log(totals[:, 0]) - losses[lo:hi]
-        part *= (1.0 / (count * totals)).astype(part.dtype)
-        kernels.subtract_range(logits, bits, starts, 1.0 / count, lo, hi)
-
-    _by_rows(work, logits)
-    return float(losses.mean())
-
-
-def log_softmax(logits: FloatArray) -> None:
-    """Logits become log-probabilities."""
-
-    def work(lo: int, hi: int) -> None:
-        part = logits[lo:hi]
-        part -= part.max(axis=1, keepdims=True)
-        part -= np.log(np.exp(part).sum(axis=1, keepdims=True))
-
-    _by_rows(work, logits)
-
-
-def _by_rows(work: Any, logits: FloatArray) -> None:
-    """Some rows at a time, on all threads."""
-    rows = max(1, CACHED // logits.shape[1])
-
-    def run(lo: int, hi: int) -> None:
-        with np.errstate(invalid="ignore", divide="ignore"):  # a training that diverges shows in `history`
-            for first in range(lo, hi, rows):
-                work(first, min(first + rows, hi))
-
-    _parallel.run_range(run, len(logits), grain=max(1, 2**15 // logits.shape[1]))

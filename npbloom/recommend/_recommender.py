@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from npbloom import _check
-from npbloom.ops.hashing import check_ids
+from npbloom.ops._ids import check_ids
 from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
 from npbloom.recommend import _saved
 from npbloom.recommend._labels import Label, Labels, check_labels

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from npbloom import _check, _parallel
-from npbloom._kernels import ranking as kernels
+from npbloom import _check
+from npbloom.ops import ranking
 from npbloom.recommend._recommender import Recommender, Scorer, finite
 from npbloom.recommend.interactions import Interactions
 from npbloom.types import ArrayLike, FloatArray, IntArray
@@ -376,8 +376,7 @@ def _ranks(model: Any, test: Interactions, train: Interactions | None, bar: Any 
             scores[:, padding] = np.nan  # counts nowhere
         bounds = starts[first : first + len(block) + 1]
         part = slice(bounds[0], bounds[-1])
-        arrays = (bounds - bounds[0], items[part], above[part], equal[part], before[part])
-        _parallel.run_range(kernels.count_range, len(block), scores, *arrays, grain=1)
+        above[part], equal[part], before[part] = ranking.count_ranks(scores, items[part], (bounds - bounds[0])[:-1])
         if bar is not None:
             bar.update(len(block))
     return _Ranks(starts, above, equal, before, size if padding is None else size - 1)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from npbloom import _check
 from npbloom.coding import BloomCoder
-from npbloom.ops.coding import distinct_values
-from npbloom.ops.hashing import check_ids
+from npbloom.ops._ids import check_ids
+from npbloom.ops._instances import distinct_values
+from npbloom.ops.network import log_softmax, softmax_loss
 from npbloom.recommend import _network
 from npbloom.recommend._recommender import Recommender, Scorer, distinct, finite
 from npbloom.recommend.interactions import Interactions
@@ -175,7 +176,7 @@ class ImplicitNetworkModel(Recommender):
         given, wanted = self._split(batch)
         bits, offsets = self._encode(*given)
         activations, logits = _network.forward(self.layers, bits, offsets)
-        loss = _network.softmax_loss(logits, *self._encode(*wanted))
+        loss = softmax_loss(logits, *self._encode(*wanted))
         for name, grad in _network.backward(self.layers, activations, logits).items():
             if name == "input":
                 self._steps.update(self.layers[name], bits, grad, offsets=offsets)
@@ -233,7 +234,7 @@ class ImplicitNetworkModel(Recommender):
     def _score(self, items: IntArray, offsets: IntArray) -> FloatArray:
         """Scores of all items for instances of distinct items."""
         _, logits = _network.forward(self.layers, *self._encode(items, offsets))
-        _network.log_softmax(logits)
+        log_softmax(logits)
         prior = self._prior()
         if self.coder is not None:
             return self.coder.log_likelihood(logits, prior)[:, : self.num_items]

@@ -234,7 +234,7 @@ def moves(layer):
 @pytest.mark.parametrize("rule", OPTIMIZERS)
 def test_a_step_that_finds_no_memory_changes_nothing(rule, name, threads, monkeypatch):
     monkeypatch.setattr("npbloom.ops._pairs.GRAIN", 1024)  # several parts
-    monkeypatch.setattr("npbloom.ops.optim.GRAIN", 4)
+    monkeypatch.setattr("npbloom.ops._steps.GRAIN", 4)
     allocations = Allocations(monkeypatch)
     with nb.num_threads(threads):
         for what, move in moves(LAYERS[name]()):

@@ -11,8 +11,10 @@ import npbloom as nb
 from npbloom.coding import learn_codes, learned_hash_tables
 from npbloom.ops import hash_rows
 from npbloom.reference import codes as reference
+from npbloom.reference import spectral as reference_spectral
 from npbloom.types import HashSpec
 from tests._bits import assert_same_bits
+from tests._threads import split_everything
 
 
 def graph(seed: int, users: int = 40, items: int = 30, pairs: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +93,6 @@ def test_order_and_duplicates_change_nothing(request_, random):
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_change_nothing(monkeypatch, threads):
     """Grains of one, so that a small graph is cut, too."""
-    from npbloom import _parallel
     from npbloom.ops import clusters, spectral
 
     users, items = graph(0)
@@ -99,10 +100,10 @@ def test_threads_change_nothing(monkeypatch, threads):
     with nb.num_threads(1):
         expected = learned_hash_tables(users, items, **SIZES, rng=5)
     monkeypatch.setattr(clusters, "GRAIN", 1)
-    monkeypatch.setattr(_parallel.run_range, "__kwdefaults__", {"grain": 1, "scratch": None})
-    with nb.num_threads(threads):
+    with split_everything(threads) as seen:
         for one, other in zip(expected, learned_hash_tables(users, items, **SIZES, rng=5), strict=True):
             assert_same_bits(one, other)
+    assert seen.most_tasks > 1
 
 
 def test_a_side_alone_has_the_rows_that_it_has_beside_the_other():
@@ -166,7 +167,7 @@ def test_what_is_zero_but_for_rounding_is_zero():
     users, items = np.divmod(np.arange(23 * 17), 17)
     kept = (users % 5 == items % 5) | (users % 5 + items % 5 > 6)
     codes = learn_codes(users[kept], items[kept], num_users=23, num_items=17, user_rows=9, item_rows=9, rank=12, rng=0)
-    rank = np.linalg.matrix_rank(reference.normalised(users[kept], items[kept], 23, 17))
+    rank = np.linalg.matrix_rank(reference_spectral.normalised(users[kept], items[kept], 23, 17))
     assert (codes.values > 0).sum() == rank < 12
     assert not codes.user_vectors[:, codes.values == 0].any()
 

@@ -12,7 +12,7 @@ from sklearn.utils import murmurhash3_32 as sklearn_murmurhash3_32
 
 from npbloom import ops, reference
 from npbloom._parallel import num_threads
-from npbloom.ops.hashing import check_ids, rows_of
+from npbloom.ops._ids import check_ids, rows_of
 from npbloom.types import SPOTLIGHT_SEEDS, HashSpec
 from tests._bits import assert_same_bits
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from npbloom import num_threads
 from npbloom.coding import BloomCoder
+from npbloom.ops.network import log_softmax, softmax_loss
 from npbloom.recommend import _network
 from tests._threads import split_everything
 
@@ -34,7 +35,7 @@ def network(hidden: tuple[int, ...], seed: int = 0, coder: BloomCoder | None = N
 def loss_of(layers: dict[str, Any], given: Any, wanted: Any) -> float:
     """The loss of the four instances."""
     _, logits = _network.forward(layers, *given)
-    return _network.softmax_loss(logits, *wanted)
+    return softmax_loss(logits, *wanted)
 
 
 def dense(bits: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -51,7 +52,7 @@ def test_gradients_are_finite_differences(hidden, coder):
     layers = network(hidden, seed=2, coder=coder)
     given, wanted = (parts if coder is None else coder.encode(*parts) for parts in (GIVEN, WANTED))
     activations, logits = _network.forward(layers, *given)
-    _network.softmax_loss(logits, *wanted)
+    softmax_loss(logits, *wanted)
     grads = _network.backward(layers, activations, logits)
     grads["input"] = layers["input"].backward(given[0], grads["input"], given[1], sparse=False)
     assert grads.keys() == layers.keys()
@@ -83,9 +84,9 @@ def test_gradients_are_torch_s(hidden):
 
     activations, logits = _network.forward(layers, *GIVEN)
     log_probs = logits.copy()
-    _network.log_softmax(log_probs)
+    log_softmax(log_probs)
     np.testing.assert_allclose(log_probs, scores.detach().numpy(), rtol=1e-12)
-    assert _network.softmax_loss(logits, *WANTED) == pytest.approx(loss.item(), rel=1e-12)
+    assert softmax_loss(logits, *WANTED) == pytest.approx(loss.item(), rel=1e-12)
     grads = _network.backward(layers, activations, logits)
     grads["input"] = layers["input"].backward(GIVEN[0], grads["input"], GIVEN[1], sparse=False)
     for name, weight in weights.items():
@@ -110,8 +111,8 @@ def test_softmax_and_its_targets_as_written(count, bits, dtype, data):
     for threads in (1, 2, 3):
         with split_everything(threads):
             grad, scores = logits.copy(), logits.copy()
-            loss = _network.softmax_loss(grad, np.concatenate(own), offsets)
-            _network.log_softmax(scores)
+            loss = softmax_loss(grad, np.concatenate(own), offsets)
+            log_softmax(scores)
         assert loss == pytest.approx(-(target * log_probs).sum(axis=1).mean(), rel=rtol, abs=rtol)
         np.testing.assert_allclose(grad, (np.exp(log_probs) - target) / count, rtol=rtol, atol=rtol)
         np.testing.assert_allclose(scores, log_probs, rtol=rtol, atol=rtol * scale)
@@ -124,7 +125,7 @@ def test_many_rows_have_the_same_bits_on_any_number_of_threads():
     for threads in (1, 2, 5):
         with num_threads(threads):
             grad = logits.copy()
-            found.append((_network.softmax_loss(grad, bits, offsets), grad))
+            found.append((softmax_loss(grad, bits, offsets), grad))
     for loss, grad in found[1:]:
         assert loss == found[0][0]
         np.testing.assert_array_equal(grad, found[0][1])

@@ -10,7 +10,7 @@ from npbloom import _startup  # noqa: F401 (first: Control-C during the other im
 from typing import TYPE_CHECKING, Any
 
 from npbloom import checkpoint, coding, hashing, layers, ops, optimizers, reference
-from npbloom._parallel import get_num_threads, num_threads, set_num_threads
+from npbloom._threads import get_num_threads, num_threads, set_num_threads
 from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
 from npbloom.optimizers import SGD, Adagrad, Adam, RowWiseAdagrad
 from npbloom.types import HashSpec, RowGrad

@@ -5,8 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from queue import SimpleQueue
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from npbloom import _check
+from npbloom import _threads
 
 Scratch = TypeVar("Scratch")
 
@@ -24,102 +23,17 @@ GRAIN = 4096
 PIECES = 4  # parts for each thread where whoever is free takes the next one
 
 
-def _default_threads() -> int:
-    """NPBLOOM_NUM_THREADS, else the CPUs this process may use."""
-    text = os.environ.get("NPBLOOM_NUM_THREADS")
-    if text is None or text == "":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise ValueError(f"`NPBLOOM_NUM_THREADS` must be a whole number of at least 1, not {text!r}.")
-    return int(text)
+class _Offering(threading.local):
+    """True while this thread queues tasks."""
+
+    now: bool = False
 
 
-class _Threads(threading.local):
-    """This thread's override of the process's number of threads, and whether it is queueing tasks."""
-
-    override: int | None = None
-    offering: bool = False
-
-
-_this_thread = _Threads()
-_process_threads: int | None = None
+_offering = _Offering()
 _queue: SimpleQueue[_Task] = SimpleQueue()
 _workers = 0  # threads that take tasks from it
-_closed = False  # whether the interpreter ends
+_closed = False  # True once the interpreter ends
 _lock = threading.Lock()  # held while workers are made
-
-
-def set_num_threads(n: int) -> None:
-    """
-    Set how many threads kernels of this process use.
-
-    Parameters
-    ----------
-    n : int
-        At least 1. More threads than processors are allowed; results do not depend on the number (L6).
-
-    Raises
-    ------
-    TypeError, ValueError
-        `n` is not an integer, or less than 1.
-
-    Examples
-    --------
-    >>> before = get_num_threads()
-    >>> set_num_threads(2)
-    >>> get_num_threads()
-    2
-    >>> set_num_threads(before)
-    """
-    global _process_threads
-    _process_threads = _check.positive_int(n, "n")
-
-
-def get_num_threads() -> int:
-    """
-    How many threads a kernel called from here would use.
-
-    Returns
-    -------
-    int
-        The number of the innermost `num_threads` block of this thread, else the process's number: what
-        `set_num_threads` said, else ``NPBLOOM_NUM_THREADS``, else the CPUs the process may use.
-
-    Examples
-    --------
-    >>> with num_threads(3):
-    ...     get_num_threads()
-    3
-    """
-    global _process_threads
-    if _this_thread.override is not None:
-        return _this_thread.override
-    if _process_threads is None:
-        _process_threads = _default_threads()
-    return _process_threads
-
-
-@contextmanager
-def num_threads(n: int) -> Iterator[None]:
-    """
-    Within the block, use `n` threads for calls made from this thread; other threads are not affected.
-
-    Parameters
-    ----------
-    n : int
-        At least 1.
-
-    Examples
-    --------
-    >>> with num_threads(1):
-    ...     get_num_threads()
-    1
-    """
-    before, _this_thread.override = _this_thread.override, _check.positive_int(n, "n")
-    try:
-        yield
-    finally:
-        _this_thread.override = before
 
 
 class _Task:
@@ -151,14 +65,14 @@ class _Task:
             pass
 
     def result(self) -> Any:
-        """What the call returned, or raised."""
+        """Return what the call returned, or raise what it raised."""
         if self._error is not None:
             raise self._error
         return self._value
 
 
 def _serve(queue: SimpleQueue[_Task]) -> None:
-    """What a worker does."""
+    """Run queued tasks until the process exits."""
     while True:
         queue.get().run()
 
@@ -171,9 +85,9 @@ def _offer(tasks: Sequence[_Task]) -> None:
     left a condition locked for ever, three times in 900 interrupts.
     """
     global _workers
-    if _this_thread.offering or _closed:  # a signal handler, in the middle of this very function, or the interpreter's end
+    if _offering.now or _closed:  # a signal handler, in the middle of this very function, or the interpreter's end
         return
-    _this_thread.offering = True
+    _offering.now = True
     try:
         with _lock:
             while _workers < len(tasks):
@@ -182,7 +96,7 @@ def _offer(tasks: Sequence[_Task]) -> None:
     except RuntimeError:  # the system has no more threads: the caller does what nobody has begun
         pass
     finally:
-        _this_thread.offering = False
+        _offering.now = False
     if _workers:
         for task in tasks:
             _queue.put(task)
@@ -207,12 +121,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_workers)
 
 
-def run_tasks(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+def _run_each(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
     """
-    Call every task, the first in this thread and the others on the pool; results in order of the tasks.
+    Call every task, the first in this thread and the others on the pool; results in order.
 
-    What no worker has begun when this thread is free, it does itself, so it never waits for a pool without threads. It returns,
-    also with an exception or a KeyboardInterrupt, when every task has ended: no worker writes once the caller has gone on.
+    What no worker has begun when this thread is free, it does itself, so it never waits for a pool
+    without threads. It returns, also with an exception or a KeyboardInterrupt, when every task has
+    ended: no worker writes once the caller has gone on.
     """
     if len(tasks) == 1:
         return [tasks[0]()]
@@ -237,21 +152,22 @@ def run_tasks(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
     return [first, *(task.result() for task in shared)]
 
 
-def run_queue(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> list[Any]:
+def run_tasks(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> list[Any]:
     """
-    As `run_tasks`, on at most `most` threads, each of which takes the next task when it is free.
+    Call every task on at most `most` threads (None: `get_num_threads`); results in order.
 
-    A thread that wakes late, or is given a slow part, then holds nobody up. Of several exceptions the first task's is raised;
-    tasks that come after one that has failed may not be called.
+    Each thread takes the next task when it is free, so one that wakes late, or is given a slow
+    part, holds nobody up. Of several exceptions the first task's is raised; tasks that come after
+    one that has failed may not be called.
     """
-    threads = max(1, min(len(tasks), get_num_threads() if most is None else most))
+    threads = max(1, min(len(tasks), _threads.get_num_threads() if most is None else most))
     if threads == len(tasks):
-        return run_tasks(tasks)
+        return _run_each(tasks)
     if threads == 1:
-        return list(run_tasks([lambda: [task() for task in tasks]])[0])
+        return list(_run_each([lambda: [task() for task in tasks]])[0])
     results: list[Any] = [None] * len(tasks)
     failures: dict[int, Exception] = {}
-    queue = iter(range(len(tasks)))  # a step of it is one step of the interpreter, so that no two threads get the same
+    queue = iter(range(len(tasks)))  # a step of it is one of the interpreter: no two threads get the same
 
     def take() -> None:
         for index in queue:
@@ -262,7 +178,7 @@ def run_queue(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
                 for _ in queue:  # nobody begins what comes after
                     pass
 
-    run_tasks([take] * threads)
+    _run_each([take] * threads)
     if failures:
         raise failures[min(failures)]
     return results
@@ -275,14 +191,14 @@ def for_each_thread(make: Callable[[], Scratch], tasks: int) -> list[Scratch]:
     A task takes one with ``pop``, and hands it on with ``append``. The list is empty only to a task that was interrupted and is
     run again.
     """
-    return [make()] if tasks == 1 else [make() for _ in range(min(tasks, get_num_threads()))]
+    return [make()] if tasks == 1 else [make() for _ in range(min(tasks, _threads.get_num_threads()))]
 
 
 def even_bounds(size: int, grain: int = GRAIN) -> list[int]:
     """Split ``[0, size)`` evenly over as many threads as have at least `grain` items each to do."""
     if size < 2 * grain:
         return [0, size]
-    parts = min(get_num_threads(), size // grain)
+    parts = min(_threads.get_num_threads(), size // grain)
     return [size * part // parts for part in range(parts + 1)]
 
 
@@ -292,7 +208,7 @@ def balanced_bounds(starts: npt.NDArray[np.int64], grain: int, pieces: int = 1) 
 
     There are `pieces` parts for each of several threads, but no more than have `grain` items each.
     """
-    items, threads = int(starts[-1] - starts[0]), get_num_threads()
+    items, threads = int(starts[-1] - starts[0]), _threads.get_num_threads()
     parts = max(1, min(threads * pieces if threads > 1 else 1, items // grain))
     if parts == 1:
         return [0, len(starts) - 1]
@@ -300,27 +216,27 @@ def balanced_bounds(starts: npt.NDArray[np.int64], grain: int, pieces: int = 1) 
     return [0, *(int(cut) for cut in cuts), len(starts) - 1]
 
 
-def run_chunks(
-    kernel: Callable[..., Any], bounds: Sequence[int], *arrays: Any, scratch: tuple[int, ...] | None = None
+def run_range(
+    kernel: Callable[..., Any],
+    work: int | Sequence[int],
+    *arrays: Any,
+    grain: int = GRAIN,
+    scratch: tuple[int, ...] | None = None,
 ) -> list[Any]:
     """
-    Call ``kernel(*arrays, lo, hi)`` for every neighbouring pair of `bounds`, in parallel.
+    Call ``kernel(*arrays, lo, hi)`` on ranges, in parallel; results in order of the ranges.
 
-    With `scratch` a float64 array of that shape, one for each call, comes before ``lo``: kernels allocate nothing.
+    `work` is a number of items, split evenly so that a range has at least `grain` of them, or the
+    bounds of the ranges. With `scratch` a float64 array of that shape, one for each call, comes
+    before ``lo``: kernels allocate nothing.
     """
+    bounds = even_bounds(work, grain) if isinstance(work, int) else work
 
     def task(lo: int, hi: int) -> Callable[[], Any]:
         extra = () if scratch is None else (np.empty(scratch),)
         return lambda: kernel(*arrays, *extra, lo, hi)
 
-    return run_queue([task(lo, hi) for lo, hi in pairwise(bounds)])
-
-
-def run_range(
-    kernel: Callable[..., Any], size: int, *arrays: Any, grain: int = GRAIN, scratch: tuple[int, ...] | None = None
-) -> list[Any]:
-    """Call ``kernel(*arrays, lo, hi)`` so that the ranges cover ``[0, size)``; results in order of the ranges."""
-    return run_chunks(kernel, even_bounds(size, grain), *arrays, scratch=scratch)
+    return run_tasks([task(lo, hi) for lo, hi in pairwise(bounds)])
 
 
 def run_blocks(work: Callable[[int, int], Any], size: int, grain: int, block: int) -> None:
@@ -330,4 +246,4 @@ def run_blocks(work: Callable[[int, int], Any], size: int, grain: int, block: in
         work(0, size)
         return
     step = min(block, size) if threads == 1 else min(block, -(-size // (PIECES * threads)))
-    run_queue([partial(work, lo, min(lo + step, size)) for lo in range(0, size, max(step, 1))], threads)
+    run_tasks([partial(work, lo, min(lo + step, size)) for lo in range(0, size, max(step, 1))], threads)

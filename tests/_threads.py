@@ -25,13 +25,13 @@ class Seen:
 @contextmanager
 def watch(threads: int) -> Iterator[Seen]:
     """On so many threads; yields what was seen, so that a test can tell that the work was split at all."""
-    seen, run_tasks = Seen(), _parallel.run_tasks
+    seen, run_each = Seen(), _parallel._run_each
 
     def counted(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
         seen.most_tasks = max(seen.most_tasks, len(tasks))
-        return run_tasks(tasks)
+        return run_each(tasks)
 
-    with mock.patch.object(_parallel, "run_tasks", counted), nb.num_threads(threads):
+    with mock.patch.object(_parallel, "_run_each", counted), nb.num_threads(threads):
         yield seen
 
 

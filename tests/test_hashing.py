@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.utils import murmurhash3_32 as sklearn_murmurhash3_32
 
 from npbloom import hashing, reference
-from npbloom._parallel import num_threads
+from npbloom._threads import num_threads
 from npbloom.hashing import hash_keys, murmurhash3_32, murmurhash3_x64_128
 from tests._bits import assert_same_bits
 

@@ -13,7 +13,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
-from npbloom import _parallel
+from npbloom import _parallel, _threads
 
 
 @given(st.integers(0, 50), st.integers(1, 7), st.integers(1, 9))
@@ -79,7 +79,7 @@ def test_every_task_of_a_queue_is_called_once_and_results_keep_their_order(count
         return 10 * index
 
     with nb.num_threads(threads):
-        results = _parallel.run_queue([partial(task, index) for index in range(count)], most)
+        results = _parallel.run_tasks([partial(task, index) for index in range(count)], most)
     event(f"more tasks than threads: {count > threads}")
     assert results == [10 * index for index in range(count)]
     assert sorted(called) == list(range(count))
@@ -95,7 +95,7 @@ def test_of_the_tasks_of_a_queue_that_fail_the_first_is_heard(failing: set[int],
             raise RuntimeError(f"task {index}")
 
     with nb.num_threads(threads), pytest.raises(RuntimeError, match=f"^task {min(failing)}$"):
-        _parallel.run_queue([partial(task, index) for index in range(20)])
+        _parallel.run_tasks([partial(task, index) for index in range(20)])
     event(f"calls after the first failure: {len(called) - min(failing) - 1}")
     assert set(range(min(failing) + 1)) <= set(called)
 
@@ -132,13 +132,13 @@ def test_a_number_of_threads_that_is_none_is_refused(number: object, error: type
 
 def test_the_environment_sets_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NPBLOOM_NUM_THREADS", "6")
-    assert _parallel._default_threads() == 6
+    assert _threads._default_threads() == 6
     monkeypatch.setenv("NPBLOOM_NUM_THREADS", "")
-    assert _parallel._default_threads() >= 1
+    assert _threads._default_threads() >= 1
     for text in ("0", "two", "-1", "1.5"):
         monkeypatch.setenv("NPBLOOM_NUM_THREADS", text)
         with pytest.raises(ValueError, match="NPBLOOM_NUM_THREADS"):
-            _parallel._default_threads()
+            _threads._default_threads()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -84,7 +84,7 @@ class Contributions:
         def task(part: Part, lo: int, hi: int) -> None:
             self.sum_into(part, values[lo:hi], np.empty((1, self.width)), 0, hi - lo)
 
-        _parallel.run_queue([partial(task, *each) for each in zip(parts, ends.tolist(), ends[1:].tolist(), strict=False)])
+        _parallel.run_tasks([partial(task, *each) for each in zip(parts, ends.tolist(), ends[1:].tolist(), strict=False)])
         touched = parts[0].touched if len(parts) == 1 else np.concatenate([part.touched for part in parts])
         return RowGrad(touched, values, self.num_rows)
 

@@ -88,10 +88,10 @@ def bag_output(table: FloatArray, bags: Bags, limits: tuple[float, float] | None
     table = _check.read_only(table)
     if winners is not None:
         arrays: tuple[Any, ...] = (table, bags.ids, bags.starts, bags.padding, winners, out)
-        _parallel.run_chunks(kernels.bag_max_range, bags.bounds(dim), *arrays)
+        _parallel.run_range(kernels.bag_max_range, bags.bounds(dim), *arrays)
         return out, winners
     arrays = (table, bags.ids, bags.starts, bags.weights, bags.mode == "mean", bags.padding, out)
-    _parallel.run_chunks(kernels.bag_sum_range, bags.bounds(dim), *arrays)
+    _parallel.run_range(kernels.bag_sum_range, bags.bounds(dim), *arrays)
     return out, None
 
 
@@ -127,8 +127,8 @@ def bloom_bag_output(
     if bags.mode == "max":
         winners = np.empty((bags.size, dim), dtype=np.int64)
         arrays: tuple[Any, ...] = (table, bags.ids, rows, bags.starts, *how, winners, out)
-        _parallel.run_chunks(kernels.bloom_bag_max_range, bounds, *arrays, scratch=(2, dim))
+        _parallel.run_range(kernels.bloom_bag_max_range, bounds, *arrays, scratch=(2, dim))
         return out, winners
     arrays = (table, bags.ids, rows, bags.starts, bags.weights, bags.mode == "mean", *how, out)
-    _parallel.run_chunks(kernels.bloom_bag_sum_range, bounds, *arrays, scratch=(2, dim))
+    _parallel.run_range(kernels.bloom_bag_sum_range, bounds, *arrays, scratch=(2, dim))
     return out, None

@@ -40,7 +40,7 @@ class Pairs(NamedTuple):
 
     def sort_and(self, work: Callable[[Part], Result]) -> list[Result]:
         """Sort each part and give it to `work`, in the thread that sorted it; results in order of the rows."""
-        return _parallel.run_queue(self.tasks(work))
+        return _parallel.run_tasks(self.tasks(work))
 
     def tasks(self, work: Callable[[Part], Result]) -> list[Callable[[], Result]]:
         """The calls that `sort_and` makes. All memory for sorting is taken now: `work` may write what must not stay half done."""

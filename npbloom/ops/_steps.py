@@ -65,7 +65,7 @@ class Rule:
             self._run(rows, terms, held, lo, hi)
             free.append(held)
 
-        return partial(_parallel.run_queue, [partial(step, lo, hi) for lo, hi in parts])
+        return partial(_parallel.run_tasks, [partial(step, lo, hi) for lo, hi in parts])
 
     def prepare_fused(self, contributions: Contributions) -> Callable[[], Any]:
         """
@@ -99,7 +99,7 @@ class Rule:
 
         tasks = contributions.pairs.tasks(step)
         free = _parallel.for_each_thread(scratch, len(tasks))
-        return partial(_parallel.run_queue, tasks)
+        return partial(_parallel.run_tasks, tasks)
 
     def _prepare_sums(self, contributions: Contributions) -> Callable[[], Any]:
         """A step with plain sums, which the kernel takes itself."""
@@ -112,7 +112,7 @@ class Rule:
 
         tasks = contributions.pairs.tasks(step)
         free = _parallel.for_each_thread(self._held, len(tasks))
-        return partial(_parallel.run_queue, tasks)
+        return partial(_parallel.run_tasks, tasks)
 
 
 def _scalar(table: FloatArray, value: float) -> Any:

@@ -35,7 +35,7 @@ def nearest(points: Points, groups: IntArray, starts: IntArray, centroids: Point
     )
     work = np.append(0, np.cumsum(np.diff(starts)[groups]))  # distances, point by point: groups are of unequal size
     bounds = _parallel.balanced_bounds(work, GRAIN, _parallel.PIECES)
-    _parallel.run_chunks(kernels.nearest_range, bounds, *arrays, scratch=(kernels.TILE // 2,))
+    _parallel.run_range(kernels.nearest_range, bounds, *arrays, scratch=(kernels.TILE // 2,))
     return codes, distances
 
 

@@ -198,7 +198,7 @@ def embedding_bag_backward_weights(
     grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
     out = np.empty(bags.ids.size, dtype=table.dtype)
     arrays = (_check.read_only(table), bags.ids, bags.starts, grad, bags.padding, out)
-    _parallel.run_chunks(kernels.bag_dot_range, bags.bounds(table.shape[1]), *arrays)
+    _parallel.run_range(kernels.bag_dot_range, bags.bounds(table.shape[1]), *arrays)
     return out.reshape(bags.shape)
 
 
@@ -357,5 +357,5 @@ def bloom_bag_backward_weights(
     how = (bags.padding, reserved_row(hashing), divisor_of(hashing, combine), combine == "concat")
     arrays = (_check.read_only(table), bags.ids, rows, bags.starts, grad, *how, out)
     bounds = bags.bounds(table.shape[1] * rows.shape[1])
-    _parallel.run_chunks(kernels.bloom_bag_dot_range, bounds, *arrays, scratch=(1, table.shape[1]))
+    _parallel.run_range(kernels.bloom_bag_dot_range, bounds, *arrays, scratch=(1, table.shape[1]))
     return out.reshape(bags.shape)

@@ -209,7 +209,7 @@ def test_an_interpreter_ends_with_work_in_its_queue(tmp_path: Path) -> None:
     def slow():
         time.sleep(0.2)
     for _ in range(3):
-        threading.Thread(target=lambda: _parallel.run_tasks([slow] * 4), daemon=True).start()
+        threading.Thread(target=lambda: _parallel.run_tasks([slow] * 4, 4), daemon=True).start()
     time.sleep(0.05)
     """
     assert run_script(PROBLEM + script, tmp_path) == ""

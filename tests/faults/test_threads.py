@@ -201,10 +201,10 @@ def test_an_interrupted_call_returns_when_no_task_runs_or_waits() -> None:
 
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            _parallel.run_tasks([first, *[slow] * 6])
+            _parallel.run_tasks([first, *[slow] * 6], 7)
         assert not running
         before = list(range(40))
-        assert sum(_parallel.run_tasks([lambda n=n: n for n in before])) == sum(before)
+        assert sum(_parallel.run_tasks([lambda n=n: n for n in before], 40)) == sum(before)
         assert not running
         while workers.acquire(blocking=False):
             pass

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.utils import murmurhash3_32 as sklearn_murmurhash3_32
 
 from npbloom import ops, reference
-from npbloom._parallel import num_threads
+from npbloom._threads import num_threads
 from npbloom.ops._ids import check_ids, rows_of
 from npbloom.types import SPOTLIGHT_SEEDS, HashSpec
 from tests._bits import assert_same_bits

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from npbloom.cli import main
-from tests._files import write_example
+from tests.support._files import write_example
 
 # A kernel that compiles inside an example takes seconds: no deadline. In CI the same examples every time.
 settings.register_profile("dev", deadline=None, print_blob=True)

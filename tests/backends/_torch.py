@@ -10,7 +10,7 @@ import pytest
 from sklearn.utils import murmurhash3_32
 
 from npbloom.types import SPOTLIGHT_SEEDS
-from tests.strategies import Bags
+from tests.support.strategies import Bags
 
 torch = pytest.importorskip("torch")  # a test file that imports this one is skipped, by name, where torch is missing
 functional = torch.nn.functional

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.backends._torch import assert_close, combine_rows, leaf, spotlight_rows, tensor, torch, total
-from tests.strategies import id_arrays
+from tests.support.strategies import id_arrays
 
 
 def table(num_rows: int, dim: int, seed: int = 0) -> np.ndarray:

@@ -10,9 +10,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests._layers import bag, bag_arguments
 from tests.backends._torch import assert_close, bag_call, bags_one_by_one, functional, leaf, limits, tensor, total
-from tests.strategies import Bags, bags
+from tests.support._layers import bag, bag_arguments
+from tests.support.strategies import Bags, bags
 
 cases = st.sampled_from(["small", "full"]).flatmap(lambda lane: bags(lane, np.float64))
 

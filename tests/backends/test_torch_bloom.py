@@ -9,9 +9,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests._layers import bag, bag_arguments, bloom
 from tests.backends._torch import assert_close, bags_one_by_one, combine_rows, leaf, tensor, total
-from tests.strategies import Bags, Bloom, bloom_bags, blooms
+from tests.support._layers import bag, bag_arguments, bloom
+from tests.support.strategies import Bags, Bloom, bloom_bags, blooms
 
 lanes = st.sampled_from(["small", "full"])
 

@@ -9,9 +9,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from npbloom import RowGrad
-from tests._layers import embedding
 from tests.backends._torch import assert_close, functional, leaf, limits, tensor, total
-from tests.strategies import Lookup, lookups
+from tests.support._layers import embedding
+from tests.support.strategies import Lookup, lookups
 
 ordinary = st.sampled_from(["small", "full"])  # NaN and infinity are the laws' to test
 

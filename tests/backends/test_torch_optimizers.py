@@ -10,9 +10,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests._layers import bag, bag_arguments, bloom, embedding
 from tests.backends._torch import bag_call, bags_one_by_one, combine_rows, functional, leaf, tensor, torch
-from tests.strategies import Bags, Bloom, Lookup, bags, bloom_bags, blooms, id_arrays, lookups
+from tests.support._layers import bag, bag_arguments, bloom, embedding
+from tests.support.strategies import Bags, Bloom, Lookup, bags, bloom_bags, blooms, id_arrays, lookups
 
 KINDS = {"embedding": lookups, "bag": bags, "bloom": blooms, "bloom bag": bloom_bags}
 # Rates such that a first step, of length lr with Adam, does not lead to zero, where the sign of a rounding error would decide.

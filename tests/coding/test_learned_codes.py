@@ -10,7 +10,7 @@ import pytest
 from npbloom.coding import learn_codes, learned_hash_tables
 from npbloom.ops import hash_rows
 from npbloom.types import HashSpec
-from tests._bits import assert_same_bits
+from tests.support._bits import assert_same_bits
 
 
 @pytest.mark.parametrize(

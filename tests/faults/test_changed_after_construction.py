@@ -16,8 +16,8 @@ import pytest
 import npbloom as nb
 from npbloom import checkpoint, interop
 from npbloom.coding import BloomCoder
-from tests._bits import assert_same_bits
-from tests._layers import DIM, LAYERS, gradient, is_bag
+from tests.support._bits import assert_same_bits
+from tests.support._layers import DIM, LAYERS, gradient, is_bag
 
 ONE_BAG = [[1, 2, 6]]
 

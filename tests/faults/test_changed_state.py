@@ -12,9 +12,9 @@ from safetensors import numpy as safetensors_numpy
 
 import npbloom as nb
 from npbloom import checkpoint
-from tests._bits import assert_same_bits
-from tests._files import contents, sealed
-from tests._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient, table
+from tests.support._bits import assert_same_bits
+from tests.support._files import contents, sealed
+from tests.support._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient, table
 
 
 @pytest.mark.parametrize("step", [-1, -(2**63), 2**63 - 1])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests._scripts import run_script
+from tests.faults._scripts import run_script
 
 PROBLEM = """
     import numpy as np

@@ -15,8 +15,8 @@ import pytest
 
 import npbloom as nb
 from npbloom import checkpoint
-from tests._files import LAYERS, bytes_of, sealed, train
 from tests.faults._mutations import cases, forge, mutated, tried, watched
+from tests.support._files import LAYERS, bytes_of, sealed, train
 
 LOG = logging.getLogger(__name__)  # figures: --log-cli-level=INFO
 MOST_MEMORY = 32 * 2**20  # bytes, for files of a few kilobytes

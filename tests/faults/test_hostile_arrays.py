@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import npbloom as nb
-from tests._bits import assert_same_bits
-from tests._layers import DIM, LAYERS, OPTIMIZERS, gradient, is_bag
+from tests.support._bits import assert_same_bits
+from tests.support._layers import DIM, LAYERS, OPTIMIZERS, gradient, is_bag
 
 MODES = ("sum", "mean", "max")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import npbloom as nb
-from tests._layers import LAYERS
+from tests.support._layers import LAYERS
 
 HUGE = 10**30
 ENDLESS = 10**5000  # more digits than Python prints

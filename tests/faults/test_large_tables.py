@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 import npbloom as nb
-from tests._documents import ROOT, run_examples
-from tests._layers import LAYERS, OPTIMIZERS, gradient, is_bag
+from tests.support._documents import ROOT, run_examples
+from tests.support._layers import LAYERS, OPTIMIZERS, gradient, is_bag
 
 GIGABYTES = float(os.environ.get("NPBLOOM_LARGE_TABLE_GB", "0.096"))
 BATCH, STEPS = 512, 4

@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 import npbloom as nb
-from tests._bits import assert_same_bits
 from tests.faults._machine import (
     REFUSED,
     ROWS,
@@ -40,6 +39,7 @@ from tests.faults._machine import (
     optimizers,
     values,
 )
+from tests.support._bits import assert_same_bits
 
 RUNS = int(os.environ.get("NPBLOOM_MACHINE_RUNS", "100"))
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import npbloom as nb
-from tests._bits import assert_same_bits
-from tests._layers import DIM, LAYERS, gradient
 from tests.faults.test_shared_memory import Interface
+from tests.support._bits import assert_same_bits
+from tests.support._layers import DIM, LAYERS, gradient
 
 
 def test_masked_arrays_are_refused_wherever_a_mask_would_be_dropped() -> None:

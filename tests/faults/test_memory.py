@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import npbloom as nb
-from tests._layers import OPTIMIZERS
+from tests.support._layers import OPTIMIZERS
 
 STEPS = int(os.environ.get("NPBLOOM_LEAK_STEPS", "2000"))
 ROWS, DIM, BATCH, K = 100_000, 64, 16_384, 4

@@ -29,8 +29,8 @@ from npbloom import checkpoint
 from npbloom.recommend import ImplicitFactorizationModel, ImplicitNetworkModel, Interactions, load_model, read_ratings
 from npbloom.recommend._lines import MOST, SLACK
 from npbloom.recommend._saved import KEY
-from tests._files import contents, sealed, write_example
 from tests.faults._mutations import forge, tried, watched
+from tests.support._files import contents, sealed, write_example
 
 CASES = int(os.environ.get("NPBLOOM_FUZZ_CASES", "60"))
 FIRST = int(os.environ.get("NPBLOOM_FUZZ_FIRST", "0"))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import npbloom as nb
-from tests._bits import assert_same_bits
-from tests._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient
+from tests.support._bits import assert_same_bits
+from tests.support._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient
 
 
 def everything(optimizer: Any, layer: Any) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ import pytest
 
 import npbloom as nb
 from npbloom import _parallel
-from tests._scripts import run_script
+from tests.faults._scripts import run_script
 
 THREADS, ROWS, DIM, BATCH = 8, 4_000, 16, 40_000
 EACH = BATCH // 500

@@ -14,8 +14,8 @@ import pytest
 
 import npbloom as nb
 from npbloom.interop import from_spotlight, from_torch, to_spotlight
-from tests._bits import assert_same_bits
 from tests.backends._torch import spotlight_rows, torch
+from tests.support._bits import assert_same_bits
 
 IDS = np.array([[0, 1, 999], [500, 7, 7]])
 

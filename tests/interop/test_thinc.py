@@ -14,7 +14,7 @@ import pytest
 
 import npbloom as nb
 from npbloom.interop import from_thinc, thinc_hash_rows, to_thinc
-from tests._bits import assert_same_bits
+from tests.support._bits import assert_same_bits
 
 KEYS = np.array([0, 1, 7, 2**31, 2**32, 2**63, 2**64 - 1, 9_223_372_036_854_775_807, 4_611_686_018_427_387_905], np.uint64)
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ import pytest
 
 import npbloom as nb
 from npbloom.interop import from_torch, to_torch
-from tests._bits import assert_same_bits
 from tests.backends._torch import torch
+from tests.support._bits import assert_same_bits
 
 DTYPES = [torch.float32, torch.float64]
 IDS = np.array([[1, 2, 5], [5, 5, 6], [0, 2, 3]])

@@ -10,8 +10,8 @@ import pytest
 
 import npbloom as nb
 from npbloom.interop import from_torch, optimizer_from_torch, optimizer_to_torch, to_torch
-from tests._bits import assert_same_bits
 from tests.backends._torch import torch
+from tests.support._bits import assert_same_bits
 
 optim = torch.optim
 CASES: dict[str, tuple[Callable[[Any], Any], Any]] = {

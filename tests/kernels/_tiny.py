@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.types import HashSpec, RowGrad
-from tests._twins import TWINS, Twin
-from tests.strategies import Bags, Bloom, Lookup, Partition, Update
+from tests.support._twins import TWINS, Twin
+from tests.support.strategies import Bags, Bloom, Lookup, Partition, Update
 
 ROWS, IDS = 6, 150  # hot rows: every one of them is read more often than any loop is unrolled
 

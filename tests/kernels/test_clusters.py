@@ -11,7 +11,7 @@ import npbloom as nb
 from npbloom.ops import clusters, spectral
 from npbloom.reference import clusters as reference
 from npbloom.reference import spectral as spectral_reference
-from tests._bits import assert_same_bits
+from tests.support._bits import assert_same_bits
 
 
 @pytest.fixture(autouse=True)

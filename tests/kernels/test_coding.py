@@ -10,7 +10,7 @@ from npbloom._kernels import coding as kernels
 from npbloom.ops import coding as ops
 from npbloom.reference import coding as reference
 from npbloom.types import HashSpec
-from tests._bits import assert_same_bits
+from tests.support._bits import assert_same_bits
 
 
 @pytest.fixture(autouse=True)

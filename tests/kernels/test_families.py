@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom._kernels import coding, hashing, lookup, network, optim, pairs, ranking, scatter
-from tests._threads import split_everything
-from tests._twins import TWINS
+from tests.support._threads import split_everything
+from tests.support._twins import TWINS
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)

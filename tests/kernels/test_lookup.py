@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npbloom.types import HashSpec
-from tests import _twins
 from tests.kernels import _tiny
-from tests.strategies import COMBINES, MODES
+from tests.support import _twins
+from tests.support.strategies import COMBINES, MODES
 
 DTYPES = ("f4", "f8")
 TWINS = _tiny.twins_of("hash_rows", "_forward")

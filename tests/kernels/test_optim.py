@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests._bits import assert_same_bits
-from tests._layers import OPTIMIZERS
 from tests.kernels import _tiny
+from tests.support._bits import assert_same_bits
+from tests.support._layers import OPTIMIZERS
 
 TWINS = _tiny.twins_of("_update")
 

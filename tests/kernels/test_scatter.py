@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests import _twins
-from tests._bits import assert_same_bits
 from tests.kernels import _tiny
-from tests.strategies import COMBINES, MODES
+from tests.support import _twins
+from tests.support._bits import assert_same_bits
+from tests.support.strategies import COMBINES, MODES
 
 DTYPES = ("f4", "f8")
 TWINS = _tiny.twins_of("_backward", "_backward_weights")

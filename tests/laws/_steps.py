@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.types import RowGrad
-from tests import strategies
-from tests._bits import assert_same_bits
-from tests.strategies import Update
+from tests.support import strategies
+from tests.support._bits import assert_same_bits
+from tests.support.strategies import Update
 
 
 def assert_steps(

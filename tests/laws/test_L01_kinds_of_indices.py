@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests._bits import assert_same_bits
-from tests._layers import ROWS, TAKERS
-from tests.strategies import id_arrays
+from tests.support._bits import assert_same_bits
+from tests.support._layers import ROWS, TAKERS
+from tests.support.strategies import id_arrays
 
 DTYPES = ["i1", "u1", "i2", "u2", "<i4", ">i4", "u4", "<i8", ">i8", "<u8", ">u8"]
 

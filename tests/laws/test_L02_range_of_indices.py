@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests._layers import ROWS, TAKERS
+from tests.support._layers import ROWS, TAKERS
 
 BAD = [-1, ROWS, -ROWS, ROWS + 1, 2**31, -(2**31), 2**32, 2**63 - 1, -(2**63)]
 

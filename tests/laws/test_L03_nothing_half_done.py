@@ -9,8 +9,8 @@ import pytest
 
 import npbloom as nb
 from npbloom.types import RowGrad
-from tests._bits import assert_same_bits
-from tests._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient, is_bag, table
+from tests.support._bits import assert_same_bits
+from tests.support._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient, is_bag, table
 
 GOOD = [1, 2, 5]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import event, given, settings
 
-from tests import _layers, strategies
+from tests.support import _layers, strategies
 
 
 @settings(max_examples=40)

@@ -9,8 +9,8 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests import _expected, _layers, strategies
-from tests._bits import assert_same_bits
+from tests.support import _expected, _layers, strategies
+from tests.support._bits import assert_same_bits
 
 
 def describe(case):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.types import HashSpec, RowGrad
-from tests import _twins
-from tests._bits import assert_same_bits
-from tests._threads import COUNTS, split_everything, split_sooner, watch
-from tests._twins import TWINS
-from tests.strategies import Bags, Bloom, Lookup, Partition, Update
+from tests.support import _twins
+from tests.support._bits import assert_same_bits
+from tests.support._threads import COUNTS, split_everything, split_sooner, watch
+from tests.support._twins import TWINS
+from tests.support.strategies import Bags, Bloom, Lookup, Partition, Update
 
 ROWS, DIM, IDS = 30_000, 8, 60_000
 NORM = {"max_norm": 2.9, "norm_type": 2}

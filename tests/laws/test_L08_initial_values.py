@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import npbloom as nb
-from tests._bits import assert_same_bits
-from tests._threads import COUNTS, watch
+from tests.support._bits import assert_same_bits
+from tests.support._threads import COUNTS, watch
 
 SCALED = {
     "ScaledEmbedding": lambda d, **options: nb.ScaledEmbedding(200_000 // d, d, **options),

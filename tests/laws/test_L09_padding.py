@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.types import RowGrad
-from tests import _layers, strategies
-from tests._bits import assert_same_bits
-from tests._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient
+from tests.support import _layers, strategies
+from tests.support._bits import assert_same_bits
+from tests.support._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient
 
 PLAIN = ["ScaledEmbedding", "ZeroEmbedding", "ScaledEmbeddingBag"]
 

@@ -11,9 +11,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests import _layers, _naive, strategies
-from tests._bits import assert_same_bits
-from tests._layers import DIM, ROWS
+from tests.support import _layers, _naive, strategies
+from tests.support._bits import assert_same_bits
+from tests.support._layers import DIM, ROWS
 
 limits = st.sampled_from([0.0, 0.5, 1.0, 3.0, 1e3, math.inf]) | st.floats(0, 20)
 powers = st.sampled_from([1, 2, math.inf, 3, 0.5, 2.0, 1.5]) | st.floats(0.1, 50)

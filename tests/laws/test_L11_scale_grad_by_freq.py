@@ -7,8 +7,8 @@ import pytest
 from hypothesis import event, given
 
 import npbloom as nb
-from tests import _expected, _layers, strategies
-from tests._bits import assert_same_bits
+from tests.support import _expected, _layers, strategies
+from tests.support._bits import assert_same_bits
 
 
 @given(strategies.lookups())

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 
 import npbloom as nb
 from npbloom.types import RowGrad
-from tests import _layers, strategies
-from tests._bits import assert_same_bits
-from tests._layers import DIM, LAYERS, gradient, is_bag
+from tests.support import _layers, strategies
+from tests.support._bits import assert_same_bits
+from tests.support._layers import DIM, LAYERS, gradient, is_bag
 
 
 def backward(layer, **options):

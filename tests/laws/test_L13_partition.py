@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests import _layers, strategies
-from tests._bits import assert_same_bits
-from tests.strategies import MODES
+from tests.support import _layers, strategies
+from tests.support._bits import assert_same_bits
+from tests.support.strategies import MODES
 
 KINDS = {
     "ScaledEmbeddingBag": lambda **options: nb.ScaledEmbeddingBag(5, 2, weight=_layers.table(5, 2), **options),

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.types import RowGrad
-from tests import _layers, strategies
-from tests._bits import assert_same_bits
-from tests.strategies import MODES
+from tests.support import _layers, strategies
+from tests.support._bits import assert_same_bits
+from tests.support.strategies import MODES
 
 
 @pytest.mark.parametrize("cases", [strategies.bags, strategies.bloom_bags])

@@ -11,8 +11,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests import _expected, _layers, strategies
-from tests._bits import assert_same_bits
+from tests.support import _expected, _layers, strategies
+from tests.support._bits import assert_same_bits
 
 
 @pytest.mark.parametrize("cases", [strategies.bags, strategies.bloom_bags])

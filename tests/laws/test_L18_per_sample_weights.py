@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests import _expected, _layers, strategies
-from tests._bits import assert_same_bits
+from tests.support import _expected, _layers, strategies
+from tests.support._bits import assert_same_bits
 
 KINDS = {
     "ScaledEmbeddingBag": lambda mode: nb.ScaledEmbeddingBag(5, 2, mode=mode, weight=_layers.table(5, 2)),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.hashing import SPOTLIGHT_SEEDS
-from tests import strategies
+from tests.support import strategies
 
 # MurmurHash3_x86_32 of five ids with the first four seeds, as signed numbers.
 GOLDEN = {

@@ -8,9 +8,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests import _layers, strategies
-from tests._bits import assert_same_bits
-from tests._layers import OPTIMIZERS
+from tests.support import _layers, strategies
+from tests.support._bits import assert_same_bits
+from tests.support._layers import OPTIMIZERS
 
 
 @given(strategies.blooms(), st.sampled_from([0.0, np.nan, np.inf, 7.0]))

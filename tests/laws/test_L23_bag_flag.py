@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 
 import npbloom as nb
-from tests import _layers, strategies
-from tests._bits import assert_same_bits
+from tests.support import _layers, strategies
+from tests.support._bits import assert_same_bits
 
 
 @given(strategies.blooms())

@@ -9,8 +9,8 @@ from hypothesis import event, given, settings
 
 import npbloom as nb
 from npbloom.types import RowGrad
-from tests import _expected, _layers, strategies
-from tests._bits import assert_same_bits
+from tests.support import _expected, _layers, strategies
+from tests.support._bits import assert_same_bits
 
 
 @given(strategies.bloom_bags())

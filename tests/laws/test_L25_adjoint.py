@@ -9,8 +9,8 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests import _layers, strategies
-from tests._bits import assert_same_bits
+from tests.support import _layers, strategies
+from tests.support._bits import assert_same_bits
 
 
 def inner(one, other):

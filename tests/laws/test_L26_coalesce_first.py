@@ -10,10 +10,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests import _layers, strategies
-from tests._bits import assert_same_bits
-from tests._layers import DIM, OPTIMIZERS, gradient
-from tests._threads import split_everything
+from tests.support import _layers, strategies
+from tests.support._bits import assert_same_bits
+from tests.support._layers import DIM, OPTIMIZERS, gradient
+from tests.support._threads import split_everything
 
 
 def assert_update_is_backward_then_step(make, rule, ids, grad_out, threads=1, steps=3, **arguments):

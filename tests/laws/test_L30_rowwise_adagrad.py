@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests import _expected, strategies
 from tests.laws._steps import assert_steps
+from tests.support import _expected, strategies
 
 
 def by_row(case):

@@ -11,8 +11,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 import npbloom as nb
-from tests import _expected, strategies
-from tests._bits import assert_same_bits
+from tests.support import _expected, strategies
+from tests.support._bits import assert_same_bits
 
 F = np.float32
 RULES = {

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 import npbloom as nb
-from tests import _expected, _layers, strategies
-from tests._bits import assert_same_bits
-from tests._layers import LAYERS, OPTIMIZERS
+from tests.support import _expected, _layers, strategies
+from tests.support._bits import assert_same_bits
+from tests.support._layers import LAYERS, OPTIMIZERS
 
 KINDS = {name: getattr(nb, name) for name in LAYERS}
 PLAIN = ("ScaledEmbedding", "ZeroEmbedding", "ScaledEmbeddingBag")

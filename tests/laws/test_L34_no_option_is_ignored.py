@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import npbloom as nb
-from tests import _layers
-from tests._layers import DIM, gradient
+from tests.support import _layers
+from tests.support._layers import DIM, gradient
 
 IDS = [1, 2, 1, 6, 3, 5]
 

@@ -14,8 +14,8 @@ import npbloom as nb
 from npbloom.coding import BloomCoder
 from npbloom.ops import coding as ops
 from npbloom.reference import coding as reference
-from tests._bits import assert_same_bits
-from tests._threads import COUNTS, split_everything
+from tests.support._bits import assert_same_bits
+from tests.support._threads import COUNTS, split_everything
 
 
 @given(st.integers(1, 20), st.integers(1, 9), st.data(), st.integers(0, 2**32))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import npbloom as nb
 from npbloom.coding import BloomCoder
 from npbloom.reference import coding as reference
-from tests import _coding
-from tests._bits import assert_same_bits
-from tests._threads import COUNTS, split_everything
+from tests.laws import _coding
+from tests.support._bits import assert_same_bits
+from tests.support._threads import COUNTS, split_everything
 
 
 @given(_coding.codings(most_instances=9))

@@ -12,9 +12,9 @@ import npbloom as nb
 from npbloom.coding import BloomCoder
 from npbloom.ops import coding as ops
 from npbloom.reference import coding as reference
-from tests import _coding
-from tests._bits import assert_same_bits
-from tests._threads import COUNTS, split_everything, watch
+from tests.laws import _coding
+from tests.support._bits import assert_same_bits
+from tests.support._threads import COUNTS, split_everything, watch
 
 
 @given(_coding.codings(most_instances=20))

@@ -11,9 +11,9 @@ from npbloom import num_threads
 from npbloom.coding import BloomCoder
 from npbloom.ops import coding as ops
 from npbloom.reference import coding as reference
-from tests import _coding
-from tests._bits import assert_same_bits
-from tests._threads import COUNTS, split_everything
+from tests.laws import _coding
+from tests.support._bits import assert_same_bits
+from tests.support._threads import COUNTS, split_everything
 
 
 @given(_coding.codings(most_items=6, most_instances=8, lane="small"), st.integers(0, 2**32))

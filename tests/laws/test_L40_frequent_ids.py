@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import npbloom as nb
 from npbloom.coding import frequent_hash_table
 from npbloom.reference import coding as reference
-from tests._bits import assert_same_bits
+from tests.support._bits import assert_same_bits
 
 
 @given(

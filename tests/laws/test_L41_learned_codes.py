@@ -13,8 +13,8 @@ from npbloom.ops import hash_rows
 from npbloom.reference import codes as reference
 from npbloom.reference import spectral as reference_spectral
 from npbloom.types import HashSpec
-from tests._bits import assert_same_bits
-from tests._threads import split_everything
+from tests.support._bits import assert_same_bits
+from tests.support._threads import split_everything
 
 
 def graph(seed: int, users: int = 40, items: int = 30, pairs: int = 300) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npbloom.types import RowGrad
-from tests._bits import assert_same_bits
+from tests.support._bits import assert_same_bits
 
 ONE = np.array([1.0, -0.0, np.nan, np.inf], dtype=np.float32)
 GRAD = RowGrad(np.array([0, 2]), np.array([[1.0], [2.0]]), 3)

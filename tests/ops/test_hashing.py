@@ -14,7 +14,7 @@ from npbloom import ops, reference
 from npbloom._threads import num_threads
 from npbloom.ops._ids import check_ids, rows_of
 from npbloom.types import SPOTLIGHT_SEEDS, HashSpec
-from tests._bits import assert_same_bits
+from tests.support._bits import assert_same_bits
 
 
 @st.composite

@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PYTHONS = ("3.11", "3.12", "3.13")
 PROGRAM = Path(__file__).with_name("program.py")
 # Tests that need no package besides pytest and the runtime dependencies; they run against the installed wheel.
-TESTS = ("kernels", "layers", "reference", "coding", "test_optimizers.py", "test_checkpoint.py", "test_types.py")
+TESTS = ("kernels", "layers", "reference", "coding", "optimizers", "checkpoint/test_round_trips.py", "types")
 MORE_TESTS = ("laws",)  # with the lower bounds
 
 

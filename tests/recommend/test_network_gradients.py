@@ -14,7 +14,7 @@ from npbloom import num_threads
 from npbloom.coding import BloomCoder
 from npbloom.ops.network import log_softmax, softmax_loss
 from npbloom.recommend import _network
-from tests._threads import split_everything
+from tests.support._threads import split_everything
 
 BITS = 9
 GIVEN = np.array([0, 3, 8, 3, 2, 1, 0]), np.array([0, 3, 3, 6])  # the second instance is empty

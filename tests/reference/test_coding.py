@@ -7,7 +7,7 @@ import pytest
 
 from npbloom.reference import coding
 from npbloom.types import HashSpec
-from tests._bits import assert_same_bits
+from tests.support._bits import assert_same_bits
 
 SPEC = HashSpec(4, 6, table=[[0, 1], [1, 2], [5, 5], [3, 0]])
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from npbloom import reference
 from npbloom.types import SPOTLIGHT_SEEDS, HashSpec
-from tests._bits import assert_same_bits
-from tests.strategies import hash_specs, some_ids
+from tests.support._bits import assert_same_bits
+from tests.support.strategies import hash_specs, some_ids
 
 SEEDS = [0, 1, 2**31 - 1, 2**31, 2**32 - 1]
 seeds = st.sampled_from(SEEDS) | st.integers(0, 2**32 - 1)

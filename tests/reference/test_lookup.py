@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from npbloom import reference
 from npbloom.types import HashSpec
-from tests import _expected, _naive, strategies
-from tests._bits import assert_same_bits
+from tests.support import _expected, _naive, strategies
+from tests.support._bits import assert_same_bits
 
 TABLE = np.array([[1.0, 2.0], [3.0, -4.0], [5.0, 6.0], [-7.0, 8.0]])
 

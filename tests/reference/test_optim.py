@@ -11,8 +11,8 @@ from hypothesis import given, settings
 
 from npbloom import reference
 from npbloom.types import RowGrad
-from tests import _expected, strategies
-from tests._bits import assert_same_bits
+from tests.support import _expected, strategies
+from tests.support._bits import assert_same_bits
 
 GRAD = RowGrad(np.array([1]), np.array([[3.0, 4.0]]), 3)
 WEIGHT = np.array([[9.0, 9.0], [10.0, 20.0], [-0.0, 9.0]])

@@ -16,9 +16,9 @@ from safetensors import safe_open
 
 import npbloom as nb
 from npbloom import checkpoint
-from tests._bits import assert_same_bits
-from tests._files import HASH_TABLE, IDS, LAYERS, assert_same_layer, bytes_of, edit, train
-from tests._layers import OPTIMIZERS
+from tests.support._bits import assert_same_bits
+from tests.support._files import HASH_TABLE, IDS, LAYERS, assert_same_layer, bytes_of, edit, train
+from tests.support._layers import OPTIMIZERS
 
 # ---- what comes back ------------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from npbloom import reference
 from npbloom.types import RowGrad
-from tests import _naive
-from tests.strategies import Bags, Bloom, Lookup, Update
+from tests.support import _naive
+from tests.support.strategies import Bags, Bloom, Lookup, Update
 
 
 def row_grad(sums: dict[int, list[float]], num_rows: int, width: int, dtype: Any) -> RowGrad:

@@ -21,7 +21,7 @@ import pytest
 import npbloom as nb
 from npbloom import checkpoint
 from npbloom.checkpoint import _replace
-from tests._files import LAYERS, assert_same_layer
+from tests.support._files import LAYERS, assert_same_layer
 
 
 def constant(value: float, rows: int = 2000) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 import npbloom as nb
 from npbloom import checkpoint
-from tests._bits import assert_same_bits
+from tests.support._bits import assert_same_bits
 
 IDS = np.array([[1, 2, 5], [5, 5, 6], [0, 2, 3]])
 HASH_TABLE = np.array([[0, 0], [1, 2], [2, 2], [3, 0], [4, 3], [0, 1], [3, 3]])

@@ -16,7 +16,7 @@ from sklearn.utils import murmurhash3_32 as sklearn_murmurhash3_32
 from npbloom import hashing, reference
 from npbloom._threads import num_threads
 from npbloom.hashing import hash_keys, murmurhash3_32, murmurhash3_x64_128
-from tests._bits import assert_same_bits
+from tests.support._bits import assert_same_bits
 
 SEEDS = (0, 1, 2**31, 2**32 - 1)
 EXTREMES = (0, 1, -1, 2**31 - 1, 2**31, -(2**31), 2**32 - 1, 2**32, 2**63 - 1, -(2**63))

@@ -16,7 +16,7 @@ from safetensors import numpy as safetensors_numpy
 
 import npbloom as nb
 from npbloom import checkpoint
-from tests._files import LAYERS, contents, edit, sealed
+from tests.support._files import LAYERS, contents, edit, sealed
 
 # ---- bad arguments --------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import pytest
 
 import npbloom
 from npbloom.conformance._check import selected
-from tests._documents import ROOT, run_examples
+from tests.support._documents import ROOT, run_examples
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 UNCALLED = tuple(f"npbloom.conformance.{room}" for room in ("cases", "checks", "expected", "report", "runner"))  # internal

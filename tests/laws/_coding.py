@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 from npbloom.coding import BloomCoder
 from npbloom.types import HashSpec
-from tests import strategies
-from tests._naive import rounded
+from tests.support import strategies
+from tests.support._naive import rounded
 
 
 @dataclass

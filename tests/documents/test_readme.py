@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests._documents import ROOT, blocks
+from tests.support._documents import ROOT, blocks
 
 
 def test_the_example_trains_the_rows_it_touched() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from npbloom.cli import _compare, main
-from tests._ratings import USERS, run_fit, write_ratings
+from tests.cli._ratings import USERS, run_fit, write_ratings
 
 
 @pytest.fixture(scope="module")

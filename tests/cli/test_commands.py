@@ -14,7 +14,7 @@ from npbloom.cli._settings import Tables, Variant
 from npbloom.coding import learn_codes
 from npbloom.layers import BloomEmbedding, ScaledEmbedding
 from npbloom.recommend import load_model, read_ratings
-from tests._ratings import ITEMS, USERS, run_fit, write_ratings
+from tests.cli._ratings import ITEMS, USERS, run_fit, write_ratings
 
 METHODS = ("full", "narrow", "learned", "bloom", "concat", "frequent")
 

@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("NPBLOOM_KILLS", "6"))  # at random moments; more by hand
 ROWS = int(os.environ.get("NPBLOOM_KILLS_ROWS", "20000"))
 
 
 def killed(path: Path, *arguments: str) -> dict[str, int]:
-    """What `tests/_killed_saves.py` counted; it ends with an error where a file was not whole or litter stayed."""
-    command = [sys.executable, "-m", "tests._killed_saves", str(path), *arguments]
+    """What `tests/checkpoint/_killed_saves.py` counted; it ends with an error where a file was not whole or litter stayed."""
+    command = [sys.executable, "-m", "tests.checkpoint._killed_saves", str(path), *arguments]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     counts: dict[str, int] = json.loads(ended.stdout)
@@ -44,7 +44,7 @@ def test_a_fork_in_the_middle_of_a_save_harms_neither_side(tmp_path: Path) -> No
 def test_processes_that_save_to_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     program = (
-        "import sys, pathlib; from tests._killed_saves import save, generation_of\n"
+        "import sys, pathlib; from tests.checkpoint._killed_saves import save, generation_of\n"
         "path, own = pathlib.Path(sys.argv[1]), int(sys.argv[2])\n"
         "for _ in range(10):\n"
         "    save(path, own, 500)\n"

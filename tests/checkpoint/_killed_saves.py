@@ -1,8 +1,8 @@
-"""Saves that are killed, or forked in their middle: a program that `tests/test_checkpoint_kills.py` runs, and that counts.
+"""Saves that are killed, or forked in their middle: a program that `tests/checkpoint/test_kills.py` runs, and that counts.
 
-``python -m tests._killed_saves FILE lines`` kills one save at each line that it runs. ``python -m tests._killed_saves FILE
-moments COUNT ROWS SEED`` kills COUNT times a process that saves a table of ROWS rows again and again, at random moments.
-``python -m tests._killed_saves FILE forks COUNT`` forks COUNT children that save while their parent does.
+``python -m tests.checkpoint._killed_saves FILE lines`` kills one save at each line that it runs. With
+``moments COUNT ROWS SEED`` it kills COUNT times a process that saves a table of ROWS rows again and again,
+at random moments. With ``forks COUNT`` it forks COUNT children that save while their parent does.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import npbloom as nb
-from tests.strategies import Bags, Bloom, Lookup
+from tests.support.strategies import Bags, Bloom, Lookup
 
 ROWS, DIM = 7, 4
 OPTIMIZERS = {

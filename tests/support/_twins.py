@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from npbloom import ops, reference
 from npbloom.types import RowGrad
-from tests import strategies
-from tests._bits import assert_same_bits
-from tests.strategies import Bags, Bloom, Lookup, Update
+from tests.support import strategies
+from tests.support._bits import assert_same_bits
+from tests.support.strategies import Bags, Bloom, Lookup, Update
 
 
 @dataclass(frozen=True)

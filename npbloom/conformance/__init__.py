@@ -14,7 +14,8 @@ if find_spec("hypothesis") is None:
 
 from npbloom.conformance._check import check
 from npbloom.conformance._parametrize import parametrize
-from npbloom.conformance.cases.case import Backend, Case, Session, Unsupported
+from npbloom.conformance.cases.backend import Backend, Session, Unsupported
+from npbloom.conformance.cases.case import Case
 from npbloom.conformance.report.report import CheckResult, Report
 from npbloom.conformance.runner.command import CommandBackend
 

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import os
-import time
-import warnings
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 
-import numpy as np
-
-from npbloom.conformance import checks as _all_checks
-from npbloom.conformance.cases.case import POLICIES, Backend, Case, Hung, Unsupported
-from npbloom.conformance.checks.registry import Check, selected
-from npbloom.conformance.expected.lookup import ROUNDOFF
+from npbloom.conformance.cases.backend import POLICIES, Backend
+from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.floats import ROUNDOFF
+from npbloom.conformance.checks.registry import selected
 from npbloom.conformance.report.report import CheckResult, Report
-from npbloom.conformance.report.snippet import snippet_of
-from npbloom.conformance.runner.check_run import Budget, Exam, Failure
+from npbloom.conformance.runner.check_run import Budget
 from npbloom.conformance.runner.isolation import Job, isolated
-
-__all__ = ["PROFILES", "check", "run_check"]
-assert _all_checks  # imported for its effect: it fills the registry
+from npbloom.conformance.runner.run_check import Check, run_check
 
 PROFILES = {
     "fast": Budget(drawn=25),
@@ -109,7 +102,7 @@ def check(
             omitted = backend.omits.get(each.name)
             result = next(results) if omitted is None else CheckResult(each.name, "declined", message=omitted)
             result.law, result.sentence = each.law, each.sentence
-            report.results.append(_known(result, expected))
+            report.results.append(_as_expected(result, expected))
             if on_result is not None:
                 on_result(result)
             if stop_on_failure and result.status == "failed":
@@ -147,7 +140,7 @@ def _results(backend: Backend, jobs: list[Job], seed: int, limit: float) -> Gene
         yield from isolated(backend, jobs, run, limit)
 
 
-def _known(result: CheckResult, expected: dict[str, str]) -> CheckResult:
+def _as_expected(result: CheckResult, expected: dict[str, str]) -> CheckResult:
     """The result, in the light of what was expected of it."""
     reason = expected.get(result.name)
     if reason is not None and result.status == "failed":
@@ -155,46 +148,3 @@ def _known(result: CheckResult, expected: dict[str, str]) -> CheckResult:
     elif reason is not None and result.status == "passed":
         result.status, result.message = "xpassed", f"expected: {reason}, but it passed"
     return result
-
-
-def run_check(
-    backend: Backend, each: Check, budget: Budget, seed: int, watch: Callable[[Case], None] | None = None
-) -> CheckResult:
-    """One check in this process."""
-    exam = Exam(backend, budget, seed, name=each.name)
-    if watch is not None:
-        exam.watch = watch
-    start = time.perf_counter()
-    status, message, snippet = "passed", "", ""
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):  # overflow is a value here, and is judged
-            warnings.simplefilter("ignore")
-            each.run(exam)
-    except Unsupported as reason:
-        exam.decline(reason)
-    except Failure as failure:
-        status, message = "failed", failure.message
-        snippet = snippet_of(backend, failure.case, failure.steps, failure.message)
-    except Hung as hung:
-        status, message, snippet = "failed", str(hung), snippet_of(backend, hung.case, message=str(hung))
-    except Exception as error:  # a fault of the kit itself: said, not hidden
-        status, message = "failed", f"the check itself broke: {type(error).__name__}: {error}"
-    if status == "passed":
-        status, message = _verdict(exam, each)
-    lane = exam.lanes[-1] if status == "failed" and exam.lanes else ", ".join(exam.lanes)
-    seconds = time.perf_counter() - start
-    counts = (exam.declined, exam.elements.total(), exam.blind.total())
-    return CheckResult(each.name, status, exam.examples, exam.discarded, lane, seconds, message, snippet, *counts)
-
-
-def _verdict(exam: Exam, each: Check) -> tuple[str, str]:
-    """Status and message of a check in which nothing was wrong: was anything looked at?"""
-    if exam.declined and not exam.judged:
-        return "declined", exam.reason
-    missing = [f"`{key}`" for key in each.keys if key not in exam.returned]
-    if missing or not exam.judged:
-        return "not-exercised", f"no case returned {' or '.join(missing) or 'anything'}"
-    blind = [f"`{key}`" for key, size in exam.elements.items() if size and exam.blind[key] == size]
-    if blind:
-        return "blind", f"no element of {' and '.join(blind)} could be told right from wrong within its tolerance"
-    return "passed", f"{exam.declined} cases declined: {exam.reason}" if exam.declined else ""

@@ -7,9 +7,10 @@ from typing import Any
 
 from npbloom.conformance._check import PROFILES
 from npbloom.conformance._check import check as run
-from npbloom.conformance.cases.case import Backend
-from npbloom.conformance.checks.registry import Check, selected
+from npbloom.conformance.cases.backend import Backend
+from npbloom.conformance.checks.registry import selected
 from npbloom.conformance.report.report import CheckResult
+from npbloom.conformance.runner.run_check import Check
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -82,11 +83,11 @@ def parametrize(
     options = {"profile": profile, "seed": seed}
     tests = []
     for backend in tested:
-        witness = _Witness(backend, checks, options)
+        guard = DeclineGuard(backend, checks, options)
         for each in checks:
             name = f"{backend.name}-{each.name}"
             reason = expected.get(name, expected.get(each.name))
-            tests.append(pytest.param(_Test(backend, each.name, reason, witness, options), id=name))
+            tests.append(pytest.param(_Test(backend, each.name, reason, guard, options), id=name))
     return pytest.mark.parametrize("check", tests)
 
 
@@ -98,7 +99,7 @@ def _know(expected: Iterable[str], backends: Iterable[str], checks: Iterable[str
             raise ValueError(f"There is no check named {name!r}; `npbloom verify --list` names them.")
 
 
-class _Witness:
+class DeclineGuard:
     """Whether a backend answers anything at all; found out once, and only when a check has been declined."""
 
     def __init__(self, backend: Backend, checks: list[Check], options: dict[str, Any]) -> None:
@@ -118,9 +119,9 @@ class _Witness:
 class _Test:
     """One check of one backend, as pytest sees it."""
 
-    def __init__(self, backend: Backend, name: str, reason: str | None, witness: _Witness, options: dict[str, Any]) -> None:
+    def __init__(self, backend: Backend, name: str, reason: str | None, guard: DeclineGuard, options: dict[str, Any]) -> None:
         self._backend, self._name, self._reason = backend, name, reason
-        self._witness, self._options = witness, options
+        self._guard, self._options = guard, options
 
     def __call__(self) -> None:
         """Run it, and say what came of it in pytest's words."""
@@ -129,12 +130,12 @@ class _Test:
         expected = {self._name: self._reason} if self._reason is not None else None
         result = run(self._backend, only=self._name, expected_failures=expected, **self._options).results[0]
         if result.status != "declined":
-            self._witness.seen = True
+            self._guard.seen = True
         if result.status == "passed":
             return
         if result.status == "xfailed":
             pytest.xfail(result.message)
-        if result.status == "declined" and self._witness.answers():
+        if result.status == "declined" and self._guard.answers():
             pytest.skip(f"{self._backend.name} {self._name}: {result.message}")
         pytest.fail(_sentences(self._backend, result), pytrace=False)
 

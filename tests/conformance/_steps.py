@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npbloom.conformance import Backend, Case, Session, Unsupported
-from npbloom.conformance.cases.values import stored
+from npbloom.conformance.cases.floats import stored
 
 Array = np.ndarray[Any, Any]
 State = dict[str, Array]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npbloom.conformance import Case
-from npbloom.conformance.cases.values import to_bfloat16
+from npbloom.conformance.cases.floats import to_bfloat16
 from tests.conformance._steps import OPERATIONS, Array, Plain, State, claims
 
 

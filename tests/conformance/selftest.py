@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from npbloom.conformance._check import PROFILES, check, run_check
-from npbloom.conformance.cases.case import Backend
-from npbloom.conformance.checks.registry import CHECKS, Check
+from npbloom.conformance._check import PROFILES, check
+from npbloom.conformance.cases.backend import Backend
+from npbloom.conformance.checks.registry import CHECKS
+from npbloom.conformance.runner.run_check import Check, run_check
 from tests.conformance.mutants import MUTANTS, NULL_BACKENDS, VARIANTS, Mutant
 
 FAST_SHARE = 0.95  # of the catalogue that the fast profile must find; the full one must find all
@@ -23,8 +24,8 @@ BROKEN = "the check itself broke"  # not a find
 
 
 @dataclass
-class Fate:
-    """What became of one mutant."""
+class MutantResult:
+    """The profile and the checks that found one mutant."""
 
     mutant: Mutant
     profile: str = ""  # that found it; none: it survived
@@ -34,11 +35,11 @@ class Fate:
 @dataclass
 class SelfTest:
     """
-    What the selftest found.
+    Results of the selftest.
 
     Attributes
     ----------
-    fates : list of Fate
+    results : list of MutantResult
         One for each mutant of the catalogue.
     idle : list of str
         Checks that found no fault.
@@ -50,7 +51,7 @@ class SelfTest:
         Wall-clock time.
     """
 
-    fates: list[Fate]
+    results: list[MutantResult]
     idle: list[str]
     nulls: list[str]
     wrong: list[str]
@@ -59,24 +60,24 @@ class SelfTest:
     @property
     def share(self) -> float:
         """Share of the catalogue that the fast profile finds."""
-        return sum(fate.profile == "fast" for fate in self.fates) / max(1, len(self.fates))
+        return sum(result.profile == "fast" for result in self.results) / max(1, len(self.results))
 
     @property
     def ok(self) -> bool:
         """All gates hold."""
-        survivors = any(not fate.profile for fate in self.fates)
+        survivors = any(not result.profile for result in self.results)
         return self.share >= FAST_SHARE and not survivors and not self.idle and not self.nulls and not self.wrong
 
     def __str__(self) -> str:
         """A summary, and every gate that does not hold."""
-        found = sum(bool(fate.profile) for fate in self.fates)
+        found = sum(bool(result.profile) for result in self.results)
         lines = [
-            f"{len(self.fates)} seeded faults: the fast profile finds {self.share:.1%}, both {found / len(self.fates):.1%}",
+            f"{len(self.results)} seeded faults: the fast profile finds {self.share:.1%}, both {found / len(self.results):.1%}",
             f"{len(CHECKS)} checks, {len(self.idle)} of which find none",
             f"{len(NULL_BACKENDS)} null backends, {len(self.nulls)} of which are ok",
             f"{len(VARIANTS)} right variants, {len(self.wrong)} failures among them",
         ]
-        lines += [f"survives: {fate.mutant.name}: {fate.mutant.sentence}" for fate in self.fates if not fate.profile]
+        lines += [f"survives: {result.mutant.name}: {result.mutant.sentence}" for result in self.results if not result.profile]
         lines += [f"finds nothing: {name}" for name in self.idle]
         lines += [f"ok, and must not be: {name}" for name in self.nulls]
         lines += [f"right, and failed: {text}" for text in self.wrong]
@@ -85,10 +86,10 @@ class SelfTest:
     def to_markdown(self) -> str:
         """A table: each fault, where it was seen, and the checks that found it."""
         lines = ["| fault | what is wrong | origin | found in | by |", "|---|---|---|---|---|"]
-        for fate in self.fates:
-            mutant = fate.mutant
-            by = ", ".join(f"`{name}`" for name in fate.killers)
-            lines.append(f"| {mutant.name} | {mutant.sentence} | {mutant.origin} | {fate.profile or 'survives'} | {by} |")
+        for result in self.results:
+            mutant = result.mutant
+            by = ", ".join(f"`{name}`" for name in result.killers)
+            lines.append(f"| {mutant.name} | {mutant.sentence} | {mutant.origin} | {result.profile or 'survives'} | {by} |")
         return "\n".join(lines) + "\n"
 
 
@@ -104,7 +105,7 @@ def likely(mutant: Mutant) -> list[Check]:
     return [CHECKS[name] for name in (*mutant.caught_by, *rest)]
 
 
-def fate_of(mutant: Mutant, matrix: bool) -> Fate:
+def result_of(mutant: Mutant, matrix: bool) -> MutantResult:
     """Ask check after check; the first find is enough but for a matrix."""
     for profile in ("fast", "full"):
         killers: list[str] = []
@@ -114,13 +115,13 @@ def fate_of(mutant: Mutant, matrix: bool) -> Fate:
                 if not matrix:
                     break
         if killers:
-            return Fate(mutant, profile, killers)
-    return Fate(mutant)
+            return MutantResult(mutant, profile, killers)
+    return MutantResult(mutant)
 
 
-def idle_checks(fates: Iterable[Fate]) -> list[str]:
+def idle_checks(results: Iterable[MutantResult]) -> list[str]:
     """Checks that find no fault, not even one of those that name them."""
-    busy = {name for fate in fates for name in fate.killers}
+    busy = {name for result in results for name in result.killers}
     idle = []
     for name, each in CHECKS.items():
         if name in busy:
@@ -168,8 +169,8 @@ def selftest(matrix: bool = False) -> SelfTest:
         ``ok``, a summary as text, and ``to_markdown()``.
     """
     start = time.perf_counter()
-    fates = [fate_of(mutant, matrix) for mutant in MUTANTS]
-    return SelfTest(fates, idle_checks(fates), ok_nulls(), failing_variants(), time.perf_counter() - start)
+    results = [result_of(mutant, matrix) for mutant in MUTANTS]
+    return SelfTest(results, idle_checks(results), ok_nulls(), failing_variants(), time.perf_counter() - start)
 
 
 def main(argv: list[str] | None = None) -> int:

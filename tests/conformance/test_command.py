@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from npbloom.conformance import Case, CommandBackend, Unsupported, check
-from npbloom.conformance.cases.case import Crashed, Hung
+from npbloom.conformance.cases.backend import Crashed, Hung
 
 WIDE = {dtype: {"forward": "float64", "backward": "float64"} for dtype in ("float32", "float64")}
 HASH = Case("hash", ids=np.arange(3), num_rows=10, seeds=(1, 2))
@@ -171,7 +171,7 @@ def test_long_lines_both_ways(program):
 
 
 def test_a_line_without_end_is_stopped(program, monkeypatch):
-    monkeypatch.setattr("npbloom.conformance.runner.command.LONGEST", 100_000)
+    monkeypatch.setattr("npbloom.conformance.runner.command.MAX_REPLY_BYTES", 100_000)
     with pytest.raises(Crashed, match="the program writes without end"):
         program("while True: sys.stdout.write('x' * 1000)").run(HASH)
 
@@ -225,7 +225,7 @@ def test_the_program_ends_with_its_adapter(program, tmp_path):
 
 
 def test_a_program_that_does_not_end_is_killed(program, monkeypatch):
-    monkeypatch.setattr("npbloom.conformance.runner.command.PATIENCE", 0.1)
+    monkeypatch.setattr("npbloom.conformance.runner.command.EXIT_SECONDS", 0.1)
     backend = program(
         "print(json.dumps({'tcId': number, 'error': str(os.getpid())}), flush=True)",
         before="import atexit, signal\natexit.register(lambda: time.sleep(1000))",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from npbloom.conformance import backends, check
-from npbloom.conformance.cases.case import POLICIES
+from npbloom.conformance.cases.backend import POLICIES
 from npbloom.conformance.checks.registry import CHECKS
 from npbloom.conformance.report.report import STATUSES
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from npbloom.conformance import Case, CheckResult, Unsupported, check
-from npbloom.conformance._check import run_check
+from npbloom.conformance.cases.floats import stored
 from npbloom.conformance.cases.optim import Batch, Traits, batches, exact_step, full_range_step
-from npbloom.conformance.cases.values import stored
 from npbloom.conformance.checks.registry import CHECKS
 from npbloom.conformance.expected.optim import OPTIMIZERS, after, exactly_after, roughly_after
 from npbloom.conformance.runner.check_run import Budget
+from npbloom.conformance.runner.run_check import run_check
 from tests.conformance import _faults as faults
 from tests.conformance._steps import ONLY, Plain
 from tests.conformance._variants import VARIANTS
@@ -126,23 +126,23 @@ def test_bounds_are_a_few_roundings_wide_and_leave_no_element_blind(op: str, dty
         case = full_range_step(op, dtype, batch, 4, np.random.default_rng(seed))
         # `1 - beta2` in the table's dtype costs up to 1000 roundings; SGD's terms are larger than what they leave of each other
         limit = 1200 if op == "adam" and case.options["betas"][0] == 0.9 else {"sgd": 700}.get(op, 100)
-        for key, want in roughly_after(case, {"forward": "float64", "backward": "float64"}).items():
+        for key, expected in roughly_after(case, {"forward": "float64", "backward": "float64"}).items():
             if key == "state['step']":
                 continue
             before = case.weight if key == "weight" else case.state[key[7:-2]]
-            size = np.maximum(np.abs(want.value), np.abs(before)) + (case.options["lr"] if key == "weight" else 0)
-            assert (want.tolerance[[1, 3]] == 0).all(), "rows that are not named are exact"
-            assert not want.blind.any()
-            assert (want.tolerance[[0, 2, 4]] > 0).all()
-            assert (want.tolerance <= limit * unit * size).all(), (key, want.tolerance / size / unit)
+            size = np.maximum(np.abs(expected.value), np.abs(before)) + (case.options["lr"] if key == "weight" else 0)
+            assert (expected.tolerance[[1, 3]] == 0).all(), "rows that are not named are exact"
+            assert not expected.blind.any()
+            assert (expected.tolerance[[0, 2, 4]] > 0).all()
+            assert (expected.tolerance <= limit * unit * size).all(), (key, expected.tolerance / size / unit)
 
 
 def test_an_update_below_the_roundoff_of_its_table_is_blind() -> None:
     options = {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}
     values = np.array([[1.0, 1e-9]], dtype=np.float32)
     case = Case("sgd", weight=np.ones((1, 2), np.float32), rows=np.array([0]), values=values, state={}, options=options)
-    want = roughly_after(case, {"forward": "float32", "backward": "float32"})["weight"]
-    assert want.blind.tolist() == [[False, True]]
+    expected = roughly_after(case, {"forward": "float32", "backward": "float32"})["weight"]
+    assert expected.blind.tolist() == [[False, True]]
 
 
 # ---- right variants and faults ----------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_a_failure_says_which_row_is_wrong_and_what_arrived_there() -> None:
     result = examine(faults.LastWins(), "sgd.duplicates")
     assert "`weight[0, 0]` is" in result.message
     assert "row 0 was named 2 times, with [" in result.message
-    assert result.lane == "exact"
+    assert result.stage == "exact"
 
 
 # ---- what does not come back, and what cannot be told -----------------------------------------------------------------

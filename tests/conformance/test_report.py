@@ -141,8 +141,10 @@ def test_a_script_imports_from_its_file(tmp_path):
 
 
 def result(status: str, name: str = "bag.sum", **more) -> CheckResult:
-    lanes = "exhaustive, exact, fingerprint, thresholds, bounded"
-    return CheckResult(name, status, 353, 2, **{"lane": lanes, "seconds": 1.5, "law": "L13", "sentence": "Bags add up.", **more})
+    stages = "exhaustive, exact, fingerprint, thresholds, bounded"
+    return CheckResult(
+        name, status, 353, 2, **{"stage": stages, "seconds": 1.5, "law": "L13", "sentence": "Bags add up.", **more}
+    )
 
 
 def report(*results: CheckResult) -> Report:
@@ -160,15 +162,15 @@ def test_lines_fit_the_terminal(monkeypatch, columns):
     if columns == 120:
         assert "exhaustive, exact, fingerprint, thresholds, bounded" in lines[2]
     else:
-        assert "5 lanes" in lines[2]
+        assert "5 stages" in lines[2]
     assert "30 of 400 elements were blind" in "\n".join(lines)
 
 
 def test_a_failure_says_what_is_asserted_what_is_wrong_and_how_to_see_it():
     snippet = "import numpy as np\ncase = Case()\nprint(Mine().run(case))\n# `out[0]` is 1.0, expected 2.0\n"
-    failed = result("failed", message="`out[0]` is 1.0, expected 2.0", lane="exact", snippet=snippet)
+    failed = result("failed", message="`out[0]` is 1.0, expected 2.0", stage="exact", snippet=snippet)
     text = str(report(result("passed", name="bag.mean"), failed))
-    assert text.startswith("mine 2.0: fast profile, seed 7\n\n  passed        bag.mean    353 cases   1.50 s  5 lanes\n")
+    assert text.startswith("mine 2.0: fast profile, seed 7\n\n  passed        bag.mean    353 cases   1.50 s  5 stages\n")
     below = text.partition("--- bag.sum: failed -")[2].splitlines()
     assert below[1:4] == ["Bags add up. (L13)", "`out[0]` is 1.0, expected 2.0", ""]
     assert below[4:7] == snippet.splitlines()[:3]
@@ -205,7 +207,8 @@ def test_json_holds_everything():
     assert entry["status"] == "xfailed"
     assert entry["law"] == "L13"
     assert entry["examples"] == 353
-    assert entry["lane"].startswith("exhaustive, ")
+    assert entry["stage"].startswith("exhaustive, ")
+    assert entry["lane"] == entry["stage"]  # its former name
 
 
 def test_results_carry_what_their_check_asserts():

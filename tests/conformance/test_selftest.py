@@ -26,11 +26,11 @@ def test_the_catalogue_is_large_and_says_where_faults_were_seen() -> None:
 
 
 def test_every_fault_is_found_and_every_check_finds_one() -> None:
-    fates = [selftest.fate_of(mutant, matrix=False) for mutant in MUTANTS]
-    assert [fate.mutant.name for fate in fates if not fate.profile] == []
-    fast = sum(fate.profile == "fast" for fate in fates)
-    assert fast >= selftest.FAST_SHARE * len(fates)
-    assert selftest.idle_checks(fates) == []
+    results = [selftest.result_of(mutant, matrix=False) for mutant in MUTANTS]
+    assert [result.mutant.name for result in results if not result.profile] == []
+    fast = sum(result.profile == "fast" for result in results)
+    assert fast >= selftest.FAST_SHARE * len(results)
+    assert selftest.idle_checks(results) == []
 
 
 @pytest.mark.parametrize("backend", NULL_BACKENDS, ids=lambda backend: backend.name)

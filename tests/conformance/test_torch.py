@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from npbloom.conformance import Case, CheckResult, Report, Unsupported, check
-from npbloom.conformance._check import run_check
 from npbloom.conformance.backends import TorchCPU, TorchSparseAdam
 from npbloom.conformance.backends.torch_cpu import ACCUMULATORS
 from npbloom.conformance.checks.registry import CHECKS
 from npbloom.conformance.runner.check_run import Budget
+from npbloom.conformance.runner.run_check import run_check
 
 LOOKUPS = "embedding.*,bag.*"
 
@@ -59,7 +59,7 @@ def test_all_that_torch_offers_is_asked(report: Report) -> None:
 
 def test_the_wrong_count_is_found_and_shrunk_to_three_ids() -> None:
     result = check(TorchCPU(), only="bag.scale_grad_by_freq").results[0]
-    assert (result.status, result.lane) == ("failed", "exhaustive")
+    assert (result.status, result.stage) == ("failed", "exhaustive")
     assert case_of(result).ids.size <= 3
 
 
@@ -67,7 +67,7 @@ def test_the_wrong_count_is_found_and_shrunk_to_three_ids() -> None:
 def test_the_wrong_count_is_shrunk_to_three_ids_where_it_is_drawn(seed: int) -> None:
     budget = Budget(drawn=100, exhaustive=False, sizes=())
     result = run_check(TorchCPU(), CHECKS["bag.scale_grad_by_freq"], budget, seed)
-    assert (result.status, result.lane) == ("failed", "exact")
+    assert (result.status, result.stage) == ("failed", "exact")
     assert case_of(result).ids.size <= 3
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import npbloom
-from npbloom.conformance._check import selected
+from npbloom.conformance.checks.registry import selected
 from tests.support._documents import ROOT, run_examples
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))

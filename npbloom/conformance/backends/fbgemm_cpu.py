@@ -21,7 +21,8 @@ except (ImportError, OSError) as error:  # an OSError where it was built for ano
     raise ImportError("The adapter FbgemmCPU needs FBGEMM: pip install torch fbgemm-gpu-cpu") from error
 
 from npbloom.conformance.backends._torch import array, integers, tensor, threads
-from npbloom.conformance.cases.case import Backend, Case, Outputs, Session, Unsupported
+from npbloom.conformance.cases.backend import Backend, Session, Unsupported
+from npbloom.conformance.cases.case import Case, Outputs
 
 OPTIMIZERS = {
     "sgd": EmbOptimType.EXACT_SGD,

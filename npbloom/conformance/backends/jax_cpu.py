@@ -14,7 +14,8 @@ except ImportError as error:
     raise ImportError("The adapter Jax needs JAX: pip install jax") from error
 
 from npbloom.conformance.backends._jax import array, bucket, given, padded
-from npbloom.conformance.cases.case import Backend, Case, Outputs, Unsupported
+from npbloom.conformance.cases.backend import Backend, Unsupported
+from npbloom.conformance.cases.case import Case, Outputs
 
 
 class Jax(Backend):

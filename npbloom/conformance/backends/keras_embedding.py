@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any, ClassVar
 
-from npbloom.conformance.cases.case import Backend, Case, Outputs, Unsupported
+from npbloom.conformance.cases.backend import Backend, Unsupported
+from npbloom.conformance.cases.case import Case, Outputs
 
 NEEDS = "The adapter Keras needs Keras on JAX or PyTorch: pip install keras jax, and KERAS_BACKEND=jax in the environment"
 try:

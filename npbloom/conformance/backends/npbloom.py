@@ -9,7 +9,8 @@ import numpy as np
 
 import npbloom
 from npbloom import ops
-from npbloom.conformance.cases.case import Backend, Case, Outputs, Session, Unsupported
+from npbloom.conformance.cases.backend import Backend, Session, Unsupported
+from npbloom.conformance.cases.case import Case, Outputs
 from npbloom.hashing import murmurhash3_32
 from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
 from npbloom.types import WIDE_IDS, HashSpec, RowGrad

@@ -13,7 +13,8 @@ try:
 except ImportError as error:
     raise ImportError("The adapter ThincHashEmbed needs Thinc: pip install thinc") from error
 
-from npbloom.conformance.cases.case import Backend, Case, Outputs, Unsupported
+from npbloom.conformance.cases.backend import Backend, Unsupported
+from npbloom.conformance.cases.case import Case, Outputs
 
 
 class ThincHashEmbed(Backend):

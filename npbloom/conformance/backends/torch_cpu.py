@@ -15,7 +15,8 @@ except ImportError as error:
 from torch.nn import functional
 
 from npbloom.conformance.backends._torch import array, integers, names_every_row, tensor, threads
-from npbloom.conformance.cases.case import Backend, Case, Outputs, Session, Unsupported
+from npbloom.conformance.cases.backend import Backend, Session, Unsupported
+from npbloom.conformance.cases.case import Case, Outputs
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,

@@ -17,7 +17,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from npbloom.conformance.cases.case import Case
-from npbloom.conformance.cases.values import stored
+from npbloom.conformance.cases.floats import stored
 
 Array = np.ndarray[Any, Any]
 

@@ -1,4 +1,4 @@
-"""Values for a structure, by lane: exact ones whose sums no order can round, identities, and full-range floats."""
+"""Values for a structure: exact ones whose sums no order can round, identities, and full-range floats."""
 
 from __future__ import annotations
 
@@ -8,25 +8,10 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.floats import INTEGERS, stored
 from npbloom.conformance.cases.structures import Features, Structure
 
 Array = np.ndarray[Any, Any]
-
-STORED = {"float16": "float16", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
-INTEGERS = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24, "float64": 2**53}  # up to which every integer is exact
-
-
-def stored(values: Any, dtype: str) -> Array:
-    """An array as a case of this dtype holds it: bfloat16 is float32 with the low half of the bits rounded away."""
-    array = np.asarray(values).astype(STORED[dtype])
-    return to_bfloat16(array) if dtype == "bfloat16" else array
-
-
-def to_bfloat16(array: Array) -> Array:
-    """Float32 values rounded to bfloat16, ties to even."""
-    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
-    return np.where(np.isnan(array), np.float32(np.nan), rounded.view(np.float32))
 
 
 def divisors(structure: Structure) -> int:

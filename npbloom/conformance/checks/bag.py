@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance.cases.case import Case, Unsupported
+from npbloom.conformance.cases.backend import Unsupported
+from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.floats import ROUNDOFF, stored
 from npbloom.conformance.cases.structures import Features
-from npbloom.conformance.cases.values import stored
 from npbloom.conformance.checks.embedding import cancelling, max_norm_check, out_of_bounds_check, touched_check
 from npbloom.conformance.checks.lookup import judge, lookup_check
 from npbloom.conformance.checks.registry import register
-from npbloom.conformance.expected.lookup import ROUNDOFF, Want, exactly, roughly
-from npbloom.conformance.runner.check_run import Exam, Failure
+from npbloom.conformance.expected.bounds import Expected
+from npbloom.conformance.expected.lookup import exactly, roughly
+from npbloom.conformance.runner.answers import Failure
+from npbloom.conformance.runner.check_run import CheckRun
 
 EVERY = ("sum", "mean", "max")
 
@@ -88,28 +91,30 @@ def bag_case(dtype: str, weight: Any, ids: Any, offsets: Any, grad_out: Any, mod
 
 
 @register("bag.max_tie", "L17", "Among equal maxima the first in the bag takes the gradient.", ("grad_weight",))
-def max_tie(exam: Exam) -> None:
+def max_tie(run: CheckRun) -> None:
     """Two rows that tie in one column, in both orders, with a third that loses; "any" asks for the sum only."""
-    exam.lane("exact")
-    for dtype in exam.dtypes:
+    run.stage("exact")
+    for dtype in run.dtypes:
         for order in ([0, 1, 2], [1, 0, 2], [2, 1, 0], [1, 2, 0, 1], [0, 0, 1]):
             weight = [[5.0, -4.0], [5.0, -4.0], [1.0, -7.0]]
             case = bag_case(dtype, weight, order, [0], [[2.0, 3.0]], "max")
-            outputs = exam.ask(case)
+            outputs = run.ask(case)
             if "grad_weight" not in outputs:
                 continue
-            exam.judged += 1
+            run.judged += 1
             got = outputs["grad_weight"].astype(np.float64)
             tied = [row for row in order if row != 2]
-            row = {"first": tied[0], "last": tied[-1]}.get(exam.policy("max_tie"))
-            want = np.zeros((3, 2))
-            want[0 if row is None else row] = [2.0, 3.0]
+            row = {"first": tied[0], "last": tied[-1]}.get(run.policy("max_tie"))
+            value = np.zeros((3, 2))
+            value[0 if row is None else row] = [2.0, 3.0]
             slack = 0.0
             if row is None:  # shares of it may be rounded
                 got = np.array([got[0] + got[1], [0.0, 0.0], got[2]])
                 slack = 4 * ROUNDOFF[dtype]
-            if not (np.abs(got - want) <= slack * np.abs(want)).all():
-                raise Failure(case, f"rows {tied} tie in a bag {order}: the gradient went as {got.tolist()}, not {want.tolist()}")
+            if not (np.abs(got - value) <= slack * np.abs(value)).all():
+                raise Failure(
+                    case, f"rows {tied} tie in a bag {order}: the gradient went as {got.tolist()}, not {value.tolist()}"
+                )
 
 
 @register(
@@ -118,27 +123,27 @@ def max_tie(exam: Exam) -> None:
     "Ids in two dimensions without columns are empty bags: zero, without gradient.",
     ("out", "grad_weight"),
 )
-def no_columns(exam: Exam) -> None:
+def no_columns(run: CheckRun) -> None:
     """A check of its own, so that who refuses them is asked everything else."""
-    exam.lane("exact")
-    for dtype in exam.dtypes:
+    run.stage("exact")
+    for dtype in run.dtypes:
         for mode in EVERY:
             case = bag_case(dtype, np.eye(3), np.zeros((2, 0)), [], np.ones((2, 3)), mode).replace(offsets=None)
-            judge(exam, case, exactly(case, ("out", "grad_weight")), ("out", "grad_weight"))
+            judge(run, case, exactly(case, ("out", "grad_weight")), ("out", "grad_weight"))
 
 
 @register("bag.max_nan", "L17", "A NaN in a bag makes its maximum NaN, whatever its position.")
-def max_nan(exam: Exam) -> None:
+def max_nan(run: CheckRun) -> None:
     """A NaN first, in the middle, last."""
-    if exam.policy("max_nan") != "propagate":
+    if run.policy("max_nan") != "propagate":
         raise Unsupported("what a NaN does to a maximum depends on its position, says its policy")
-    exam.lane("exact")
-    for dtype in exam.dtypes:
+    run.stage("exact")
+    for dtype in run.dtypes:
         weight = [[1.0], [np.nan], [3.0], [-np.inf]]
         for order in ([1, 0, 2], [0, 1, 2], [0, 2, 1], [1], [3, 1], [1, 1, 0]):
             case = bag_case(dtype, weight, [*order, 0, 2], [0, len(order)], np.ones((2, 1)), "max")
-            outputs = exam.ask(case)
-            exam.compare(case, outputs, {"out": Want(np.array([[np.nan], [3.0]]))}, ("out",))
+            outputs = run.ask(case)
+            run.compare(case, outputs, {"out": Expected(np.array([[np.nan], [3.0]]))}, ("out",))
 
 
 @register(
@@ -147,27 +152,27 @@ def max_nan(exam: Exam) -> None:
     "Thousands of entries add up within the bound of the accumulator that the profile claims.",
     ("out",),
 )
-def precision(exam: Exam) -> None:
+def precision(run: CheckRun) -> None:
     """Counts at which narrower accumulators stop, and a large term among small ones, which may be taken away again."""
-    exam.lane("precision")
-    for dtype in exam.dtypes:
+    run.stage("precision")
+    for dtype in run.dtypes:
         for terms in cancelling(dtype):
             case = bag_case(dtype, terms[[0, 1, -1], None], [0, *([1] * 64), 2], [0], np.zeros((1, 1)), "sum")
-            judge(exam, case, roughly(case, exam.backend.profile[dtype], ("out",)), ("out",))
+            judge(run, case, roughly(case, run.backend.profile[dtype], ("out",)), ("out",))
         for count, big in ((3, 1.0), (300, 1.0), (3000, 1.0), (1000, 2.0**24)):
             if dtype in ("float16", "bfloat16") and big > 1:
                 continue
             weight = [[1.0, 1.0], [big, -big]]
             case = bag_case(dtype, weight, [1, *([0] * count)], [0], np.zeros((1, 2)), "sum")
-            judge(exam, case, roughly(case, exam.backend.profile[dtype], ("out",)), ("out",))
+            judge(run, case, roughly(case, run.backend.profile[dtype], ("out",)), ("out",))
 
 
 @register("bag.invalid_offsets", "L13", "Offsets that are no partition raise, and nothing has been written by then.", ())
-def invalid_offsets(exam: Exam) -> None:
+def invalid_offsets(run: CheckRun) -> None:
     """Sent only to a backend that declares that it raises."""
-    if exam.policy("invalid_offsets") != "raise":
+    if run.policy("invalid_offsets") != "raise":
         raise Unsupported("what invalid offsets do is undefined, says its policy")
-    exam.lane("exact")
+    run.stage("exact")
     ids = [0, 1, 2, 1]
     for offsets, why, last in (
         ([1, 2], "offsets that start at 1", False),
@@ -179,18 +184,18 @@ def invalid_offsets(exam: Exam) -> None:
     ):
         for mode in EVERY:
             bags = max(1, len(offsets) - last)
-            case = bag_case(exam.dtypes[0], np.eye(3), ids, offsets, np.ones((bags, 3)), mode, include_last_offset=last)
+            case = bag_case(run.dtypes[0], np.eye(3), ids, offsets, np.ones((bags, 3)), mode, include_last_offset=last)
             right = np.array([0, 2, 4] if last else [0, 2], dtype=np.int64)
-            exam.must_raise(case, why, case.replace(offsets=right, grad_out=stored(np.ones((2, 3)), case.dtype)))
+            run.must_raise(case, why, case.replace(offsets=right, grad_out=stored(np.ones((2, 3)), case.dtype)))
 
 
 @register("bag.weights_refused", "L18", "Per-sample weights with mean or max raise.", ())
-def weights_refused(exam: Exam) -> None:
+def weights_refused(run: CheckRun) -> None:
     """Weights that would be ignored, or mean something of the backend's own."""
-    if exam.policy("mean_weights") != "refused":
+    if run.policy("mean_weights") != "refused":
         raise Unsupported("what weights do in a mean is the backend's own choice, says its policy")
-    exam.lane("exact")
+    run.stage("exact")
     for mode in ("mean", "max"):
-        weights = stored([2.0, 1.0, 0.5], exam.dtypes[0])
-        case = bag_case(exam.dtypes[0], np.eye(3), [0, 1, 2], [0, 2], np.ones((2, 3)), mode, per_sample_weights=weights)
-        exam.must_raise(case, f"weights in a {mode}", case.replace(mode="sum"))
+        weights = stored([2.0, 1.0, 0.5], run.dtypes[0])
+        case = bag_case(run.dtypes[0], np.eye(3), [0, 1, 2], [0, 2], np.ones((2, 3)), mode, per_sample_weights=weights)
+        run.must_raise(case, f"weights in a {mode}", case.replace(mode="sum"))

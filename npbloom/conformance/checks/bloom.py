@@ -32,14 +32,14 @@ touched_check("bloom", Features(padding=True))
 out_of_bounds_check("bloom", Features())
 
 # What hashes and tables of every size do is asked of the sum; here, what becomes of the rows.
-LANES = ("exhaustive", "exact", "fingerprint", "bounded")
+STAGES = ("exhaustive", "exact", "fingerprint", "bounded")
 lookup_check(
     "bloom_mean.forward",
     "L21",
     "Each id gives the sum of the rows that its probes name, divided by k.",
     ("out",),
     Features(),
-    lanes=LANES,
+    stages=STAGES,
 )
 lookup_check(
     "bloom_mean.backward",
@@ -47,7 +47,7 @@ lookup_check(
     "A row gets a k-th of an id's gradient for each probe that names it.",
     ("grad_weight",),
     Features(),
-    lanes=LANES,
+    stages=STAGES,
 )
 lookup_check(
     "bloom_mean.padding",
@@ -55,7 +55,7 @@ lookup_check(
     "Probes of row 0 add zero and count in the mean; row 0 has no gradient.",
     ("out", "grad_weight"),
     Features(padding=True),
-    lanes=LANES,
+    stages=STAGES,
 )
 lookup_check(
     "bloom_concat.forward",
@@ -63,7 +63,7 @@ lookup_check(
     "Probe j gives columns j*d/k to (j+1)*d/k, which it reads from the same columns of its row.",
     ("out",),
     Features(),
-    lanes=LANES,
+    stages=STAGES,
 )
 lookup_check(
     "bloom_concat.backward",
@@ -71,7 +71,7 @@ lookup_check(
     "Each slice of an id's gradient goes to the slice that its probe read, and to no other.",
     ("grad_weight",),
     Features(),
-    lanes=LANES,
+    stages=STAGES,
 )
 lookup_check(
     "bloom_concat.padding",
@@ -79,6 +79,6 @@ lookup_check(
     "A slice whose probe names row 0 is zero, and row 0 has no gradient.",
     ("out", "grad_weight"),
     Features(padding=True),
-    lanes=LANES,
+    stages=STAGES,
 )
 touched_check("bloom_concat", Features(padding=True))

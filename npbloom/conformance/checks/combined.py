@@ -13,7 +13,7 @@ from npbloom.conformance.cases.values import normed
 from npbloom.conformance.checks.embedding import judge_normed
 from npbloom.conformance.checks.lookup import WIDTHS, judge_exact, judge_rough
 from npbloom.conformance.checks.registry import register
-from npbloom.conformance.runner.check_run import Exam
+from npbloom.conformance.runner.check_run import CheckRun
 
 KEYS = ("out", "grad_weight", "grad_per_sample_weights")
 
@@ -29,7 +29,7 @@ def options(op: str, frequency: bool) -> Iterator[Features]:
             yield Features((mode,), padding, frequency, weighted, last, norm)
 
 
-def combined(exam: Exam, op: str, frequency: bool) -> None:
+def combined(run: CheckRun, op: str, frequency: bool) -> None:
     """
     Every combination a few times, then any of them.
 
@@ -39,22 +39,22 @@ def combined(exam: Exam, op: str, frequency: bool) -> None:
 
     def judge(features: Features, case: Structure, rng: np.random.Generator, dtype: str) -> None:
         if features.max_norm:
-            judge_normed(exam, normed(case, features, dtype, int(rng.choice([1, 2, 4])), rng))
+            judge_normed(run, normed(case, features, dtype, int(rng.choice([1, 2, 4])), rng))
         elif rng.random() < 0.75:
-            judge_exact(exam, case, features, dtype, int(rng.choice(WIDTHS)), rng, KEYS)
+            judge_exact(run, case, features, dtype, int(rng.choice(WIDTHS)), rng, KEYS)
         else:
-            judge_rough(exam, case, features, dtype, int(rng.choice(WIDTHS)), rng, KEYS)
+            judge_rough(run, case, features, dtype, int(rng.choice(WIDTHS)), rng, KEYS)
 
     def read(choices: Choices) -> tuple[Features, Structure]:
         features = choices.one_of(every)
         return features, structure(choices, op, features)
 
-    exam.lane("options")
+    run.stage("options")
     for number, features in enumerate(every):
-        rng = exam.rng(number)
+        rng = run.rng(number)
         for _ in range(3):
-            judge(features, structure(Choices(rng.bytes(LENGTH)), op, features), rng, exam.dtypes[number % len(exam.dtypes)])
-    exam.draw("drawn", read_from_bytes(read), lambda drawn, rng, dtype: judge(drawn[0], drawn[1], rng, dtype))
+            judge(features, structure(Choices(rng.bytes(LENGTH)), op, features), rng, run.dtypes[number % len(run.dtypes)])
+    run.draw("drawn", read_from_bytes(read), lambda drawn, rng, dtype: judge(drawn[0], drawn[1], rng, dtype))
 
 
 for _op, _law in (("embedding", "L9 to L10"), ("bag", "L10 to L18")):
@@ -63,10 +63,10 @@ for _op, _law in (("embedding", "L9 to L10"), ("bag", "L10 to L18")):
         _law,
         "Options do together what they do alone: padding, weights, last offsets, norms.",
         ("out", "grad_weight"),
-    )(lambda exam, op=_op: combined(exam, op, frequency=False))
+    )(lambda run, op=_op: combined(run, op, frequency=False))
     register(
         f"{_op}.combined_by_freq",
         "L11",
         "Frequencies do with every other option what they do alone.",
         ("out", "grad_weight"),
-    )(lambda exam, op=_op: combined(exam, op, frequency=True))
+    )(lambda run, op=_op: combined(run, op, frequency=True))

@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance.cases.case import BLOOMS, Case, Unsupported
+from npbloom.conformance.cases.backend import Unsupported
+from npbloom.conformance.cases.case import BLOOMS, Case
 from npbloom.conformance.cases.draws import drawn
+from npbloom.conformance.cases.floats import stored
 from npbloom.conformance.cases.structures import Features, Structure, exhaustive, small, three
-from npbloom.conformance.cases.values import exact, normed, stored
+from npbloom.conformance.cases.values import exact, normed
 from npbloom.conformance.checks.lookup import answers, judge, lookup_check, with_policy
 from npbloom.conformance.checks.registry import register
 from npbloom.conformance.expected.lookup import exactly, roughly
-from npbloom.conformance.runner.check_run import Exam, Failure
+from npbloom.conformance.runner.answers import Failure
+from npbloom.conformance.runner.check_run import CheckRun
 
 PLAIN = Features()
 PADDED = Features(padding=True)
@@ -27,7 +30,7 @@ lookup_check(
     "Each id gives its row of the table, in the shape of the ids.",
     ("out",),
     PLAIN,
-    lanes=("exhaustive", "exact", "fingerprint", "thresholds"),
+    stages=("exhaustive", "exact", "fingerprint", "thresholds"),
 )
 lookup_check("embedding.backward", "L7", "A row's gradient is the sum over all its occurrences.", ("grad_weight",), PLAIN)
 lookup_check(
@@ -48,25 +51,25 @@ lookup_check(
 
 
 @register("embedding.raw_bits", "L5", "A lookup copies every bit: NaN payloads, -0.0, subnormals.")
-def raw_bits(exam: Exam) -> None:
+def raw_bits(run: CheckRun) -> None:
     """Bit patterns that arithmetic would change."""
-    exam.lane("raw bits")
-    for dtype in exam.dtypes:
+    run.stage("raw bits")
+    for dtype in run.dtypes:
         weight = strange_bits(dtype)
         ids = np.array([1, 0, 2, 1, 3], dtype=np.int64)
         case = plain_case(dtype, weight, ids, np.zeros((ids.size, weight.shape[1])))
-        outputs = exam.ask(case)
+        outputs = run.ask(case)
         if "out" in outputs:
-            exam.judged += 1
-            got, want = outputs["out"], weight[ids]
-            if got.dtype != want.dtype:
-                got = got.astype(want.dtype)
-            bits = f"u{want.dtype.itemsize}"
-            wrong = np.ascontiguousarray(got).view(bits) != want.view(bits)
+            run.judged += 1
+            got, right = outputs["out"], weight[ids]
+            if got.dtype != right.dtype:
+                got = got.astype(right.dtype)
+            bits = f"u{right.dtype.itemsize}"
+            wrong = np.ascontiguousarray(got).view(bits) != right.view(bits)
             if wrong.any():
                 i, c = (int(at) for at in np.argwhere(wrong)[0])
-                have, need = (int(np.ascontiguousarray(a).view(bits)[i, c]) for a in (got, want))
-                raise Failure(case, f"`out[{i}, {c}]` has the bits {have:#x}, the table {need:#x} ({want[i, c]!r})")
+                have, need = (int(np.ascontiguousarray(a).view(bits)[i, c]) for a in (got, right))
+                raise Failure(case, f"`out[{i}, {c}]` has the bits {have:#x}, the table {need:#x} ({right[i, c]!r})")
 
 
 def strange_bits(dtype: str) -> Any:
@@ -87,19 +90,19 @@ def plain_case(dtype: str, weight: Any, ids: Any, grad_out: Any, **more: Any) ->
 
 
 @register("embedding.shapes", "L1", "Ids of any shape, 0-d, 2-d, 3-d and empty ones included.", ("out", "grad_weight"))
-def shapes(exam: Exam) -> None:
+def shapes(run: CheckRun) -> None:
     """One table, ids of many shapes."""
-    exam.lane("exact")
+    run.stage("exact")
     for shape in ((), (1,), (0,), (0, 3), (2, 0), (2, 3), (2, 1, 3)):
-        rng = exam.rng(len(shape))
+        rng = run.rng(len(shape))
         structure = Structure(
             "embedding",
             4,
             {"ids": rng.integers(0, 4, shape), "scale_grad_by_freq": False, "norm_type": 2.0},
         )
-        case = exact(structure, PLAIN, exam.dtypes[0], 3, rng, exam.backend.profile[exam.dtypes[0]])
+        case = exact(structure, PLAIN, run.dtypes[0], 3, rng, run.backend.profile[run.dtypes[0]])
         assert case is not None
-        judge(exam, case, answers(exam, case, ("out", "grad_weight")), ("out", "grad_weight"))
+        judge(run, case, answers(run, case, ("out", "grad_weight")), ("out", "grad_weight"))
 
 
 def max_norm_check(op: str, features: Features, padded: Features) -> None:
@@ -111,26 +114,26 @@ def max_norm_check(op: str, features: Features, padded: Features) -> None:
         "Each distinct row looked up whose norm exceeds the limit is scaled to it once, in the table; no other row moves.",
         ("out", "weight"),
     )
-    def run(exam: Exam) -> None:
+    def body(run: CheckRun) -> None:
         def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
-            judge_normed(exam, normed(structure, features, dtype, int(rng.choice([1, 2, 4])), rng))
+            judge_normed(run, normed(structure, features, dtype, int(rng.choice([1, 2, 4])), rng))
 
-        exam.lane("exhaustive")
+        run.stage("exhaustive")
         for structure in exhaustive(op, features):
-            body(structure, exam.rng(2), exam.dtypes[0])
+            body(structure, run.rng(2), run.dtypes[0])
         for structure, norm, width in product(small(op, padded), (1.0, 2.0, 3.0, np.inf), (1, 2, 4, 8)):
-            for dtype in exam.dtypes:
+            for dtype in run.dtypes:
                 typed = Structure(op, structure.rows, {**structure.fields, "norm_type": norm})
-                judge_normed(exam, normed(typed, padded, dtype, width, exam.rng(width)))
+                judge_normed(run, normed(typed, padded, dtype, width, run.rng(width)))
         for each in (features, padded):
-            exam.draw("bounded", drawn(op, replace(each, max_norm=True)), body)
+            run.draw("bounded", drawn(op, replace(each, max_norm=True)), body)
 
 
-def judge_normed(exam: Exam, case: Case) -> None:
+def judge_normed(run: CheckRun, case: Case) -> None:
     """Output and table within the rounding of a norm, a quotient and a product; rows that were not looked up to the bit."""
-    outputs = exam.ask(case)
-    wants = with_policy(exam, case, roughly(case, exam.backend.profile[case.dtype], ("out", "weight")))
-    exam.compare(case, outputs, wants, ("out", "weight"))
+    outputs = run.ask(case)
+    expected = with_policy(run, case, roughly(case, run.backend.profile[case.dtype], ("out", "weight")))
+    run.compare(case, outputs, expected, ("out", "weight"))
     if "weight" in outputs:
         _untouched(case, outputs["weight"], np.isin(np.arange(len(case.weight)), case.ids))
 
@@ -154,20 +157,20 @@ def touched_check(op: str, features: Features) -> None:
         "`rows` are exactly the rows that were looked up without padding, distinct and increasing, zero gradients included.",
         ("rows",),
     )
-    def run(exam: Exam) -> None:
+    def body(run: CheckRun) -> None:
         def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
-            case = exact(structure, features, dtype, 2, rng, exam.backend.profile[dtype])
+            case = exact(structure, features, dtype, 2, rng, run.backend.profile[dtype])
             if case is None:
-                exam.discarded += 1
+                run.discarded += 1
                 return
             if rng.random() < 0.3:
                 case = case.replace(grad_out=np.zeros_like(case.grad_out))
-            outputs = exam.ask(case)
+            outputs = run.ask(case)
             if "rows" not in outputs:
                 raise Unsupported("gradients come back dense, without `rows`")
-            exam.compare(case, outputs, exactly(case, ("rows",)), ("rows",))
+            run.compare(case, outputs, exactly(case, ("rows",)), ("rows",))
 
-        exam.draw("exact", drawn(op, features), body)
+        run.draw("exact", drawn(op, features), body)
 
 
 touched_check("embedding", PADDED)
@@ -182,12 +185,12 @@ def out_of_bounds_check(op: str, features: Features) -> None:
         "An id below 0 or beyond the last raises, and nothing has been written by then.",
         (),
     )
-    def run(exam: Exam) -> None:
-        if exam.policy("out_of_bounds") != "raise":
+    def body(run: CheckRun) -> None:
+        if run.policy("out_of_bounds") != "raise":
             raise Unsupported("what happens out of bounds is undefined, says its policy")
-        exam.lane("exact")
+        run.stage("exact")
         for structure, place in product(three(op, features), range(3)):
-            case = exact(structure, features, exam.dtypes[0], 2, exam.rng(3), exam.backend.profile[exam.dtypes[0]])
+            case = exact(structure, features, run.dtypes[0], 2, run.rng(3), run.backend.profile[run.dtypes[0]])
             assert case is not None
             if op not in BLOOMS and place:  # rows that were scaled before the bad id was seen
                 case = case.replace(max_norm=1e-3)
@@ -195,12 +198,12 @@ def out_of_bounds_check(op: str, features: Features) -> None:
             for bad in (-1, largest, largest + 7, 2**31 - 1, -(2**31), 2**32, 2**32 + 1, -(2**32), 2**63 - 1, -(2**63)):
                 ids = case.ids.copy()
                 ids[place] = bad
-                exam.must_raise(case.replace(ids=ids), f"id {bad} of {largest}", case)
+                run.must_raise(case.replace(ids=ids), f"id {bad} of {largest}", case)
             if op not in BLOOMS:  # counted from the end: a name of the padding row, not an id
                 ids = case.ids.copy()
                 ids[place] = -1
                 case = case.replace(padding_idx=-1)
-                exam.must_raise(case.replace(ids=ids), "id -1 where padding_idx is -1", case)
+                run.must_raise(case.replace(ids=ids), "id -1 where padding_idx is -1", case)
 
 
 out_of_bounds_check("embedding", PLAIN)
@@ -225,14 +228,14 @@ def cancelling(dtype: str) -> Iterator[Any]:
     "Thousands of occurrences of one id add up within the bound of the accumulator that the profile claims.",
     ("grad_weight",),
 )
-def precision(exam: Exam) -> None:
+def precision(run: CheckRun) -> None:
     """Counts at which narrower accumulators stop: 256 in bfloat16, 2,048 in float16; and ones that a large number drowns."""
-    exam.lane("precision")
-    for dtype in exam.dtypes:
+    run.stage("precision")
+    for dtype in run.dtypes:
         for terms in cancelling(dtype):
             case = plain_case(dtype, np.zeros((3, 1)), np.ones(terms.size, dtype=np.int64), terms[:, None])
-            judge(exam, case, roughly(case, exam.backend.profile[dtype], ("grad_weight",)), ("grad_weight",))
+            judge(run, case, roughly(case, run.backend.profile[dtype], ("grad_weight",)), ("grad_weight",))
         for count in (3, 300, 3000):
             ids = np.ones(count, dtype=np.int64)
             case = plain_case(dtype, np.zeros((3, 2)), ids, np.ones((count, 2)))
-            judge(exam, case, roughly(case, exam.backend.profile[dtype], ("grad_weight",)), ("grad_weight",))
+            judge(run, case, roughly(case, run.backend.profile[dtype], ("grad_weight",)), ("grad_weight",))

@@ -1,4 +1,4 @@
-"""The lanes that checks of lookups share: all small structures, drawn ones, identities, thresholds, full-range floats."""
+"""The stages that checks of lookups share: all small structures, drawn ones, identities, thresholds, full-range floats."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 
 from npbloom.conformance.cases.case import Case
 from npbloom.conformance.cases.draws import drawn
+from npbloom.conformance.cases.floats import stored
 from npbloom.conformance.cases.structures import Features, Structure, exhaustive, high_rows, small, thresholds
-from npbloom.conformance.cases.values import bounded, divides_exactly, exact, fingerprint, stored
+from npbloom.conformance.cases.values import bounded, divides_exactly, exact, fingerprint
 from npbloom.conformance.checks.registry import register
-from npbloom.conformance.expected.lookup import Want, exactly, roughly
-from npbloom.conformance.runner.check_run import Exam, Failure
+from npbloom.conformance.expected.bounds import Expected
+from npbloom.conformance.expected.lookup import exactly, roughly
+from npbloom.conformance.runner.answers import Failure
+from npbloom.conformance.runner.check_run import CheckRun
 
 Keys = tuple[str, ...]
 WIDTHS = (1, 2, 3, 4, 5, 8, 9, 16, 17)
@@ -25,54 +28,54 @@ def lookup_check(
     sentence: str,
     keys: Keys,
     *features: Features,
-    lanes: Keys = ("exhaustive", "exact", "fingerprint", "thresholds", "bounded"),
+    stages: Keys = ("exhaustive", "exact", "fingerprint", "thresholds", "bounded"),
 ) -> None:
     """Register a check that judges some outputs of a lookup on every structure that has the features."""
 
-    def run(exam: Exam) -> None:
+    def body(run: CheckRun) -> None:
         for each in features:
-            run_lanes(exam, name.partition(".")[0], keys, each, lanes)
+            run_stages(run, name.partition(".")[0], keys, each, stages)
 
-    register(name, law, sentence, keys)(run)
+    register(name, law, sentence, keys)(body)
 
 
-def run_lanes(exam: Exam, op: str, keys: Keys, features: Features, lanes: Keys) -> None:
-    """Go through the lanes, cheapest first: most faults die in the first."""
-    first = exam.dtypes[0]
-    if "exhaustive" in lanes and exam.budget.exhaustive:
-        exam.lane("exhaustive")
-        for case, wants in _smallest(op, features, first, exam.seed, *_claims(exam, first), keys):
-            judge(exam, case, with_policy(exam, case, wants), keys)
-    if "exact" in lanes:
-        exam.draw(
+def run_stages(run: CheckRun, op: str, keys: Keys, features: Features, stages: Keys) -> None:
+    """Go through the stages, cheapest first: most faults die in the first."""
+    first = run.dtypes[0]
+    if "exhaustive" in stages and run.budget.exhaustive:
+        run.stage("exhaustive")
+        for case, expected in _smallest(op, features, first, run.seed, *_claims(run, first), keys):
+            judge(run, case, with_policy(run, case, expected), keys)
+    if "exact" in stages:
+        run.draw(
             "exact",
             drawn(op, features),
-            lambda structure, rng, dtype: judge_exact(exam, structure, features, dtype, int(rng.choice(WIDTHS)), rng, keys),
+            lambda structure, rng, dtype: judge_exact(run, structure, features, dtype, int(rng.choice(WIDTHS)), rng, keys),
         )
-    if "fingerprint" in lanes and features.modes != ("max",) and not features.weighted:
-        exam.draw("fingerprint", drawn(op, features), lambda structure, rng, dtype: judge_identity(exam, structure, dtype, keys))
-    if "thresholds" in lanes:
-        exam.lane("thresholds")
-        for dtype in exam.dtypes:
-            for case, wants in _largest(op, features, dtype, exam.seed, exam.budget.sizes, *_claims(exam, dtype), keys):
-                judge(exam, case, with_policy(exam, case, wants), keys)
+    if "fingerprint" in stages and features.modes != ("max",) and not features.weighted:
+        run.draw("fingerprint", drawn(op, features), lambda structure, rng, dtype: judge_identity(run, structure, dtype, keys))
+    if "thresholds" in stages:
+        run.stage("thresholds")
+        for dtype in run.dtypes:
+            for case, expected in _largest(op, features, dtype, run.seed, run.budget.sizes, *_claims(run, dtype), keys):
+                judge(run, case, with_policy(run, case, expected), keys)
         for width in (*range(1, 10), 31, 32, 33, 63, 64, 65, 127, 128, 129, 256, 257):
             for structure in small(op, features):
-                judge_exact(exam, structure, features, first, width, exam.rng(width), keys)
-    if "bounded" in lanes:
-        exam.draw(
+                judge_exact(run, structure, features, first, width, run.rng(width), keys)
+    if "bounded" in stages:
+        run.draw(
             "bounded",
             drawn(op, features),
-            lambda structure, rng, dtype: judge_rough(exam, structure, features, dtype, int(rng.choice(WIDTHS)), rng, keys),
+            lambda structure, rng, dtype: judge_rough(run, structure, features, dtype, int(rng.choice(WIDTHS)), rng, keys),
         )
 
 
-Judged = list[tuple[Case, dict[str, Want]]]
+Judged = list[tuple[Case, dict[str, Expected]]]
 
 
-def _claims(exam: Exam, dtype: str) -> tuple[tuple[tuple[str, str], ...], str]:
+def _claims(run: CheckRun, dtype: str) -> tuple[tuple[tuple[str, str], ...], str]:
     """What the right answers depend on, besides the case."""
-    return tuple(exam.backend.profile[dtype].items()), exam.policy("max_tie")
+    return tuple(run.backend.profile[dtype].items()), run.policy("max_tie")
 
 
 @lru_cache(maxsize=4)  # backend after backend is asked the same when mutants run
@@ -82,7 +85,7 @@ def _smallest(
     """All small structures with exact values, and what they give."""
     rng = np.random.default_rng([start, 0])
     cases = [exact(structure, features, dtype, 2, rng, dict(claims)) for structure in exhaustive(op, features)]
-    return [(case, expected(case, dict(claims), tie, keys)) for case in cases if case is not None]
+    return [(case, expected_of(case, dict(claims), tie, keys)) for case in cases if case is not None]
 
 
 @lru_cache(maxsize=8)
@@ -106,43 +109,43 @@ def _largest(
 
 
 def judge_exact(
-    exam: Exam, structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, keys: Keys
+    run: CheckRun, structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, keys: Keys
 ) -> None:
     """Small integers: every element must be right to the last bit."""
-    case = exact(structure, features, dtype, width, rng, exam.backend.profile[dtype])
+    case = exact(structure, features, dtype, width, rng, run.backend.profile[dtype])
     if case is None:
-        exam.discarded += 1
+        run.discarded += 1
         return
-    judge(exam, case, answers(exam, case, keys), keys)
+    judge(run, case, answers(run, case, keys), keys)
 
 
 def judge_rough(
-    exam: Exam, structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, keys: Keys
+    run: CheckRun, structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, keys: Keys
 ) -> None:
     """Full-range floats: every element must be within the bound of the accumulator that the backend claims."""
     case = bounded(structure, features, dtype, width, rng)
-    judge(exam, case, with_policy(exam, case, roughly(case, exam.backend.profile[dtype], keys)), keys)
+    judge(run, case, with_policy(run, case, roughly(case, run.backend.profile[dtype], keys)), keys)
 
 
-def judge_identity(exam: Exam, structure: Structure, dtype: str, keys: Keys) -> None:
+def judge_identity(run: CheckRun, structure: Structure, dtype: str, keys: Keys) -> None:
     """An identity as table and as gradient shows the whole operator at once."""
     forward, backward = fingerprint(structure, dtype)
     if "out" in keys:
-        judge(exam, forward, answers(exam, forward, ("out",)), ("out",))
+        judge(run, forward, answers(run, forward, ("out",)), ("out",))
     gradients = tuple(key for key in keys if key != "out")
     if gradients:
-        if backward.mode == "max" and exam.policy("max_tie") != "first":  # among zeros, rows would tie
+        if backward.mode == "max" and run.policy("max_tie") != "first":  # among zeros, rows would tie
             ranks = np.arange(structure.rows)[:, None] + np.zeros(backward.weight.shape)
             backward = backward.replace(weight=stored(ranks, dtype))
-        judge(exam, backward, answers(exam, backward, gradients), gradients)
+        judge(run, backward, answers(run, backward, gradients), gradients)
 
 
-def answers(exam: Exam, case: Case, keys: Keys) -> dict[str, Want]:
+def answers(run: CheckRun, case: Case, keys: Keys) -> dict[str, Expected]:
     """What must come back from this backend, exactly where nothing rounds."""
-    return with_policy(exam, case, expected(case, exam.backend.profile[case.dtype], exam.policy("max_tie"), keys))
+    return with_policy(run, case, expected_of(case, run.backend.profile[case.dtype], run.policy("max_tie"), keys))
 
 
-def expected(case: Case, claims: dict[str, str], tie: str, keys: Keys) -> dict[str, Want]:
+def expected_of(case: Case, claims: dict[str, str], tie: str, keys: Keys) -> dict[str, Expected]:
     """
     The right answers, without tolerance where nothing rounds.
 
@@ -156,28 +159,28 @@ def expected(case: Case, claims: dict[str, str], tie: str, keys: Keys) -> dict[s
     return exactly(case, keys)
 
 
-def with_policy(exam: Exam, case: Case, wants: dict[str, Want]) -> dict[str, Want]:
+def with_policy(run: CheckRun, case: Case, expected: dict[str, Expected]) -> dict[str, Expected]:
     """A backend may say that it masks the padding row in forward."""
-    if case.op != "embedding" or case.padding_idx is None or "out" not in wants:
-        return wants
-    if exam.policy("padding_forward") == "row":
-        return wants
+    if case.op != "embedding" or case.padding_idx is None or "out" not in expected:
+        return expected
+    if run.policy("padding_forward") == "row":
+        return expected
     padded = np.asarray(case.ids) == case.padding_idx % len(case.weight)
-    value = np.where(padded[..., None], 0.0, wants["out"].value)
-    return {**wants, "out": Want(value, wants["out"].tolerance, wants["out"].blind)}
+    value = np.where(padded[..., None], 0.0, expected["out"].value)
+    return {**expected, "out": Expected(value, expected["out"].tolerance, expected["out"].blind)}
 
 
-def judge(exam: Exam, case: Case, wants: dict[str, Want], keys: Keys) -> None:
+def judge(run: CheckRun, case: Case, expected: dict[str, Expected], keys: Keys) -> None:
     """Ask and compare; a failure is decoded in words where an identity shows what was read."""
-    outputs = exam.ask(case)
+    outputs = run.ask(case)
     try:
-        exam.compare(case, outputs, wants, keys)
+        run.compare(case, outputs, expected, keys)
     except Failure as failure:
-        words = decode(exam, case, keys)
+        words = decode(run, case, keys)
         raise Failure(case, f"{failure.message}{'; ' + words if words else ''}") from None
 
 
-def decode(exam: Exam, case: Case, keys: Keys) -> str:
+def decode(run: CheckRun, case: Case, keys: Keys) -> str:
     """Ask the same structure with identities: which rows a wrong output reads, which outputs a wrong row gets."""
     if case.op not in ("embedding", "bag", "bloom", "bloom_mean") or case.mode == "max" or case.max_norm is not None:
         return ""
@@ -187,8 +190,8 @@ def decode(exam: Exam, case: Case, keys: Keys) -> str:
             eye = case.replace(
                 weight=stored(np.eye(rows), case.dtype), grad_out=stored(np.zeros((*case.grad_out.shape[:-1], rows)), case.dtype)
             )
-            got = exam.ask(eye, counted=False).get("out")
-            words = _differ(case, got, answers(exam, eye, ("out",))["out"].value, "read rows")
+            got = run.ask(eye, counted=False).get("out")
+            words = _differ(case, got, answers(run, eye, ("out",))["out"].value, "read rows")
             if words:
                 return words
         if "grad_weight" in keys and outputs:
@@ -196,8 +199,8 @@ def decode(exam: Exam, case: Case, keys: Keys) -> str:
                 weight=stored(np.zeros((rows, outputs)), case.dtype),
                 grad_out=stored(np.eye(outputs), case.dtype).reshape(*case.grad_out.shape[:-1], outputs),
             )
-            got = exam.ask(eye, counted=False).get("grad_weight")
-            return _differ(None, got, answers(exam, eye, ("grad_weight",))["grad_weight"].value, "got the gradients of outputs")
+            got = run.ask(eye, counted=False).get("grad_weight")
+            return _differ(None, got, answers(run, eye, ("grad_weight",))["grad_weight"].value, "got the gradients of outputs")
     except Exception:  # the words are a help: what is wrong stands already
         return ""
     return ""

@@ -6,34 +6,36 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance.cases.case import Case, Outputs, Unsupported
+from npbloom.conformance.cases.backend import Unsupported
+from npbloom.conformance.cases.case import Case, Outputs
 from npbloom.conformance.cases.draws import drawn
 from npbloom.conformance.cases.structures import Features, Structure, verbatim
 from npbloom.conformance.cases.values import divides_exactly, exact
 from npbloom.conformance.checks.lookup import answers
 from npbloom.conformance.checks.registry import register
-from npbloom.conformance.runner.check_run import Exam, Failure, replaced
+from npbloom.conformance.runner.answers import Failure, copies_of
+from npbloom.conformance.runner.check_run import CheckRun
 
 LOOKUPS = {"embedding": Features(), "bag": Features(modes=("sum",)), "bloom": Features()}
 EVERY_MODE = {**LOOKUPS, "bag": Features(modes=("sum", "mean", "max"))}
 
 
-def on_exact_cases(exam: Exam, op: str, features: Features, judge: Any) -> None:
+def on_exact_cases(run: CheckRun, op: str, features: Features, judge: Any) -> None:
     """Run `judge(case, outputs, rng)` on drawn cases whose arithmetic does not round."""
 
     def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
-        case = exact(structure, features, dtype, 3, rng, exam.backend.profile[dtype])
+        case = exact(structure, features, dtype, 3, rng, run.backend.profile[dtype])
         if case is None:
-            exam.discarded += 1
+            run.discarded += 1
             return
-        shares = case.mode == "max" and exam.policy("max_tie") == "any"
+        shares = case.mode == "max" and run.policy("max_tie") == "any"
         if shares or not divides_exactly(case):  # thirds and reciprocals round: the order of the terms would show
             case = case.replace(mode="sum")
-        outputs = exam.ask(case)
+        outputs = run.ask(case)
         if outputs:
             judge(case, outputs, rng)
 
-    exam.draw("metamorphic", drawn(op, features), body)
+    run.draw("metamorphic", drawn(op, features), body)
 
 
 def need(outputs: Outputs, *keys: str) -> list[Any]:
@@ -52,33 +54,33 @@ def equal(case: Case, left: Any, right: Any, sentence: str) -> None:
         raise Failure(case, f"{sentence}: {left[where].item()!r} against {right[where].item()!r} at {list(where)}")
 
 
-def adjoint(exam: Exam, op: str, features: Features) -> None:
+def adjoint(run: CheckRun, op: str, features: Features) -> None:
     """<forward(W), G> and <W, backward(G)> are the same integer."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         out, grad = need(outputs, "out", "grad_weight")
-        exam.judged += 1
+        run.judged += 1
         left, right = float((out * case.grad_out).sum()), float((grad * case.weight).sum())
         if left != right:
             raise Failure(case, f"<forward(W), G> is {left}, <W, backward(G)> is {right}: one is not the other's transpose")
 
-    on_exact_cases(exam, op, features, judge)
+    on_exact_cases(run, op, features, judge)
 
 
-def linearity(exam: Exam, op: str, features: Features) -> None:
+def linearity(run: CheckRun, op: str, features: Features) -> None:
     """Twice the table gives twice the output, twice the gradient twice the gradient."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         out, grad = need(outputs, "out", "grad_weight")
-        twice = exam.ask(case.replace(weight=case.weight * 2, grad_out=case.grad_out * 2))
-        exam.judged += 1
+        twice = run.ask(case.replace(weight=case.weight * 2, grad_out=case.grad_out * 2))
+        run.judged += 1
         equal(case, need(twice, "out")[0], 2 * out, "twice the table does not give twice the output")
         equal(case, need(twice, "grad_weight")[0], 2 * grad, "twice the output gradient does not give twice the gradient")
 
-    on_exact_cases(exam, op, features, judge)
+    on_exact_cases(run, op, features, judge)
 
 
-def permutation(exam: Exam, op: str, features: Features) -> None:
+def permutation(run: CheckRun, op: str, features: Features) -> None:
     """Renaming the rows changes nothing else."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
@@ -86,15 +88,15 @@ def permutation(exam: Exam, op: str, features: Features) -> None:
         new_name = rng.permutation(len(case.weight))
         weight = np.empty_like(case.weight)
         weight[new_name] = case.weight
-        renamed = exam.ask(case.replace(weight=weight, ids=new_name[case.ids].astype(np.int64)))
-        exam.judged += 1
+        renamed = run.ask(case.replace(weight=weight, ids=new_name[case.ids].astype(np.int64)))
+        run.judged += 1
         equal(case, need(renamed, "out")[0], out, "renaming the rows changes the output")
         equal(case, need(renamed, "grad_weight")[0][new_name], grad, "renaming the rows does not rename the gradient")
 
-    on_exact_cases(exam, op, features, judge)
+    on_exact_cases(run, op, features, judge)
 
 
-def split_batch(exam: Exam, op: str, features: Features) -> None:
+def split_batch(run: CheckRun, op: str, features: Features) -> None:
     """The gradients of two halves add up to the gradient of the whole."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
@@ -103,16 +105,16 @@ def split_batch(exam: Exam, op: str, features: Features) -> None:
         total = np.zeros_like(grad)
         parts = []
         for part in halves(case):
-            answer = exam.ask(part)
+            answer = run.ask(part)
             total += need(answer, "grad_weight")[0]
             parts.append(answer.get("out"))
-        exam.judged += 1
+        run.judged += 1
         equal(case, total, grad, "the gradients of two halves of the batch do not add up to that of the whole")
         if out is not None and all(part is not None for part in parts):
             whole = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts if part is not None])
             equal(case, whole, out.reshape(whole.shape), "two halves of the batch do not give the output of the whole")
 
-    on_exact_cases(exam, op, features, judge)
+    on_exact_cases(run, op, features, judge)
 
 
 def halves(case: Case) -> list[Case]:
@@ -130,38 +132,38 @@ def halves(case: Case) -> list[Case]:
     return parts
 
 
-def determinism(exam: Exam, op: str, features: Features) -> None:
+def determinism(run: CheckRun, op: str, features: Features) -> None:
     """The same case gives the same bits again, also after another case of the same shape, and answers stay as they were."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
-        kept = replaced(outputs)
+        kept = copies_of(outputs)
         other = case.replace(weight=-2 * case.weight, grad_out=-4 * case.grad_out)
-        exam.compare(other, exam.ask(other), answers(exam, other, ("out", "grad_weight")), ("out", "grad_weight"))
+        run.compare(other, run.ask(other), answers(run, other, ("out", "grad_weight")), ("out", "grad_weight"))
         for key, before in kept.items():
             if outputs[key].tobytes() != before.tobytes():
                 raise Failure(case, f"`{key}` of an earlier answer changed when the next case was run")
-        again = exam.ask(case)
-        exam.judged += 1
+        again = run.ask(case)
+        run.judged += 1
         for key, before in kept.items():
             if key not in again or again[key].tobytes() != before.tobytes():
                 raise Failure(case, f"`{key}` differs between two runs of the same case")
 
-    on_exact_cases(exam, op, features, judge)
+    on_exact_cases(run, op, features, judge)
 
 
-def aliasing(exam: Exam, op: str, features: Features) -> None:
+def aliasing(run: CheckRun, op: str, features: Features) -> None:
     """No output shares memory with an input or with another output."""
 
     def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
-        case = exact(structure, features, dtype, 3, rng, exam.backend.profile[dtype])
+        case = exact(structure, features, dtype, 3, rng, run.backend.profile[dtype])
         if case is None:
-            exam.discarded += 1
+            run.discarded += 1
             return
         judge(case)
 
     def judge(case: Case) -> None:
-        own, outputs = exam.ask_own(case)
-        exam.judged += bool(outputs)
+        own, outputs = run.ask_with_copy(case)
+        run.judged += bool(outputs)
         arrays = {key: value for key, value in outputs.items() if isinstance(value, np.ndarray) and key != "dense"}
         inputs = {f"input `{name}`": array for name, array in own.arrays().items()}
         for key, array in arrays.items():
@@ -171,9 +173,9 @@ def aliasing(exam: Exam, op: str, features: Features) -> None:
                     raise Failure(case, f"`{key}` shares its memory with the {name}")
 
     for structure in verbatim(op, features):
-        for dtype in exam.dtypes:
-            body(structure, exam.rng(), dtype)
-    exam.draw("metamorphic", drawn(op, features), body)
+        for dtype in run.dtypes:
+            body(structure, run.rng(), dtype)
+    run.draw("metamorphic", drawn(op, features), body)
 
 
 for _name, _law, _sentence, _keys, _run, _where in (
@@ -207,32 +209,32 @@ for _name, _law, _sentence, _keys, _run, _where in (
 ):
     for _op, _features in _where.items():
         register(f"{_op}.{_name}", _law, _sentence, _keys)(
-            lambda exam, run=_run, op=_op, features=_features: run(exam, op, features)
+            lambda run, body=_run, op=_op, features=_features: body(run, op, features)
         )
 
 
-def same_answers(exam: Exam, case: Case, left: Outputs, right: Outputs, sentence: str) -> None:
+def same_answers(run: CheckRun, case: Case, left: Outputs, right: Outputs, sentence: str) -> None:
     """Two answers that must agree, in every output that both have."""
     for key in ("out", "grad_weight"):
         if key in left and key in right:
-            exam.judged += 1
+            run.judged += 1
             equal(case, left[key].astype(np.float64), right[key].astype(np.float64), f"`{key}`: {sentence}")
 
 
 @register("bag.unit_weights", "L18", "Weights of 1 are no weights.", ("out", "grad_weight"))
-def unit_weights(exam: Exam) -> None:
+def unit_weights(run: CheckRun) -> None:
     """A sum with and without weights."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         ones = np.ones(case.ids.shape, dtype=case.weight.dtype)
-        weighted = exam.ask(case.replace(per_sample_weights=ones))
-        same_answers(exam, case, outputs, weighted, "weights of 1 change it")
+        weighted = run.ask(case.replace(per_sample_weights=ones))
+        same_answers(run, case, outputs, weighted, "weights of 1 change it")
 
-    on_exact_cases(exam, "bag", Features(), judge)
+    on_exact_cases(run, "bag", Features(), judge)
 
 
 @register("bag.loop_of_lookups", "L13", "A bag is the sum of its lookups.", ("out",))
-def loop_of_lookups(exam: Exam) -> None:
+def loop_of_lookups(run: CheckRun) -> None:
     """Bags against embeddings of the same backend, added up."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
@@ -247,8 +249,8 @@ def loop_of_lookups(exam: Exam) -> None:
             norm_type=2.0,
             scale_grad_by_freq=False,
         )
-        (rows,) = need(exam.ask(lookup), "out")
-        exam.judged += 1
+        (rows,) = need(run.ask(lookup), "out")
+        run.judged += 1
         if case.offsets is None:
             total = rows.sum(axis=1)
         else:
@@ -257,4 +259,4 @@ def loop_of_lookups(exam: Exam) -> None:
             total = sums[bounds[1:]] - sums[bounds[:-1]]
         equal(case, out, total, "a bag's sum is not the sum of its lookups")
 
-    on_exact_cases(exam, "bag", Features(), judge)
+    on_exact_cases(run, "bag", Features(), judge)

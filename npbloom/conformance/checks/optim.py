@@ -18,9 +18,10 @@ from npbloom.conformance.cases.optim import (
     full_range_step,
 )
 from npbloom.conformance.checks.registry import register
-from npbloom.conformance.expected.lookup import Want
+from npbloom.conformance.expected.bounds import Expected
 from npbloom.conformance.expected.optim import OPTIMIZERS, exactly_after, roughly_after
-from npbloom.conformance.runner.check_run import Exam, Failure, replaced
+from npbloom.conformance.runner.answers import Failure, copies_of
+from npbloom.conformance.runner.check_run import CheckRun
 
 Keys = tuple[str, ...]
 BOTH = ("weight", "state")
@@ -31,29 +32,29 @@ PLAIN = Traits()
 # ---- judging ----------------------------------------------------------------------------------------------------------
 
 
-def judge(exam: Exam, case: Case, wants: dict[str, Want], keys: Keys) -> None:
+def judge(run: CheckRun, case: Case, expected: dict[str, Expected], keys: Keys) -> None:
     """Ask for one step and compare."""
-    compare(exam, case, exam.ask(case), wants, keys)
+    compare(run, case, run.ask(case), expected, keys)
 
 
-def compare(exam: Exam, case: Case, outputs: Outputs, wants: dict[str, Want], keys: Keys) -> None:
+def compare(run: CheckRun, case: Case, outputs: Outputs, expected: dict[str, Expected], keys: Keys) -> None:
     """Judge table and state array by array; a failure says what arrived at the row that is wrong."""
     state = outputs.get("state", {})
     found = {**outputs, **{f"state[{name!r}]": array for name, array in state.items()}}
-    names = [name for name in wants if name.partition("[")[0] in keys]
+    names = [name for name in expected if name.partition("[")[0] in keys]
     try:
-        exam.compare(case, found, wants, names)
+        run.compare(case, found, expected, names)
     except Failure as failure:
-        raise Failure(case, f"{failure.message}{in_words(case, found, wants, names)}") from None
+        raise Failure(case, f"{failure.message}{in_words(case, found, expected, names)}") from None
 
 
-def in_words(case: Case, found: dict[str, Any], wants: dict[str, Want], names: list[str]) -> str:
+def in_words(case: Case, found: dict[str, Any], expected: dict[str, Expected], names: list[str]) -> str:
     """How often the row that is wrong was named, and with which gradients."""
     for name in names:
-        if name not in found or wants[name].value.ndim == 0:
+        if name not in found or expected[name].value.ndim == 0:
             continue
-        off = ~(np.abs(found[name].astype(np.float64) - wants[name].value) <= wants[name].tolerance)
-        off &= ~(np.isnan(found[name]) & np.isnan(wants[name].value))
+        off = ~(np.abs(found[name].astype(np.float64) - expected[name].value) <= expected[name].tolerance)
+        off &= ~(np.isnan(found[name]) & np.isnan(expected[name].value))
         lines = np.flatnonzero(off.reshape(len(off), -1).any(axis=1))
         if lines.size:
             row = int(lines[0])
@@ -75,36 +76,36 @@ def widths(op: str) -> tuple[int, ...]:
     return POWERS if op == "rowwise_adagrad" else WIDTHS
 
 
-def on_exact_steps(exam: Exam, op: str, traits: Traits, keys: Keys, repeated: bool = False) -> None:
+def on_exact_steps(run: CheckRun, op: str, traits: Traits, keys: Keys, repeated: bool = False) -> None:
     """Every small batch in every dtype, widths and values in turn."""
-    exam.lane("exact")
-    rng, number = exam.rng(), 0
-    for _ in range(max(1, exam.budget.drawn // 12)):
+    run.stage("exact")
+    rng, number = run.rng(), 0
+    for _ in range(max(1, run.budget.drawn // 12)):
         for batch in batches(repeated):
             case = exact_step(
-                op, exam.dtypes[number % len(exam.dtypes)], batch, widths(op)[number // len(exam.dtypes) % 3], rng, traits
+                op, run.dtypes[number % len(run.dtypes)], batch, widths(op)[number // len(run.dtypes) % 3], rng, traits
             )
-            judge(exam, case, exactly_after(case), keys)
+            judge(run, case, exactly_after(case), keys)
             number += 1
 
 
-def on_wide_steps(exam: Exam, op: str, traits: Traits, keys: Keys) -> None:
+def on_wide_steps(run: CheckRun, op: str, traits: Traits, keys: Keys) -> None:
     """Every width up to two registers, in every dtype."""
     for width in widths(op):
-        for dtype in exam.dtypes:
-            case = exact_step(op, dtype, Batch(3, np.array([2, 0], dtype=np.int64)), width, exam.rng(width), traits)
-            judge(exam, case, exactly_after(case), keys)
+        for dtype in run.dtypes:
+            case = exact_step(op, dtype, Batch(3, np.array([2, 0], dtype=np.int64)), width, run.rng(width), traits)
+            judge(run, case, exactly_after(case), keys)
 
 
 def step_check(op: str, name: str, law: str, sentence: str, keys: Keys, *traits: Traits, repeated: bool = False) -> None:
     """Register a check of one step on all small batches that have the traits; state is judged where it comes back."""
 
-    def run(exam: Exam) -> None:
+    def body(run: CheckRun) -> None:
         for each in traits:
-            on_exact_steps(exam, op, each, keys, repeated)
-            on_wide_steps(exam, op, each, keys)
+            on_exact_steps(run, op, each, keys, repeated)
+            on_wide_steps(run, op, each, keys)
 
-    register(f"{op}.{name}", law, sentence, keys[:1])(run)
+    register(f"{op}.{name}", law, sentence, keys[:1])(body)
 
 
 # ---- one step ---------------------------------------------------------------------------------------------------------
@@ -181,10 +182,10 @@ for _op, _traits in {
     "adam": (Traits(zero=True),),
 }.items():
 
-    def _zero(exam: Exam, op: str = _op, traits: tuple[Traits, ...] = _traits) -> None:
+    def _zero(run: CheckRun, op: str = _op, traits: tuple[Traits, ...] = _traits) -> None:
         for each in traits:
             for repeated in (False, True):
-                on_exact_steps(exam, op, each, BOTH, repeated)
+                on_exact_steps(run, op, each, BOTH, repeated)
 
     register(
         f"{_op}.zero_gradient",
@@ -195,116 +196,116 @@ for _op, _traits in {
 
 
 @register("adam.bias_correction", "L31", "Moments are divided by 1 - beta**step, counting this step.", ("weight",))
-def bias_correction(exam: Exam) -> None:
+def bias_correction(run: CheckRun) -> None:
     """First steps exactly, and the second to the twentieth within their bounds."""
-    on_exact_steps(exam, "adam", Traits(first=True), ("weight",))
-    exam.lane("bounded")
-    for dtype in exam.dtypes:
+    on_exact_steps(run, "adam", Traits(first=True), ("weight",))
+    run.stage("bounded")
+    for dtype in run.dtypes:
         for step in (1, 2, 3, 9, 19):
             batch = Batch(3, np.array([2, 0], dtype=np.int64))
-            case = full_range_step("adam", dtype, batch, 4, exam.rng(step))
+            case = full_range_step("adam", dtype, batch, 4, run.rng(step))
             assert case.options is not None
             assert case.state is not None
             case = case.replace(
                 state={**case.state, "step": np.array(step)},
                 options={**case.options, "betas": (0.75, 0.9375), "eps": 0.0, "weight_decay": 0.0},
             )
-            judge(exam, case, roughly_after(case, exam.backend.profile[dtype]), ("weight",))
+            judge(run, case, roughly_after(case, run.backend.profile[dtype]), ("weight",))
 
 
 for _op in ("adagrad", "adam"):
 
     @register(f"{_op}.step_count", "L31", "`step` grows by one with every call, an empty batch included.", ("state",))
-    def step_count(exam: Exam, op: str = _op) -> None:
+    def step_count(run: CheckRun, op: str = _op) -> None:
         """Counts before, and batches with several rows, the same row twice, and none."""
-        exam.lane("exact")
+        run.stage("exact")
         for before in (0, 1, 2, 999):
             for rows in ([1], [0, 1, 2], [1, 1], []):
                 batch = Batch(3, np.array(rows, dtype=np.int64))
-                case = full_range_step(op, exam.dtypes[0], batch, 2, exam.rng(before))
+                case = full_range_step(op, run.dtypes[0], batch, 2, run.rng(before))
                 assert case.state is not None
                 case = case.replace(state={**case.state, "step": np.array(before)})
-                outputs = exam.ask(case)
+                outputs = run.ask(case)
                 if "state" in outputs:
-                    exam.compare(case, {"step": outputs["state"]["step"]}, {"step": Want(np.array(before + 1.0))}, ("step",))
+                    run.compare(case, {"step": outputs["state"]["step"]}, {"step": Expected(np.array(before + 1.0))}, ("step",))
 
 
 for _op in OPTIMIZERS:
 
     @register(f"{_op}.untouched", "L27", "Rows that are not named keep the bits of table and state.", ("weight",))
-    def untouched(exam: Exam, op: str = _op) -> None:
+    def untouched(run: CheckRun, op: str = _op) -> None:
         """Floats that use every bit, in tables of which a few rows are named."""
 
         def body(drawn: tuple[int, list[Batch]], rng: np.random.Generator, dtype: str) -> None:
             case = full_range_step(op, dtype, drawn[1][0], drawn[0], rng)
-            outputs = exam.ask(case)
+            outputs = run.ask(case)
             unnamed = ~np.isin(np.arange(len(case.weight)), case.rows)
             befores = {"weight": case.weight, **(case.state or {})}
             afters = {**outputs.get("state", {}), **{key: outputs[key] for key in ("weight",) if key in outputs}}
             for name in afters.keys() & befores.keys() - {"step"}:
-                exam.judged += 1
+                run.judged += 1
                 moved = (afters[name] != befores[name]).reshape(len(unnamed), -1).any(axis=1) & unnamed
                 if moved.any():
                     where = "`weight`" if name == "weight" else f"`state[{name!r}]`"
                     raise Failure(case, f"row {int(np.flatnonzero(moved)[0])} was not named, but its {where} has changed")
 
-        exam.draw("bounded", drawn_batches(1, 1), body)
+        run.draw("bounded", drawn_batches(1, 1), body)
 
     @register(f"{_op}.empty", "L27", "An empty batch changes nothing but the count of steps.", ("weight",))
-    def empty(exam: Exam, op: str = _op) -> None:
+    def empty(run: CheckRun, op: str = _op) -> None:
         """No rows, in tables of several widths."""
-        exam.lane("exact")
+        run.stage("exact")
         for number, width in enumerate(WIDTHS[:4]):
-            for dtype in exam.dtypes:
-                case = full_range_step(op, dtype, Batch(3, np.zeros(0, dtype=np.int64)), width, exam.rng(number))
-                judge(exam, case, exactly_after(case), BOTH)
+            for dtype in run.dtypes:
+                case = full_range_step(op, dtype, Batch(3, np.zeros(0, dtype=np.int64)), width, run.rng(number))
+                judge(run, case, exactly_after(case), BOTH)
 
     @register(f"{_op}.nan", "L33", "A NaN in a gradient arrives where it belongs, and nowhere else.", ("weight",))
-    def nan(exam: Exam, op: str = _op) -> None:
+    def nan(run: CheckRun, op: str = _op) -> None:
         """One NaN among finite gradients."""
-        exam.lane("exact")
-        for dtype in exam.dtypes:
+        run.stage("exact")
+        for dtype in run.dtypes:
             for place in range(3):
                 batch = Batch(3, np.array([2, 0, 2], dtype=np.int64))
-                case = exact_step(op, dtype, batch, 2, exam.rng(place), PLAIN)
+                case = exact_step(op, dtype, batch, 2, run.rng(place), PLAIN)
                 case.values[place, 1] = np.nan
-                judge(exam, case, exactly_after(case), BOTH)
+                judge(run, case, exactly_after(case), BOTH)
 
     @register(f"{_op}.precision", "L32", "Floats of any size: an update rounds eight times in the table's dtype.", ("weight",))
-    def precision(exam: Exam, op: str = _op) -> None:
+    def precision(run: CheckRun, op: str = _op) -> None:
         """Hyperparameters as people use them, first steps, and thousands of gradients for one row."""
 
         def body(drawn: tuple[int, list[Batch]], rng: np.random.Generator, dtype: str) -> None:
             case = full_range_step(op, dtype, drawn[1][0], drawn[0], rng)
             case = fresh(case) if rng.random() < 0.3 else case
-            judge(exam, case, roughly_after(case, exam.backend.profile[dtype]), BOTH)
+            judge(run, case, roughly_after(case, run.backend.profile[dtype]), BOTH)
 
-        exam.draw("bounded", drawn_batches(1, 1), body)
-        exam.lane("thresholds")
-        for dtype in exam.dtypes:
-            for size in (*exam.budget.sizes, 3000):
+        run.draw("bounded", drawn_batches(1, 1), body)
+        run.stage("thresholds")
+        for dtype in run.dtypes:
+            for size in (*run.budget.sizes, 3000):
                 rows = (np.arange(size, dtype=np.int64) * 7 + size) % 5
-                case = full_range_step(op, dtype, Batch(6, rows), 3, exam.rng(size))
-                judge(exam, case, roughly_after(case, exam.backend.profile[dtype]), BOTH)
-            case = tall(full_range_step(op, dtype, Batch(3, np.array([0, 1, 2, 2, 0], dtype=np.int64)), 1, exam.rng(1)))
-            judge(exam, case, roughly_after(case, exam.backend.profile[dtype]), BOTH)
+                case = full_range_step(op, dtype, Batch(6, rows), 3, run.rng(size))
+                judge(run, case, roughly_after(case, run.backend.profile[dtype]), BOTH)
+            case = tall(full_range_step(op, dtype, Batch(3, np.array([0, 1, 2, 2, 0], dtype=np.int64)), 1, run.rng(1)))
+            judge(run, case, roughly_after(case, run.backend.profile[dtype]), BOTH)
 
     @register(f"{_op}.determinism", "L6", "The same step gives the same bits again, and no answer changes later.", ("weight",))
-    def determinism(exam: Exam, op: str = _op) -> None:
+    def determinism(run: CheckRun, op: str = _op) -> None:
         """A step, another one that names the same rows, and the first one again."""
-        exam.lane("metamorphic")
+        run.stage("metamorphic")
         for number, batch in enumerate(batches(repeated=True)):
-            case = full_range_step(op, exam.dtypes[number % len(exam.dtypes)], batch, 3, exam.rng(number))
-            outputs = exam.ask(case)
+            case = full_range_step(op, run.dtypes[number % len(run.dtypes)], batch, 3, run.rng(number))
+            outputs = run.ask(case)
             if not outputs:
                 continue
-            kept = flat(replaced(outputs))
+            kept = flat(copies_of(outputs))
             other = case.replace(weight=-2 * case.weight, values=-4 * case.values)
-            judge(exam, other, roughly_after(other, exam.backend.profile[case.dtype]), BOTH)
+            judge(run, other, roughly_after(other, run.backend.profile[case.dtype]), BOTH)
             for key, array in flat(outputs).items():
                 if array.tobytes() != kept[key].tobytes():
                     raise Failure(case, f"`{key}` of an earlier answer changed when the next step was run")
-            again = flat(exam.ask(case))
+            again = flat(run.ask(case))
             for key, before in kept.items():
                 if key not in again or again[key].tobytes() != before.tobytes():
                     raise Failure(case, f"`{key}` differs between two runs of the same step")
@@ -326,28 +327,28 @@ def flat(outputs: Outputs) -> dict[str, Any]:
 # ---- several steps ----------------------------------------------------------------------------------------------------
 
 
-def several_steps(exam: Exam, op: str) -> None:
+def several_steps(run: CheckRun, op: str) -> None:
     """Two sessions side by side: each step starts where the last one of its own session ended."""
 
     def body(drawn: tuple[int, list[Batch]], rng: np.random.Generator, dtype: str) -> None:
         width, steps = drawn
         first = [full_range_step(op, dtype, steps[0], width, rng) for _ in range(2)]
         first[0] = fresh(first[0]) if rng.random() < 0.5 else first[0]
-        runs = [Run(exam, case) for case in first]
+        sessions = [OpenSession(run, case) for case in first]
         for number, batch in enumerate(steps):
-            for run in runs[: 1 + (number % 2 == 0)]:
-                values = run.case.values if not number else full_range_step(op, dtype, batch, width, rng).values
-                run.advance(batch.rows, values)
+            for session in sessions[: 1 + (number % 2 == 0)]:
+                values = session.case.values if not number else full_range_step(op, dtype, batch, width, rng).values
+                session.advance(batch.rows, values)
 
-    exam.draw("stateful", drawn_batches(2, 5), body)
+    run.draw("stateful", drawn_batches(2, 5), body)
 
 
-class Run:
+class OpenSession:
     """One session, and where it stands."""
 
-    def __init__(self, exam: Exam, case: Case) -> None:
-        self.exam, self.case, self.now = exam, case, case
-        self.session = exam.open(case)
+    def __init__(self, run: CheckRun, case: Case) -> None:
+        self.run, self.case, self.now = run, case, case
+        self.session = run.open_session(case)
         self.steps: tuple[Case, ...] = ()
 
     def advance(self, rows: Any, values: Any) -> None:
@@ -358,15 +359,15 @@ class Run:
         self.now = self.now.replace(rows=rows, values=values)
         self.steps = (*self.steps, step)
         try:
-            outputs = self.exam.take(self.session, self.now, step)
+            outputs = self.run.take_step(self.session, self.now, step)
         except Failure as failure:
             raise Failure(self.case, f"step {len(self.steps)} {failure.message}", self.steps) from None
         if "weight" not in outputs or (self.case.state and "state" not in outputs):
             self.session = None  # where the next step starts is not known
             return
-        wants = roughly_after(self.now, self.exam.backend.profile[self.case.dtype])
+        expected = roughly_after(self.now, self.run.backend.profile[self.case.dtype])
         try:
-            compare(self.exam, self.now, outputs, wants, BOTH)
+            compare(self.run, self.now, outputs, expected, BOTH)
         except Failure as failure:
             raise Failure(self.case, f"step {len(self.steps)}: {failure.message}", self.steps) from None
         self.now = self.now.replace(weight=outputs["weight"], state=outputs.get("state", {}))
@@ -378,4 +379,4 @@ for _op in OPTIMIZERS:
         "L27",
         "Each step starts from the table and state that the last one left, for rows that come and go.",
         ("weight",),
-    )(lambda exam, op=_op: several_steps(exam, op))
+    )(lambda run, op=_op: several_steps(run, op))

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from npbloom.conformance.runner.check_run import Exam
-
-
-@dataclass(frozen=True)
-class Check:
-    """One claim about a backend."""
-
-    name: str  # "bag.scale_grad_by_freq": what --only and expected failures name
-    law: str  # "L11"
-    sentence: str
-    op: str
-    keys: tuple[str, ...]  # outputs it judges; none returned: the check was not exercised
-    run: Callable[[Exam], None]
-
+from npbloom.conformance.runner.check_run import CheckRun
+from npbloom.conformance.runner.run_check import Check
 
 CHECKS: dict[str, Check] = {}
 
 
-def register(name: str, law: str, sentence: str, keys: tuple[str, ...] = ("out",)) -> Callable[..., Callable[[Exam], None]]:
+def register(name: str, law: str, sentence: str, keys: tuple[str, ...] = ("out",)) -> Callable[..., Callable[[CheckRun], None]]:
     """Enter a function into the list; its operation is the first part of the name."""
 
-    def enter(run: Callable[[Exam], None]) -> Callable[[Exam], None]:
+    def enter(run: Callable[[CheckRun], None]) -> Callable[[CheckRun], None]:
         if name in CHECKS:
             raise ValueError(f"A check named {name!r} exists already.")
         CHECKS[name] = Check(name, law, sentence, name.partition(".")[0], keys, run)

@@ -1,33 +1,23 @@
-"""What a case's outputs are, by `npbloom.reference` in float64, and how far a right backend may be from it."""
+"""Outputs of a lookup, by `npbloom.reference` in float64, with their bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from npbloom import reference
 from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.floats import ROUNDOFF, SMALLEST
+from npbloom.conformance.expected.bounds import Expected, absolute, sum_error, wide
 from npbloom.types import HashSpec, RowGrad
 
 Array = np.ndarray[Any, Any]
 Keys = tuple[str, ...]
 
-ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
 FORWARD, GRADIENT = {"out", "weight"}, {"grad_weight", "rows"}
 EVERY = ("out", "weight", "grad_weight", "rows", "grad_per_sample_weights")
-SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 2.0**-1074}
-
-
-@dataclass(frozen=True)
-class Want:
-    """The right value of an output, how far from it is right too, and which elements say nothing (blind)."""
-
-    value: Array
-    tolerance: Array | float = 0.0
-    blind: Array | None = None
 
 
 def spec_of(case: Case) -> HashSpec:
@@ -41,11 +31,6 @@ def spec_of(case: Case) -> HashSpec:
         case.padding_idx,
         bool(case.share_padding_row),
     )
-
-
-def wide(array: Any) -> Any:
-    """Values as float64; None stays None."""
-    return None if array is None else np.asarray(array, dtype=np.float64)
 
 
 def embedding(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
@@ -127,12 +112,12 @@ COMBINES = {"bloom": "sum", "bloom64": "sum", "bloom_mean": "mean", "bloom_conca
 SELECTED = ("embedding", "bloom_concat")  # operations whose outputs are selected, not summed
 
 
-def exactly(case: Case, keys: Keys = EVERY) -> dict[str, Want]:
+def exactly(case: Case, keys: Keys = EVERY) -> dict[str, Expected]:
     """Outputs of a lookup whose arithmetic does not round: no tolerance."""
-    return {key: Want(value) for key, value in LOOKUPS[case.op](case, keys).items()}
+    return {key: Expected(value) for key, value in LOOKUPS[case.op](case, keys).items()}
 
 
-def roughly(case: Case, profile: dict[str, str], keys: Keys = EVERY) -> dict[str, Want]:
+def roughly(case: Case, profile: dict[str, str], keys: Keys = EVERY) -> dict[str, Expected]:
     """
     Outputs of a lookup on full-range floats, each element with the error that its sum may have.
 
@@ -141,18 +126,20 @@ def roughly(case: Case, profile: dict[str, str], keys: Keys = EVERY) -> dict[str
     that exceeds half of a term of average size: it cannot tell a term too many.
     """
     values = LOOKUPS[case.op](case, keys)
-    absolute = LOOKUPS[case.op](_absolute(case, values), keys)
-    wants: dict[str, Want] = {}
+    sizes = LOOKUPS[case.op](absolute(case, values.get("weight")), keys)
+    found: dict[str, Expected] = {}
     for key, value in values.items():
         if key == "rows":
-            wants[key] = Want(value)
+            found[key] = Expected(value)
         elif key == "weight":
-            wants[key] = Want(value, _renormalizing(case) * np.abs(value) + SMALLEST[case.dtype] * (value != 0))
+            found[key] = Expected(value, _renormalizing(case) * np.abs(value) + SMALLEST[case.dtype] * (value != 0))
         elif key == "out" and (case.mode == "max" or case.op in SELECTED):
-            wants[key] = Want(value, _renormalizing(case) * np.abs(value) + SMALLEST[case.dtype] * (case.max_norm is not None))
+            found[key] = Expected(
+                value, _renormalizing(case) * np.abs(value) + SMALLEST[case.dtype] * (case.max_norm is not None)
+            )
         else:
-            wants[key] = _sum_within(case, key, value, absolute[key], profile["forward" if key == "out" else "backward"])
-    return wants
+            found[key] = _sum_within(case, key, value, sizes[key], profile["forward" if key == "out" else "backward"])
+    return found
 
 
 def _renormalizing(case: Case) -> float:
@@ -160,26 +147,10 @@ def _renormalizing(case: Case) -> float:
     return 0.0 if case.max_norm is None else 20 * ROUNDOFF[case.dtype]
 
 
-def _sum_within(case: Case, key: str, value: Array, size: Array, accumulator: str) -> Want:
+def _sum_within(case: Case, key: str, value: Array, size: Array, accumulator: str) -> Expected:
     """A sum with the bound of its error; where there is no term, it must be zero."""
     terms = case.weight.shape[1] if key == "grad_per_sample_weights" else max(1, np.asarray(case.ids).size)
     terms *= case.num_hash_functions or 1
-    bound = (gamma(terms, accumulator) + _renormalizing(case)) * size + 2 * ROUNDOFF[case.dtype] * np.abs(value)
-    bound = np.where(size > 0, bound + 4 * SMALLEST[case.dtype] * (terms + 1), 0.0)
-    return Want(value, bound, (size > 0) & (bound > 0.5 * size / terms))
-
-
-def gamma(terms: int, accumulator: str) -> float:
-    """Relative error of a sum of products in this accumulator, in any order, over the sum of absolute values."""
-    error = (terms + 4) * ROUNDOFF[accumulator]
-    return error / (1 - error) if error < 0.5 else np.inf
-
-
-def _absolute(case: Case, values: dict[str, Array]) -> Case:
-    """The case with absolute values, for the bound of a sum; a maximum keeps its table, which decides who wins."""
-    changes: dict[str, Any] = {"grad_out": np.abs(case.grad_out), "max_norm": None}
-    if case.mode != "max":
-        changes["weight"] = np.abs(values.get("weight", case.weight))
-    if case.per_sample_weights is not None:
-        changes["per_sample_weights"] = np.abs(case.per_sample_weights)
-    return case.replace(**changes)
+    stored = _renormalizing(case) * size + 2 * ROUNDOFF[case.dtype] * np.abs(value) + 4 * SMALLEST[case.dtype] * (terms + 1)
+    bound = sum_error(size, terms, ROUNDOFF[accumulator], stored)
+    return Expected(value, bound, (size > 0) & (bound > 0.5 * size / terms))

@@ -1,25 +1,27 @@
-"""What one optimizer step gives, by `npbloom.reference` in float64, and how far a right backend may be from it.
+"""
+Table and state after one optimizer step, by `npbloom.reference` in float64, with their bounds.
 
-A bound is the formula on intervals: each stage is as wide as eight roundings of the table's dtype make it, in any association,
-and a gradient as wide as its sum in the accumulator that the backend claims.
+A bound is the formula on intervals: each operation is as wide as eight roundings of the table's
+dtype make it, in any association, and a gradient as wide as its sum in the accumulator that the
+backend claims.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from npbloom import reference
 from npbloom.conformance.cases.case import Case
-from npbloom.conformance.expected.lookup import ROUNDOFF, SMALLEST, Want, wide
+from npbloom.conformance.cases.floats import ROUNDOFF, SMALLEST
+from npbloom.conformance.expected.bounds import Expected, Interval, gamma, wide
 from npbloom.types import RowGrad
 
 Array = np.ndarray[Any, Any]
 
 OPTIMIZERS = ("sgd", "adagrad", "rowwise_adagrad", "adam")
-ROUNDINGS = 8  # of one stage of an update; the result's own rounding, and that of a table kept in a wider type, come on top
+ROUNDINGS = 8  # of one operation of an update; the result's own rounding, and that of a table kept in a wider type, come on top
 
 
 def coalesced(case: Case) -> RowGrad:
@@ -58,46 +60,13 @@ def after(case: Case) -> dict[str, Array]:
     return found
 
 
-def exactly_after(case: Case) -> dict[str, Want]:
+def exactly_after(case: Case) -> dict[str, Expected]:
     """The outputs of a step whose arithmetic does not round: no tolerance."""
-    return {key: Want(value) for key, value in after(case).items()}
-
-
-@dataclass(frozen=True)
-class Interval:
-    """From `lo` to `hi`, element by element."""
-
-    lo: Array
-    hi: Array
-
-    @staticmethod
-    def around(value: Array, error: Array) -> Interval:
-        """All that is within `error` of `value`."""
-        return Interval(value - error, value + error)
-
-    def grown(self, relative: float) -> Interval:
-        """Both ends moved outward by a share of themselves."""
-        return Interval(self.lo - relative * np.abs(self.lo), self.hi + relative * np.abs(self.hi))
-
-    def squared(self) -> Interval:
-        """The squares."""
-        low, high = np.abs(self.lo), np.abs(self.hi)
-        crosses = (self.lo < 0) & (self.hi > 0)
-        return Interval(np.where(crosses, 0.0, np.minimum(low, high)) ** 2, np.maximum(low, high) ** 2)
-
-    def scaled(self, factor: float) -> Interval:
-        """A multiple, with a factor that is not negative."""
-        return Interval(self.lo * factor, self.hi * factor)
-
-    def over(self, positive: Interval) -> Interval:
-        """The quotient by an interval that is not negative."""
-        return Interval(
-            self.lo / np.where(self.lo < 0, positive.lo, positive.hi), self.hi / np.where(self.hi < 0, positive.hi, positive.lo)
-        )
+    return {key: Expected(value) for key, value in after(case).items()}
 
 
 @np.errstate(all="ignore")
-def roughly_after(case: Case, profile: dict[str, str]) -> dict[str, Want]:
+def roughly_after(case: Case, profile: dict[str, str]) -> dict[str, Expected]:
     """The outputs of a step on full-range floats, each element with the error that a right backend may have."""
     values = after(case)
     unit = roundoff(case.dtype)
@@ -105,16 +74,16 @@ def roughly_after(case: Case, profile: dict[str, str]) -> dict[str, Want]:
     bounds = {"sgd": _sgd, "adagrad": _adagrad, "rowwise_adagrad": _rowwise, "adam": _adam}[case.op](case, grad, size, unit)
     touched = np.isin(np.arange(len(case.weight)), case.rows)
     before = {"weight": case.weight, **{f"state[{name!r}]": array for name, array in (case.state or {}).items()}}
-    wants = {}
+    found = {}
     for key, value in values.items():
         if key not in bounds:
-            wants[key] = Want(value)
+            found[key] = Expected(value)
             continue
         rows = touched.reshape(-1, *[1] * (value.ndim - 1))
         error = np.where(rows, np.maximum(value - bounds[key].lo, bounds[key].hi - value), 0.0)
         effect = np.abs(value - wide(before[key]))
-        wants[key] = Want(value, error, ~(error <= 0.5 * effect) & (effect != 0) | ~np.isfinite(error))
-    return wants
+        found[key] = Expected(value, error, ~(error <= 0.5 * effect) & (effect != 0) | ~np.isfinite(error))
+    return found
 
 
 def roundoff(dtype: str) -> float:
@@ -129,8 +98,7 @@ def _gradient(case: Case, unit: float, accumulator: float) -> tuple[Interval, Ar
     np.add.at(total, case.rows, wide(case.values))
     np.add.at(size, case.rows, np.abs(wide(case.values)))
     count = np.bincount(case.rows, minlength=len(size)).astype(np.float64)[:, None]
-    many = count * accumulator  # n - 1 additions, and one for a value that is stored in between
-    error = np.where(many < 0.5, many / (1 - many), np.inf) * size + unit * np.abs(total)
+    error = gamma(count, accumulator) * size + unit * np.abs(total)  # n - 1 additions, and the storing of a sum in between
     error[size == 0] = 0.0
     decay = options_decay(case)
     if decay:

@@ -1,4 +1,4 @@
-"""Intervals of rational numbers: what a formula may come out as when each of its operations rounds."""
+"""Intervals of rational numbers: all results of a formula each of whose operations rounds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-ROUNDOFF = {"float32": Fraction(1, 2**24), "float64": Fraction(1, 2**53)}
-SMALLEST = {"float32": Fraction(1, 2**149), "float64": Fraction(1, 2**1074)}
 SCALE = 2**160  # denominators stay below it: a hundred digits more than any float has
 
 

@@ -1,1 +1,1 @@
-"""What is said about a run: a table, JSON, and for each failure a program that shows it."""
+"""Results of a run: a table, JSON, and for each failure a program that shows it."""

@@ -1,4 +1,4 @@
-"""What came of a run: one `CheckResult` a check, a table for the terminal, JSON for programs."""
+"""Results of a run: one `CheckResult` a check, a table for the terminal, JSON for programs."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class CheckResult:
         (nothing could be told within the tolerance).
     examples, cases_discarded : int
         Cases the backend answered, and drawn ones that could not be used.
-    lane : str
-        Where it ended: the lane that failed, or all it went through.
+    stage : str
+        Where it ended: the stage that failed, or all it went through.
     seconds : float
         Wall-clock time.
     message : str
@@ -54,7 +54,7 @@ class CheckResult:
     status: str
     examples: int = 0
     cases_discarded: int = 0
-    lane: str = ""
+    stage: str = ""
     seconds: float = 0.0
     message: str = ""
     snippet: str = ""
@@ -63,6 +63,11 @@ class CheckResult:
     elements_blind: int = 0
     law: str = ""
     sentence: str = ""
+
+    @property
+    def lane(self) -> str:
+        """The former name of `stage`."""
+        return self.stage
 
 
 @dataclass
@@ -101,7 +106,8 @@ class Report:
 
     def to_json(self) -> str:
         """The report as a JSON object."""
-        return json.dumps({**asdict(self), "ok": self.ok}, indent=2)
+        results = [{**asdict(result), "lane": result.lane} for result in self.results]
+        return json.dumps({**asdict(self), "results": results, "ok": self.ok}, indent=2)
 
     def __str__(self) -> str:
         """A table as wide as the terminal, and under it each failure with its snippet."""
@@ -126,12 +132,12 @@ class Report:
 def _row(result: CheckResult, name: int, width: int) -> list[str]:
     """A line of the table; what was declined or known, in words, under it."""
     line = f"  {result.status:<13} {result.name:<{name}} {result.examples:>6} cases {result.seconds:>6.2f} s"
-    lane, words = result.lane, []
-    if len(line) + 2 + len(lane) > width and "," in lane:
-        lane = f"{lane.count(',') + 1} lanes"
+    stage, words = result.stage, []
+    if len(line) + 2 + len(stage) > width and "," in stage:
+        stage = f"{stage.count(',') + 1} stages"
     if result.elements_blind:
         words.append(f"{result.elements_blind} of {result.elements} elements were blind: their tolerance hides what is wrong.")
-    lines = [f"{line}  {lane}".rstrip()]
+    lines = [f"{line}  {stage}".rstrip()]
     if result.message and result.status not in WRONG:
         words.append(result.message)
     for each in words:

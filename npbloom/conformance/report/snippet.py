@@ -6,7 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-from npbloom.conformance.cases.case import Backend, Case, literal
+from npbloom.conformance.cases.backend import Backend
+from npbloom.conformance.cases.case import Case, literal
 
 WIDTH = 80  # of a line that is broken; a long array stays on one line, packed
 

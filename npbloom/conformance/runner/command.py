@@ -15,13 +15,14 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-from npbloom.conformance.cases.case import Backend, Case, Crashed, Hung, Outputs, Unsupported
+from npbloom.conformance.cases.backend import Backend, Crashed, Hung, Unsupported
+from npbloom.conformance.cases.case import Case, Outputs
 from npbloom.conformance.runner.wire import as_line, as_object, case_object, kind_of, outputs_of
 
-LONGEST = 1 << 28  # bytes of a reply: a program that writes without end is stopped before memory is
-PIPE = 1 << 20  # bytes
-PATIENCE = 1.0  # seconds a program has to end by itself when its input does
-LAST_WORDS = 200  # characters of stderr that a sentence about a death quotes
+MAX_REPLY_BYTES = 1 << 28  # bytes of a reply: a program that writes without end is stopped before memory is
+PIPE_BYTES = 1 << 20  # bytes
+EXIT_SECONDS = 1.0  # seconds a program has to end by itself when its input does
+QUOTED_CHARACTERS = 200  # characters of stderr that a sentence about a death quotes
 
 
 class CommandBackend(Backend):
@@ -66,7 +67,7 @@ class CommandBackend(Backend):
     ...     backend.run(Case("hash", ids=np.arange(3), num_rows=10, seeds=(1, 2)))
     Traceback (most recent call last):
         ...
-    npbloom.conformance.cases.case.Unsupported: 1
+    npbloom.conformance.cases.backend.Unsupported: 1
     """
 
     in_process = True  # the program is another process already
@@ -201,7 +202,7 @@ class _Runner:
         os.set_blocking(self._to, False)
         for pipe in (self._to, self._from):  # where pipes can be made longer, a big table takes fewer turns
             with contextlib.suppress(AttributeError, OSError):
-                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._pending = bytearray()  # read, but not asked for yet
         self.end = weakref.finalize(self, _end, self._process, opened, self.owner)  # at exit, too
 
@@ -222,7 +223,7 @@ class _Runner:
                     del self._pending[: end + 1]
                     return found
                 searched = len(self._pending) if end < 0 else end
-                if len(self._pending) > LONGEST:
+                if len(self._pending) > MAX_REPLY_BYTES:
                     raise Crashed("the program writes without end")
                 left = until - time.monotonic()
                 events = ready.select(max(left, 0))
@@ -259,9 +260,9 @@ class _Runner:
             return "the program closed its output"
         how = f"died of {_signal(-code)}" if code < 0 else f"ended with status {code}"
         self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, self._stderr.tell() - 4 * LAST_WORDS))
+        self._stderr.seek(max(0, self._stderr.tell() - 4 * QUOTED_CHARACTERS))
         lines = self._stderr.read().decode("utf-8", errors="replace").strip().splitlines()
-        words = f"; its last words: {lines[-1].strip()[-LAST_WORDS:]}" if lines else ""
+        words = f"; its last words: {lines[-1].strip()[-QUOTED_CHARACTERS:]}" if lines else ""
         return f"the program {how} instead of answering{words}"
 
     def kill(self) -> None:
@@ -278,7 +279,7 @@ def _end(process: subprocess.Popen[bytes], opened: contextlib.ExitStack, owner: 
             pipe.close()
     if owner == os.getpid():
         try:
-            process.wait(PATIENCE)
+            process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

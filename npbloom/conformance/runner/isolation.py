@@ -18,16 +18,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from npbloom.conformance.cases.case import Backend, Case
-from npbloom.conformance.checks.registry import Check
+from npbloom.conformance.cases.backend import Backend
+from npbloom.conformance.cases.case import Case
 from npbloom.conformance.report.report import CheckResult
 from npbloom.conformance.report.snippet import snippet_of
 from npbloom.conformance.runner.check_run import Budget
+from npbloom.conformance.runner.run_check import Check
 
 Job = tuple[Check, Budget]
 Run = Callable[[Check, Budget, Callable[[Case], None]], CheckResult]
 
-ROOM = 1 << 26  # bytes of a pickled case that can be noted; memory is taken when it is written to
+LARGEST_CASE = 1 << 26  # bytes of a pickled case that can be noted; memory is taken when it is written to
 
 
 def isolated(backend: Backend, jobs: Iterable[Job], run: Run, limit: float) -> Iterator[CheckResult]:
@@ -38,24 +39,24 @@ def isolated(backend: Backend, jobs: Iterable[Job], run: Run, limit: float) -> I
             for result in child.results(limit):
                 left.pop(0)
                 if result.status == "failed" and not result.snippet:  # the check could not say which case it was
-                    result.snippet = snippet_of(backend, child.slate.case(), message=result.message)
+                    result.snippet = snippet_of(backend, child.shared.case(), message=result.message)
                 yield result
             if left:
                 yield child.failure(backend, left.pop(0)[0], limit)
 
 
-class _Slate:
+class SharedCase:
     """Memory that a child shares with its parent: the case it is about to give to the backend."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, ROOM)
+        self._memory = mmap.mmap(-1, LARGEST_CASE)
         self.count = 0  # in the child
 
     def note(self, case: Case) -> None:
         """Write a case down, and that it is one more."""
         data = pickle.dumps(case)
         self.count += 1
-        fits = len(data) <= ROOM - 16
+        fits = len(data) <= LARGEST_CASE - 16
         if fits:
             self._memory[16 : 16 + len(data)] = data
         struct.pack_into("<QQ", self._memory, 0, self.count, len(data) if fits else 0)
@@ -78,7 +79,7 @@ class _Child:
     """A forked process that runs jobs until they are done, or the backend ends it."""
 
     def __init__(self, jobs: list[Job], run: Run) -> None:
-        self.slate = _Slate()
+        self.shared = SharedCase()
         self._reader, writer = os.pipe()
         _flush()  # or the child would write it once more
         with warnings.catch_warnings():
@@ -86,7 +87,7 @@ class _Child:
             self._id = os.fork()
         if self._id == 0:
             os.close(self._reader)
-            _work(writer, self.slate, jobs, run)
+            _work(writer, self.shared, jobs, run)
         os.close(writer)
         self._started = time.perf_counter()
         self._hung = False
@@ -98,7 +99,7 @@ class _Child:
     def __exit__(self, *_: object) -> None:
         """The child does not outlive its jobs: not a failure that ends them early, and not the user's Ctrl-C."""
         self._end()
-        self.slate.close()
+        self.shared.close()
 
     def results(self, limit: float) -> Iterator[CheckResult]:
         """Results as they come, until the child has ended or does not answer any more."""
@@ -108,7 +109,7 @@ class _Child:
             selector.register(self._reader, selectors.EVENT_READ)
             while True:
                 if not selector.select(limit / 2):
-                    now = self.slate.cases()
+                    now = self.shared.cases()
                     if now == seen and time.monotonic() > until:
                         self._hung = True
                         return
@@ -137,8 +138,8 @@ class _Child:
             words = f"ended the process with status {self._code}"
         seconds = time.perf_counter() - self._started
         message = f"the backend {words}"
-        snippet = snippet_of(backend, self.slate.case(), message=message)
-        return CheckResult(check.name, "failed", self.slate.cases(), 0, "", seconds, message, snippet)
+        snippet = snippet_of(backend, self.shared.case(), message=message)
+        return CheckResult(check.name, "failed", self.shared.cases(), 0, "", seconds, message, snippet)
 
     def _end(self) -> None:
         """Kill the child, if it still runs, and learn how it ended."""
@@ -160,19 +161,19 @@ class _Child:
         return False
 
 
-def _work(writer: int, slate: _Slate, jobs: list[Job], run: Run) -> None:
+def _work(writer: int, shared: SharedCase, jobs: list[Job], run: Run) -> None:
     """Run jobs and send their results; never returns."""
     with contextlib.suppress(OSError):  # there is none
         os.dup2(2, 1)  # what a backend prints is not part of a report on the standard output
     sys.stdout = sys.stderr
     try:
         for check, budget in jobs:
-            slate.count = 0
+            shared.count = 0
             try:
-                result = run(check, budget, slate.note)
+                result = run(check, budget, shared.note)
             except BaseException as error:  # KeyboardInterrupt and its like, which only a backend can raise here
                 text = f"the backend raised {type(error).__name__}: {error}".removesuffix(": ")
-                result = CheckResult(check.name, "failed", slate.count, message=text)
+                result = CheckResult(check.name, "failed", shared.count, message=text)
             _send(writer, result)
     finally:
         _flush()

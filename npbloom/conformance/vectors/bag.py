@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.floats import stored
 from npbloom.conformance.cases.structures import Structure
-from npbloom.conformance.cases.values import stored
 from npbloom.conformance.vectors.build import LARGE, bag, has_odd_divisors, integers, whole, wide
 from npbloom.conformance.vectors.source import Array, Source
 from npbloom.conformance.vectors.vector import Vector, expect_divided, expect_exact, expect_normed, expect_rounded

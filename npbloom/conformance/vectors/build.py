@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.floats import stored
 from npbloom.conformance.cases.structures import Structure
-from npbloom.conformance.cases.values import divisors, stored
+from npbloom.conformance.cases.values import divisors
 from npbloom.conformance.vectors.source import Array, Source
 
 LARGE = 2**32 + 1  # a factor whose multiples float32 does not hold

@@ -9,7 +9,7 @@ from typing import Any
 
 from npbloom.conformance.runner.wire import DTYPES, array_from, as_line, case_of, in_words, inputs_of, little_endian
 from npbloom.conformance.vectors.source import Array
-from npbloom.conformance.vectors.vector import FLAGS, RESULTS, Band, Expected, Vector
+from npbloom.conformance.vectors.vector import FLAGS, RESULTS, Band, Bands, Vector
 
 FORMAT = "npbloom-vectors-1"
 HEADER = (
@@ -116,7 +116,7 @@ def _vector(entry: Mapping[str, Any]) -> Vector:
     """The vector of a test."""
     if entry["result"] not in RESULTS:
         raise ValueError(f"its result is {entry['result']!r}")
-    expect: Expected = {name: _bands(each, name) for name, each in entry.get("expect", {}).items()}
+    expect: Bands = {name: _bands(each, name) for name, each in entry.get("expect", {}).items()}
     return Vector(case_of(entry), entry["spec"], entry["note"], expect, tuple(entry["flags"]), entry["result"])
 
 

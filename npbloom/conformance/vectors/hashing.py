@@ -8,7 +8,7 @@ import numpy as np
 
 from npbloom import reference
 from npbloom.conformance.cases.case import Case
-from npbloom.conformance.checks.hashing import id_with_hash
+from npbloom.conformance.cases.hashing import id_with_hash
 from npbloom.conformance.expected.lookup import hash_rows
 from npbloom.conformance.vectors.source import Array, Source
 from npbloom.conformance.vectors.vector import Vector, exact
@@ -33,8 +33,8 @@ def _hashed(keys: Array, seed: int, note: str, *flags: str) -> Vector:
     """A vector of hash_bytes."""
     keys = np.asarray(keys, dtype=np.uint8)
     hashes = [reference.murmurhash3_32(key.tobytes(), seed) for key in keys]
-    want = exact(np.array(hashes, dtype=np.uint32), "uint32")
-    return Vector(Case("hash_bytes", keys=keys, seed=seed), "L20", note, {"hash": want}, flags)
+    right = exact(np.array(hashes, dtype=np.uint32), "uint32")
+    return Vector(Case("hash_bytes", keys=keys, seed=seed), "L20", note, {"hash": right}, flags)
 
 
 def _lengths() -> Iterator[Vector]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance.cases.case import Outputs
-from npbloom.conformance.runner.check_run import Failure, _as_outputs
+from npbloom.conformance.runner.answers import Failure, as_outputs
 from npbloom.conformance.runner.wire import as_object, in_words, kind_of, names_of, outputs_of
 from npbloom.conformance.vectors.files import SETS
 from npbloom.conformance.vectors.format import Place, tests_of
@@ -226,7 +226,7 @@ def _compared(vector: Vector, outputs: Outputs, omits: list[str]) -> tuple[str, 
     if not vector.expect:
         return "acceptable", "answered, where npbloom refuses"
     try:
-        found = _as_outputs(vector.case, outputs)
+        found = as_outputs(vector.case, outputs)
         missing = [key for key in vector.expect if key not in found and key not in omits]
         if len(missing) == len(vector.expect):
             return "failed", f"must return some of {', '.join(vector.expect)}, not {', '.join(sorted(outputs)) or 'nothing'}"
@@ -237,27 +237,27 @@ def _compared(vector: Vector, outputs: Outputs, omits: list[str]) -> tuple[str, 
     return ("partial", f"without {', '.join(missing)}") if missing else ("passed", "")
 
 
-def _compare(key: str, got: Any, want: Band | Mapping[str, Band]) -> None:
+def _compare(key: str, got: Any, expected: Band | Mapping[str, Band]) -> None:
     """A Failure that names the first wrong element."""
-    if not isinstance(want, Band):
-        for name, band in want.items():
+    if not isinstance(expected, Band):
+        for name, band in expected.items():
             _compare(f"state[{name!r}]", got[name], band)
         return
-    if got.shape != want.lo.shape:
-        raise Failure(None, f"`{key}` must have shape {want.lo.shape}, not {got.shape}")
-    if want.lo.dtype.kind in "iu" and got.dtype.kind not in "iu" and not key.startswith("state"):
+    if got.shape != expected.lo.shape:
+        raise Failure(None, f"`{key}` must have shape {expected.lo.shape}, not {got.shape}")
+    if expected.lo.dtype.kind in "iu" and got.dtype.kind not in "iu" and not key.startswith("state"):
         raise Failure(None, f"`{key}` must be an integer array, not {got.dtype}")
-    wrong = ~np.asarray(want.holds(got))
+    wrong = ~np.asarray(expected.holds(got))
     if wrong.any():
-        raise Failure(None, _described(key, got, want, wrong))
+        raise Failure(None, _described(key, got, expected, wrong))
 
 
-def _described(key: str, got: Array, want: Band, wrong: Array) -> str:
+def _described(key: str, got: Array, expected: Band, wrong: Array) -> str:
     """Where it is wrong, what stands there, and what should."""
     where = tuple(int(at) for at in np.argwhere(wrong)[0])
     place = f"[{', '.join(map(str, where))}]" if where else ""
-    low, high = want.lo[where].item(), want.hi[where].item()
-    right = f"{low!r}" if want.bits or low == high or low != low else f"from {low!r} to {high!r}"
+    low, high = expected.lo[where].item(), expected.hi[where].item()
+    right = f"{low!r}" if expected.bits or low == high or low != low else f"from {low!r} to {high!r}"
     count = int(np.count_nonzero(wrong))
     more = f" ({count} of {wrong.size} elements are wrong)" if count > 1 else ""
-    return f"`{key}{place}` is {got[where].item()!r}, expected {right}{' to the bit' if want.bits else ''}{more}"
+    return f"`{key}{place}` is {got[where].item()!r}, expected {right}{' to the bit' if expected.bits else ''}{more}"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.floats import stored
 from npbloom.conformance.cases.structures import Structure
-from npbloom.conformance.cases.values import stored
 from npbloom.conformance.vectors.build import LARGE, embedding, has_odd_divisors, integers, whole, wide, zeroed
 from npbloom.conformance.vectors.source import Array, Source
 from npbloom.conformance.vectors.vector import (

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from npbloom.conformance.cases.case import Case
-from npbloom.conformance.cases.values import stored
-from npbloom.conformance.expected.rationals import ROUNDOFF, SMALLEST, Interval, floats_within
+from npbloom.conformance.cases.floats import ROUNDOFF, SMALLEST, stored
+from npbloom.conformance.expected.rationals import Interval, floats_within
 from npbloom.conformance.vectors.build import integers
 from npbloom.conformance.vectors.source import Array, Source
 from npbloom.conformance.vectors.vector import Band, Vector, exact
@@ -47,11 +48,13 @@ class Arithmetic:
 
     def __call__(self, result: Interval) -> Interval:
         """The result of one operation."""
-        return result.widened(ROUNDINGS * ROUNDOFF[self.dtype], SMALLEST[self.dtype]) if self.rounds else result
+        return (
+            result.widened(ROUNDINGS * Fraction(ROUNDOFF[self.dtype]), Fraction(SMALLEST[self.dtype])) if self.rounds else result
+        )
 
     def scalar(self, result: Interval) -> Interval:
         """The result of an operation in double precision, as hyperparameters are made."""
-        return result.widened(ROUNDINGS * ROUNDOFF["float64"]) if self.rounds else result
+        return result.widened(ROUNDINGS * Fraction(ROUNDOFF["float64"])) if self.rounds else result
 
 
 Numbers = dict[tuple[int, ...], Interval]

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from npbloom.conformance.cases.case import Case, Outputs
-from npbloom.conformance.cases.values import stored
+from npbloom.conformance.cases.floats import ROUNDOFF, SMALLEST, stored
+from npbloom.conformance.expected.bounds import absolute, sum_error
 from npbloom.conformance.expected.lookup import LOOKUPS, Array
 
 RESULTS = ("valid", "invalid", "acceptable")
-ROUNDOFF, SMALLEST = {"float32": 2.0**-24, "float64": 2.0**-53}, {"float32": 2.0**-149, "float64": 2.0**-1074}
 
 FLAGS = {
     "BytesAbove127": "Bytes of a key above 127: a language whose characters are signed extends their sign.",
@@ -54,7 +54,7 @@ class Band:
         return ((self.lo <= got) & (got <= self.hi)) | (np.isnan(self.lo) & np.isnan(got))
 
 
-Expected: TypeAlias = Mapping[str, "Band | Mapping[str, Band]"]
+Bands: TypeAlias = Mapping[str, "Band | Mapping[str, Band]"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Vector:
     case: Case
     spec: str  # the law: "L21"
     note: str
-    expect: Expected = field(default_factory=dict)
+    expect: Bands = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     result: str = "valid"
 
@@ -106,12 +106,8 @@ def expect_rounded(case: Case) -> dict[str, Band]:
 
 
 def _rounded(case: Case, least: Array | None) -> dict[str, Band]:
-    """Bands of sums that round, in the table's dtype or wider.
-
-    A sum of n products errs by ``(n + 4) u / (1 - (n + 4) u)`` of the sum A of absolute values at most, u being the unit
-    roundoff, two divisions and the storing of the result included. In float64 the expected value errs as much itself.
-    """
-    values, absolute = _outputs(case), _outputs(_absolute(case))
+    """Bands of sums that round, in the table's dtype or wider. In float64 the expected value errs as much itself."""
+    values, sizes = _outputs(case), _outputs(absolute(case))
     unit = ROUNDOFF[case.dtype] * (2 if case.dtype == "float64" else 1)
     terms = np.asarray(case.ids).size * (case.num_hash_functions or 1)
     bands = {}
@@ -120,9 +116,8 @@ def _rounded(case: Case, least: Array | None) -> dict[str, Band]:
             bands[key] = exact(value, case.dtype)  # a selection
             continue
         count = case.weight.shape[1] if key == "grad_per_sample_weights" else terms
-        error = (count + 4) * unit / (1 - (count + 4) * unit)
-        tolerance = np.where(absolute[key] > 0, error * absolute[key] + (terms + 4) * SMALLEST[case.dtype], 0.0)
-        if (tolerance > 0.25 * (np.abs(value) if least is None else least))[absolute[key] > 0].any():
+        tolerance = sum_error(sizes[key], count, unit, (terms + 4) * SMALLEST[case.dtype])
+        if (tolerance > 0.25 * (np.abs(value) if least is None else least))[sizes[key] > 0].any():
             raise ValueError("An element says nothing: terms cancel until less than the tolerance is left.")
         bands[key] = within(value, tolerance, case.dtype)
     return bands
@@ -134,7 +129,7 @@ def expect_normed(case: Case) -> dict[str, Band]:
     moved = (values["weight"] != before).any(axis=1, keepdims=True)
     table = np.where(moved, 16 * ROUNDOFF[case.dtype] * np.abs(values["weight"]), 0.0)
     if case.op == "bag":
-        error = (16 + np.asarray(case.ids).size) * ROUNDOFF[case.dtype] * np.abs(_outputs(_absolute(case))["out"])
+        error = (16 + np.asarray(case.ids).size) * ROUNDOFF[case.dtype] * np.abs(_outputs(absolute(case))["out"])
     else:
         error = table[case.ids]
     return {"out": within(values["out"], error), "weight": within(values["weight"], table)}
@@ -145,13 +140,6 @@ def _outputs(case: Case) -> dict[str, Array]:
     answer = LOOKUPS["bloom" if case.op == "bloom64" else case.op]
     outputs = answer(case)
     return {key: value for key, value in outputs.items() if key != "rows" or case.op == "hash"}
-
-
-def _absolute(case: Case) -> Case:
-    """The case with absolute values; a maximum keeps its table, which decides who wins."""
-    names = ["grad_out", *(["weight"] if case.mode != "max" else [])]
-    names += ["per_sample_weights"] if case.per_sample_weights is not None else []
-    return case.replace(**{name: np.abs(getattr(case, name)) for name in names})
 
 
 def answer_of(vector: Vector) -> Outputs:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance.cases.case import Case, Outputs
-from npbloom.conformance.cases.values import stored
+from npbloom.conformance.cases.floats import stored
 from tests.conformance.mutants.mutant import Mutant
 from tests.conformance.mutants.right import Array, Entries
 

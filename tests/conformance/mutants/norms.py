@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npbloom.conformance.cases.case import Case
-from npbloom.conformance.cases.values import stored
+from npbloom.conformance.cases.floats import stored
 from tests.conformance.mutants.mutant import Mutant
 from tests.conformance.mutants.right import Array
 

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npbloom.conformance.cases.case import Backend, Case, Outputs, Unsupported
+from npbloom.conformance.cases.backend import Backend, Unsupported
+from npbloom.conformance.cases.case import Case, Outputs
 from tests.conformance.mutants.right import Right
 
 DOUBLE: dict[str, str] = {"forward": "float64", "backward": "float64"}

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 
 from npbloom.conformance.cases.case import Case, Outputs
-from npbloom.conformance.cases.values import to_bfloat16
+from npbloom.conformance.cases.floats import to_bfloat16
 from tests.conformance.mutants.right import Array, Entries, Right
 
 Profile = dict[str, dict[str, str]]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance.cases.case import Case, Outputs
-from npbloom.conformance.cases.values import to_bfloat16
+from npbloom.conformance.cases.floats import to_bfloat16
 from tests.conformance.mutants.mutant import Mutant
 
 FORWARD = ("embedding.forward", "bag.sum", "bloom.forward")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npbloom.conformance.cases.case import Case, Outputs
-from npbloom.conformance.cases.values import stored, to_bfloat16
+from npbloom.conformance.cases.floats import stored, to_bfloat16
 from tests.conformance.mutants.mutant import Mutant
 from tests.conformance.mutants.right import Array, Entries
 

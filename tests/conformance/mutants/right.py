@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npbloom.conformance.cases.case import BLOOMS, Backend, Case, Outputs, Unsupported
-from npbloom.conformance.cases.values import stored
+from npbloom.conformance.cases.backend import Backend, Unsupported
+from npbloom.conformance.cases.case import BLOOMS, Case, Outputs
+from npbloom.conformance.cases.floats import stored
 from npbloom.types import SPOTLIGHT_SEEDS
 from tests.conformance.mutants.updates import Updates
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from npbloom.conformance.cases.case import Backend, Case, Outputs, Session
-from npbloom.conformance.cases.values import stored
+from npbloom.conformance.cases.backend import Backend, Session
+from npbloom.conformance.cases.case import Case, Outputs
+from npbloom.conformance.cases.floats import stored
 from tests.conformance.mutants.mutant import Mutant
 from tests.conformance.mutants.updates import Array, Moved, Options, State
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance.cases.case import Case, Outputs
-from npbloom.conformance.cases.values import stored
+from npbloom.conformance.cases.floats import stored
 
 Array = np.ndarray[Any, Any]
 State = dict[str, Array]

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npbloom.conformance.cases.case import Backend, Case, Outputs, Unsupported, copied, rows_shape
-from npbloom.conformance.cases.values import stored
+from npbloom.conformance.cases.backend import Backend, Unsupported
+from npbloom.conformance.cases.case import Case, Outputs, copied, rows_shape
+from npbloom.conformance.cases.floats import stored
 from tests.conformance.mutants.orders import (
     STORAGE,
     BrainSums,

@@ -1,0 +1,171 @@
+"""`Backend`: an implementation under test. `Session`: several steps of it. `Unsupported`: it declines a case."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from npbloom.conformance.cases.case import Case, Outputs, copied
+
+POLICIES: dict[str, tuple[str, ...]] = {  # choices where backends may differ; the first is the default
+    "out_of_bounds": ("raise", "undefined"),
+    "invalid_offsets": ("undefined", "raise"),
+    "max_tie": ("first", "last", "any"),
+    "max_nan": ("propagate", "by-order"),
+    "padding_forward": ("row", "zero"),
+    "mean_weights": ("refused", "any"),
+}
+
+
+class Unsupported(Exception):
+    """
+    Raised by an adapter for an operation, option or dtype that its backend does not offer.
+
+    Examples
+    --------
+    >>> raise Unsupported("no bags of float16")
+    Traceback (most recent call last):
+        ...
+    npbloom.conformance.cases.backend.Unsupported: no bags of float16
+    """
+
+
+class Crashed(Exception):
+    """A program that an adapter talks to died, or wrote nonsense: never taken for refusing a case."""
+
+
+class Hung(BaseException):
+    """A program that an adapter talks to did not answer in time: ends its check at once.
+
+    Hypothesis lets it pass: smaller cases are not tried, each of which would cost the whole limit again.
+    """
+
+    def __init__(self, case: Case, sentence: str) -> None:
+        super().__init__(sentence)
+        self.case = case
+
+
+class Backend:
+    """
+    An implementation under test. A subclass gives it a name and `run`; everything else has defaults.
+
+    Attributes
+    ----------
+    name, version : str
+        Shown in reports.
+    profile : dict of str to dict
+        For each dtype to be tested, the dtypes that sums are accumulated in, forward and backward: claims that the kit
+        verifies.
+    policy : dict of str to str
+        Choices where backends may differ; see `POLICIES`. The first value of each is the default.
+    omits : dict of str to str
+        Checks that are declined by name, each with the reason.
+    known_faults : dict of str to str
+        Checks that fail, each with the reason: what a caller may give to `check` as its expected failures.
+    in_process : bool
+        Whether checks may run in the calling process. By default each runs in a forked child, so that a backend that dies
+        or hangs is a failed check.
+
+    Examples
+    --------
+    >>> class Gather(Backend):
+    ...     name = "gather"
+    ...     def run(self, case):
+    ...         if case.op != "embedding" or case.max_norm is not None:
+    ...             raise Unsupported("lookups only")
+    ...         return {"out": case.weight[case.ids]}
+    """
+
+    name: str = "unnamed"
+    version: str = ""
+    profile: ClassVar[dict[str, dict[str, str]]] = {"float32": {"forward": "float32", "backward": "float32"}}
+    policy: ClassVar[dict[str, str]] = {}
+    omits: ClassVar[dict[str, str]] = {}
+    known_faults: ClassVar[dict[str, str]] = {}
+    in_process: bool = False
+
+    def __repr__(self) -> str:
+        """The call that makes this backend, for snippets; an adapter that takes arguments says which."""
+        return f"{type(self).__qualname__}()"
+
+    def run(self, case: Case) -> Outputs:
+        """
+        Answer one case.
+
+        Parameters
+        ----------
+        case : Case
+            The arrays are copies: a backend may keep them, and must not write to them.
+
+        Returns
+        -------
+        dict of str to array
+            Any subset of the operation's outputs: a missing key is "not exercised", never "passed".
+
+        Raises
+        ------
+        Unsupported
+            The backend does not offer what the case asks for.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `run`.")
+
+    def session(self, case: Case) -> Session:
+        """
+        An object that takes several optimizer steps; by default `run` with weight and state fed back.
+
+        Parameters
+        ----------
+        case : Case
+            The first step: table, state and options before it.
+
+        Returns
+        -------
+        Session
+            Its ``step(case)`` gives the outputs after that step; the case brings new rows and values only.
+        """
+        return Session(self, case)
+
+
+class Session:
+    """
+    Several steps on one table: the default of `Backend.session`.
+
+    Parameters
+    ----------
+    backend : Backend
+        Who takes the steps.
+    case : Case
+        The first step: table, state and options before it.
+
+    Examples
+    --------
+    >>> class Halves(Backend):
+    ...     def run(self, case):
+    ...         return {"weight": case.weight / 2, "state": {}}
+    >>> step = Case("sgd", rows=np.array([0]), values=np.ones((1, 1)))
+    >>> session = Session(Halves(), step.replace(weight=np.array([[8.0]]), state={}))
+    >>> [session.step(step)["weight"].item() for _ in range(3)]
+    [4.0, 2.0, 1.0]
+    """
+
+    def __init__(self, backend: Backend, case: Case) -> None:
+        self._backend = backend
+        self._weight, self._state = case.weight, case.state
+
+    def step(self, case: Case) -> Outputs:
+        """
+        One step; what it returns is where the next one starts.
+
+        Parameters
+        ----------
+        case : Case
+            New rows and values.
+
+        Returns
+        -------
+        dict of str to array
+            Table and state after the step.
+        """
+        outputs = self._backend.run(case.replace(weight=copied(self._weight), state=copied(self._state)))
+        if isinstance(outputs, dict):  # what does not come back is missed by the check, not here
+            self._weight, self._state = outputs.get("weight", self._weight), outputs.get("state", self._state)
+        return outputs

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.benchmark import Benchmark
 from benchmarks.contenders import peers
 from benchmarks.environment import ROOT
 from benchmarks.measuring import Settings
-from benchmarks.registry import Benchmark, all_benchmarks
 from benchmarks.report import document
 from benchmarks.results import Result, read, write
+from benchmarks.topics import BENCHMARKS
 
 QUICK_RESULTS = ROOT / "build" / "benchmarks"
 
@@ -34,7 +35,7 @@ def _threads(text: str) -> tuple[int, ...]:
 def parser() -> argparse.ArgumentParser:
     """All options."""
     found = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure npbloom beside its peers.")
-    names = list(all_benchmarks())
+    names = list(BENCHMARKS)
     found.add_argument(
         "--only", action="append", metavar="NAME", choices=names, help=f"measure this one (again for more): {', '.join(names)}"
     )
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "commit": machine.commit(ROOT),
             "quick": chosen.quick,
         }
-        for name, benchmark in all_benchmarks().items():
+        for name, benchmark in BENCHMARKS.items():
             if chosen.only is None or name in chosen.only:
                 start = time.perf_counter()
                 print(f"{name} ...", end=" ", flush=True)

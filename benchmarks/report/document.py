@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.benchmark import Target
 from benchmarks.environment import ROOT
 from benchmarks.plots import PLOTS
-from benchmarks.registry import Target, all_benchmarks
 from benchmarks.report import tables
 from benchmarks.results import OURS, Result, quartiles
+from benchmarks.topics import BENCHMARKS
 
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "benchmarks" / "README.md"
@@ -29,9 +30,7 @@ def runs(results: Mapping[str, Result]) -> str:
 
 def wanted(results: Mapping[str, Result]) -> list[Target]:
     """All targets, in the order of the benchmarks."""
-    return [
-        target for name, benchmark in all_benchmarks().items() if name in results for target in benchmark.targets(results[name])
-    ]
+    return [target for name, benchmark in BENCHMARKS.items() if name in results for target in benchmark.targets(results[name])]
 
 
 def targets(results: Mapping[str, Result]) -> str:
@@ -44,7 +43,7 @@ def targets(results: Mapping[str, Result]) -> str:
 
 def section(name: str, result: Result) -> str:
     """One benchmark: what is measured, tables, pictures, and where they come from."""
-    benchmark = all_benchmarks()[name]
+    benchmark = BENCHMARKS[name]
     pictures = "".join(f"![{plot.words}](results/{file})\n\n" for file, plot in PLOTS.items() if plot.benchmark == name)
     return f"### {benchmark.title}\n\n{benchmark.measures}\n\n{pictures}{benchmark.tables(result)}\n{tables.caption(result)}"
 
@@ -53,14 +52,14 @@ def readme_part(results: Mapping[str, Result]) -> str:
     """What stands between the markers of README.md."""
     if not results:
         return "Nothing has been measured yet.\n"
-    sections = [section(name, results[name]) for name in all_benchmarks() if name in results]
+    sections = [section(name, results[name]) for name in BENCHMARKS if name in results]
     return "\n".join([runs(results), "### Targets\n", targets(results), *sections])
 
 
 def details(results: Mapping[str, Result]) -> str:
     """Every case and contender: median, quartiles, rounds, and how many times as long as npbloom."""
     text = ["# All samples, summed up\n", runs(results)]
-    for name in all_benchmarks():
+    for name in BENCHMARKS:
         if name not in results:
             continue
         result, rows = results[name], []

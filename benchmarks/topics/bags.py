@@ -8,10 +8,10 @@ import numpy as np
 
 import npbloom as nb
 from benchmarks import ids as draws
+from benchmarks.benchmark import Benchmark, Measured, Target, at_least
 from benchmarks.contenders import peers, same_work
 from benchmarks.contenders.table import Batch
 from benchmarks.measuring import Settings, interleave, threads
-from benchmarks.registry import Benchmark, Measured, Target, at_least
 from benchmarks.report import tables
 from benchmarks.results import Case, Result
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from benchmarks import ids as draws
+from benchmarks.benchmark import Benchmark, Measured, Target, at_least
 from benchmarks.contenders import peers, same_work
 from benchmarks.measuring import Settings, interleave, threads
-from benchmarks.registry import Benchmark, Measured, Target, at_least
 from benchmarks.report import tables
 from benchmarks.results import Case, Result
 from benchmarks.topics import steps

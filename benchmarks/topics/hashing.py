@@ -9,9 +9,9 @@ from sklearn.utils import murmurhash3_32
 
 import npbloom as nb
 from benchmarks import ids as draws
+from benchmarks.benchmark import Benchmark, Measured, Target, at_least
 from benchmarks.contenders.same_work import DifferentWork
 from benchmarks.measuring import Settings, interleave, threads
-from benchmarks.registry import Benchmark, Measured, Target, at_least
 from benchmarks.report import tables
 from benchmarks.results import Case, Result
 

@@ -10,9 +10,9 @@ from scipy.sparse.linalg import svds
 from sklearn.cluster import KMeans
 
 from benchmarks import programs
+from benchmarks.benchmark import Benchmark, Measured, Target, at_most
 from benchmarks.measuring import Settings, interleave, threads
 from benchmarks.programs.learn_codes import draw
-from benchmarks.registry import Benchmark, Measured, Target, at_most
 from benchmarks.report import tables
 from benchmarks.results import Case, Result
 from npbloom.ops import clusters, spectral

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks import programs
+from benchmarks.benchmark import Benchmark, Measured, Target
 from benchmarks.measuring import Settings
-from benchmarks.registry import Benchmark, Measured, Target
 from benchmarks.report import tables
 from benchmarks.results import Case, Result
 from benchmarks.topics import steps

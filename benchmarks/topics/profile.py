@@ -9,9 +9,9 @@ from typing import Any
 from unittest import mock
 
 from benchmarks import ids as draws
+from benchmarks.benchmark import Benchmark, Measured, Target
 from benchmarks.contenders.ours import Ours
 from benchmarks.measuring import Settings, interleave, threads
-from benchmarks.registry import Benchmark, Measured, Target
 from benchmarks.report import tables
 from benchmarks.results import Case, Result, median
 from benchmarks.topics import steps

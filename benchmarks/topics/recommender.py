@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 import npbloom as nb
+from benchmarks.benchmark import Benchmark, Measured, Target, at_least
 from benchmarks.contenders.same_work import DifferentWork
 from benchmarks.contenders.spotlight import Spotlight
 from benchmarks.contenders.table import FloatArray, IntArray
 from benchmarks.measuring import Settings, interleave, threads
-from benchmarks.registry import Benchmark, Measured, Target, at_least
 from benchmarks.report import tables
 from benchmarks.results import Case, Result
 from npbloom.recommend import ImplicitFactorizationModel, Interactions

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from benchmarks import ids as draws
 from benchmarks import traffic
+from benchmarks.benchmark import Benchmark, Measured, Target
 from benchmarks.contenders.ours import Ours
 from benchmarks.measuring import Settings, interleave, threads
-from benchmarks.registry import Benchmark, Measured, Target
 from benchmarks.report import tables
 from benchmarks.results import Case, Result, median
 from benchmarks.topics import steps

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 
 from benchmarks import programs
+from benchmarks.benchmark import Benchmark, Measured, Target, at_most
 from benchmarks.measuring import Settings, order
-from benchmarks.registry import Benchmark, Measured, Target, at_most
 from benchmarks.report import tables
 from benchmarks.results import Case, Result, median, quartiles
 

@@ -9,10 +9,10 @@ import numpy as np
 
 import npbloom as nb
 from benchmarks import ids as draws
+from benchmarks.benchmark import Benchmark, Measured, Target, at_least, at_most
 from benchmarks.contenders import peers, same_work
 from benchmarks.contenders.table import Batch, Table
 from benchmarks.measuring import WARM_UP, Settings, interleave, threads
-from benchmarks.registry import Benchmark, Measured, Target, at_least, at_most
 from benchmarks.report import tables
 from benchmarks.results import OURS, Case, Result, median
 

@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks import command, environment, machine
 from benchmarks.contenders import peers
-from benchmarks.registry import all_benchmarks
 from benchmarks.report import document
 from benchmarks.results import read, write
+from benchmarks.topics import BENCHMARKS
 from tests.benchmarks import _samples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +121,7 @@ print("went on with numpy", "numpy" in sys.modules, os.environ.get("OPENBLAS_COR
 def test_the_documented_command_installs_all_peers():
     text = document.README.read_text("utf-8")
     assert 'python -m pip install -e ".[benchmarks]" && python -m benchmarks\n' in text
-    for name in all_benchmarks():
+    for name in BENCHMARKS:
         assert f"`{name}`" in text
 
 

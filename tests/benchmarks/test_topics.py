@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from benchmarks import programs
+from benchmarks.benchmark import Target, at_least, at_most
 from benchmarks.contenders.same_work import DifferentWork
 from benchmarks.contenders.spotlight import Spotlight
 from benchmarks.measuring import Settings
-from benchmarks.registry import Target, all_benchmarks, at_least, at_most
 from benchmarks.results import Case, Result
-from benchmarks.topics import hashing, recommender, roofline, startup, sweep, table_size
+from benchmarks.topics import BENCHMARKS, hashing, recommender, roofline, startup, sweep, table_size
 from tests.benchmarks import _samples
 from tests.benchmarks.test_same_work import FBGEMM
 
@@ -29,7 +29,7 @@ TARGETS |= {"bags": 8, "recommender": 2, "sweep": 1, "learned_codes": 2}
 
 def measured(name: str, settings: Settings) -> Result:
     """A benchmark's result at a tiny size."""
-    found = all_benchmarks()[name].run(settings)
+    found = BENCHMARKS[name].run(settings)
     return _samples.result(name, found.cases, **found.sizes)
 
 
@@ -41,7 +41,7 @@ def test_a_benchmark_measures_what_it_shows(name, monkeypatch):
     assert all(value > 0 for case in result.cases for values in case.samples.values() for value in values)
     assert {len(values) for case in result.cases for values in case.samples.values()} == {1}
     assert all("npbloom" in case.samples and len(case.samples) > 1 for case in result.cases if name not in ALONE)
-    benchmark = all_benchmarks()[name]
+    benchmark = BENCHMARKS[name]
     text = benchmark.tables(Result.from_json(result.to_json()))
     assert text.count("\n|") >= 2 + len({json.dumps(case.labels) for case in result.cases}) // 4
     targets = benchmark.targets(result)
@@ -55,9 +55,9 @@ def test_fbgemm_takes_part(name, fbgemm):
     result = measured(name, dataclasses.replace(TINY, fbgemm=fbgemm))
     taking_part = ["fbgemm" in case.samples for case in result.cases]
     assert sum(taking_part) == (6 if name == "steps" else len(result.cases))
-    assert "FBGEMM" in _samples.words(all_benchmarks()[name].tables(result))
+    assert "FBGEMM" in _samples.words(BENCHMARKS[name].tables(result))
     extra = {"steps": 6, "bags": 8}.get(name, 0)
-    assert len(all_benchmarks()[name].targets(result)) == TARGETS[name] + extra
+    assert len(BENCHMARKS[name].targets(result)) == TARGETS[name] + extra
 
 
 @pytest.mark.parametrize(("name", "optimizer"), [("npbloom", "adagrad"), ("torch", "sgd")])
@@ -130,5 +130,5 @@ def test_another_training_is_refused(kind, monkeypatch):
 
 def test_every_topic_is_registered_once():
     folder = Path(recommender.__file__).parent
-    assert sorted(all_benchmarks()) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
-    assert {*IN_PROCESS, "startup", "memory"} == set(all_benchmarks())
+    assert sorted(BENCHMARKS) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    assert {*IN_PROCESS, "startup", "memory"} == set(BENCHMARKS)

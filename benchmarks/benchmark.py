@@ -1,4 +1,4 @@
-"""What a benchmark is, and all of them in the order they are run and shown in."""
+"""The classes of a benchmark, its cases and its targets; `benchmarks/topics` lists the benchmarks."""
 
 from __future__ import annotations
 
@@ -50,10 +50,3 @@ def at_most(work: str, against: str, limit: float, measured: float, unit: str = 
     """A target of the kind: no more than so many times as long, or so many seconds."""
     gap = "" if unit == "x" else " "
     return Target(work, against, f"at most {limit:g}{gap}{unit}", f"{measured:.2f}{gap}{unit}", measured <= limit)
-
-
-def all_benchmarks() -> dict[str, Benchmark]:
-    """By name. Imported late: topics import this module."""
-    from benchmarks.topics import BENCHMARKS
-
-    return {benchmark.name: benchmark for benchmark in BENCHMARKS}

@@ -99,6 +99,11 @@ def finds(each: Check, mutant: Backend, profile: str) -> bool:
     return result.status == "failed" and not result.message.startswith(BROKEN)
 
 
+def found_by_name(mutant: Mutant) -> bool:
+    """Whether a check that names the fault finds it."""
+    return any(finds(CHECKS[name], mutant, profile) for profile in ("fast", "full") for name in mutant.caught_by)
+
+
 def likely(mutant: Mutant) -> list[Check]:
     """The checks of the operations that a fault is in, those that must find it first."""
     rest = [name for name in CHECKS if name not in mutant.caught_by and CHECKS[name].op in mutant.ops]

@@ -14,11 +14,13 @@ from npbloom.conformance.checks.registry import CHECKS
 from npbloom.conformance.expected.optim import OPTIMIZERS, after, exactly_after, roughly_after
 from npbloom.conformance.runner.check_run import Budget
 from npbloom.conformance.runner.run_check import run_check
-from tests.conformance import _faults as faults
-from tests.conformance._steps import ONLY, Plain
-from tests.conformance._variants import VARIANTS
+from tests.conformance.mutants import MUTANTS, Mutant, Right
+from tests.conformance.mutants.right_updates import UPDATES
 
 STEPS = [name for name, each in CHECKS.items() if each.op in OPTIMIZERS]
+ONLY = ",".join(f"{op}.*" for op in OPTIMIZERS)
+NAMED = {mutant.name: mutant for mutant in MUTANTS}
+FAULTS = [(name, mutant) for mutant in MUTANTS for name in mutant.caught_by if name in STEPS]
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 FEATURES = {
     "sgd": ("momentum", "decay"),
@@ -148,48 +150,48 @@ def test_an_update_below_the_roundoff_of_its_table_is_blind() -> None:
 # ---- right variants and faults ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", VARIANTS, ids=lambda kind: kind.name)
-def test_right_variants_pass(kind: type[Plain]) -> None:
-    results = [examine(kind(), name) for name in STEPS]
+@pytest.mark.parametrize("backend", [Right(), *(kind() for kind in UPDATES)], ids=lambda backend: backend.name)
+def test_right_variants_pass(backend: Right) -> None:
+    results = [examine(backend, name) for name in STEPS]
     assert [(each.name, each.status, each.message) for each in results if each.status != "passed"] == []
     blind, elements = sum(each.elements_blind for each in results), sum(each.elements for each in results)
     assert blind <= 0.03 * elements
     assert all(each.examples for each in results)
 
 
-@pytest.mark.parametrize(("name", "kind"), faults.FAULTS, ids=[f"{name}-{kind.__name__}" for name, kind in faults.FAULTS])
-def test_a_check_finds_its_fault(name: str, kind: type[Plain]) -> None:
-    assert examine(kind(), name).status == "failed"
+@pytest.mark.parametrize(("name", "mutant"), FAULTS, ids=[f"{name}-{mutant.name}" for name, mutant in FAULTS])
+def test_every_check_finds_the_faults_that_name_it(name: str, mutant: Mutant) -> None:
+    assert examine(mutant, name).status == "failed"
 
 
 def test_every_check_of_an_optimizer_has_a_fault_to_find() -> None:
     assert len(STEPS) > 50
-    assert set(STEPS) == {name for name, _ in faults.FAULTS}
+    assert set(STEPS) == {name for name, _ in FAULTS}
 
 
 @pytest.mark.parametrize(
-    ("kind", "names"),
+    ("fault", "names"),
     [
-        (faults.RateDecaysEarly, {"adagrad.lr_decay"}),
-        (faults.EpsInside, {"adagrad.eps", "rowwise_adagrad.eps", "adam.eps"}),
-        (faults.AddsInitialValue, {"adagrad.initial_accumulator_value"}),
-        (faults.Uncorrected, {"adam.bias_correction", "adam.eps"}),  # the exact steps of `adam.eps` are first ones
-        (faults.Nesterov, {"sgd.momentum"}),
-        (faults.SumOfSquares, {f"rowwise_adagrad.{name}" for name in ("sum", "step", "eps", "nan")}),  # whatever uses the sum
-        (faults.Sanitised, {f"{op}.nan" for op in OPTIMIZERS}),
-        (faults.EmptyIsNoStep, {f"{op}.{name}" for op in ("adagrad", "adam") for name in ("empty", "step_count")}),
+        ("rate-decays-early", {"adagrad.lr_decay"}),
+        ("eps-inside", {"adagrad.eps", "rowwise_adagrad.eps", "adam.eps"}),
+        ("initial-value-added", {"adagrad.initial_accumulator_value"}),
+        ("no-corrections", {"adam.bias_correction", "adam.eps"}),  # the exact steps of `adam.eps` are first ones
+        ("nesterov", {"sgd.momentum"}),
+        ("sum-of-squares", {f"rowwise_adagrad.{name}" for name in ("sum", "step", "eps", "nan")}),  # whatever uses the sum
+        ("nan-skipped", {f"{op}.nan" for op in OPTIMIZERS}),
+        ("empty-batch-is-no-step", {f"{op}.{name}" for op in ("adagrad", "adam") for name in ("empty", "step_count")}),
     ],
 )
-def test_a_fault_is_named_precisely(kind: type[Plain], names: set[str]) -> None:
+def test_a_fault_is_named_precisely(fault: str, names: set[str]) -> None:
     """Of the checks that are about one thing, those fail that are about the fault."""
     whole = ("precision", "several_steps", "determinism", "weight_decay", "zero_gradient", "duplicates")
     about = {name.partition(".")[0] for name in names}
     asked = [name for name in STEPS if name.partition(".")[2] not in whole and name.partition(".")[0] in about]
-    assert {name for name in asked if examine(kind(), name).status == "failed"} == names
+    assert {name for name in asked if examine(NAMED[fault], name).status == "failed"} == names
 
 
 def test_a_failure_says_which_row_is_wrong_and_what_arrived_there() -> None:
-    result = examine(faults.LastWins(), "sgd.duplicates")
+    result = examine(NAMED["last-entry-wins"], "sgd.duplicates")
     assert "`weight[0, 0]` is" in result.message
     assert "row 0 was named 2 times, with [" in result.message
     assert result.stage == "exact"
@@ -198,7 +200,7 @@ def test_a_failure_says_which_row_is_wrong_and_what_arrived_there() -> None:
 # ---- what does not come back, and what cannot be told -----------------------------------------------------------------
 
 
-class TableOnly(Plain):
+class TableOnly(Right):
     """No state comes back."""
 
     def run(self, case: Case) -> dict[str, Any]:
@@ -240,7 +242,7 @@ def test_state_that_does_not_come_back_is_not_exercised() -> None:
     ],
 )
 def test_an_answer_that_is_none_is_a_sentence(damage: Any, words: str) -> None:
-    class Damaged(Plain):
+    class Damaged(Right):
         def run(self, case: Case) -> Any:
             return damage(super().run(case))
 
@@ -250,7 +252,7 @@ def test_an_answer_that_is_none_is_a_sentence(damage: Any, words: str) -> None:
         assert words in result.message
 
 
-class Writes(Plain):
+class Writes(Right):
     """The step is taken in place."""
 
     def run(self, case: Case) -> dict[str, Any]:
@@ -264,7 +266,7 @@ def test_a_step_on_the_callers_arrays_fails() -> None:
     assert "wrote to its input `weight`" in examine(Writes(), "sgd.step").message
 
 
-class Declines(Plain):
+class Declines(Right):
     """No Adam, and no sessions of SGD with momentum."""
 
     def run(self, case: Case) -> dict[str, Any]:
@@ -281,7 +283,7 @@ def test_an_optimizer_that_is_not_offered_is_declined() -> None:
     assert not report.ok
 
 
-class Coarse(Plain):
+class Coarse(Right):
     """Sums in float16, declared: thousands of large gradients may go wrong by anything."""
 
     profile: ClassVar[dict[str, dict[str, str]]] = {"float32": {"forward": "float16", "backward": "float16"}}
@@ -291,14 +293,14 @@ def test_blind_elements_are_counted() -> None:
     result = examine(Coarse(), "sgd.precision")
     assert result.status == "passed"
     assert 0 < result.elements_blind < result.elements
-    assert examine(Plain(), "sgd.precision").elements_blind == 0
+    assert examine(Right(), "sgd.precision").elements_blind == 0
 
 
 # ---- several steps ----------------------------------------------------------------------------------------------------
 
 
 def test_a_failure_of_a_session_is_a_program_of_its_steps() -> None:
-    result = check(faults.Accumulates(), only="rowwise_adagrad.several_steps").results[0]
+    result = check(NAMED["gradients-pile-up"], only="rowwise_adagrad.several_steps").results[0]
     assert result.status == "failed"
     assert result.message.startswith("step 2: ")
     assert result.snippet.count("session.step(") == 2, "shrunk to two steps"
@@ -310,7 +312,7 @@ def test_a_failure_of_a_session_is_a_program_of_its_steps() -> None:
 def test_sessions_are_judged_from_what_they_returned_last() -> None:
     """A step that is right but for its table's rounding to float16 fails as a step, and is not held against the next one."""
 
-    class Coarser(Plain):
+    class Coarser(Right):
         def run(self, case: Case) -> dict[str, Any]:
             outputs = super().run(case)
             return {**outputs, "weight": outputs["weight"].astype(np.float16).astype(case.weight.dtype)}
@@ -329,4 +331,4 @@ def test_expectations_and_cases_name_every_constructor_argument() -> None:
 
 
 def test_only_names_the_optimizers() -> None:
-    assert {result.name for result in check(Plain(), only=ONLY, shrink=False, stop_on_failure=True).results} == set(STEPS)
+    assert {result.name for result in check(Right(), only=ONLY, shrink=False, stop_on_failure=True).results} == set(STEPS)

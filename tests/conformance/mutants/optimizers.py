@@ -22,7 +22,7 @@ class MomentumIgnored(Mutant):
 class MomentumOfGradient(Mutant):
     """The gradient is dampened by 1 - momentum."""
 
-    caught_by = ("sgd.momentum",)
+    caught_by = ("sgd.momentum", "sgd.momentum_buffer")
 
     def sgd_move(self, options: Options, g: Array, state: State, step: int) -> Moved:
         return super().sgd_move(options, g * (1 - options["momentum"]), state, step)
@@ -240,7 +240,7 @@ class EpsBeforeCorrection(Mutant):
 class OneBeta(Mutant):
     """Both moments decay by the first beta."""
 
-    caught_by = ("adam.moments",)
+    caught_by = ("adam.moments", "adam.step")
 
     def moments(self, options: Options, g: Array, state: State) -> tuple[Array, Array]:
         return super().moments({**options, "betas": options["betas"][:1] * 2}, g, state)

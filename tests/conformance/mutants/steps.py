@@ -107,7 +107,7 @@ class EmptyStepRaises(Mutant):
 class EmptyBatchIsNoStep(Mutant):
     """A batch without rows is not counted."""
 
-    caught_by = ("adagrad.step_count", "adam.step_count")
+    caught_by = ("adagrad.step_count", "adam.step_count", "adagrad.empty", "adam.empty")
 
     def counted(self, case: Case, step: int) -> int:
         return step + (len(case.rows) > 0)
@@ -153,6 +153,18 @@ class HalfPrecision(Mutant):
     def updated(self, case: Case, move: Any) -> Outputs:
         outputs = super().updated(case, move)
         return {**outputs, "weight": outputs["weight"].astype(np.float16).astype(case.weight.dtype)}
+
+
+class GradientsAddedInHalf(Mutant):
+    """Gradients of a row are added in float16: a sum of thousands stops to grow."""
+
+    caught_by = every("precision")
+
+    def coalesced(self, case: Case) -> tuple[Array, Array]:
+        rows, place = np.unique(case.rows, return_inverse=True)
+        total = np.zeros((len(rows), case.weight.shape[1]), dtype=np.float16)
+        np.add.at(total, place, case.values.astype(np.float16))
+        return rows, total.astype(np.float64)
 
 
 class StateKept(Mutant):
@@ -221,7 +233,7 @@ class DecayNegated(Mutant):
 class DecayDecoupled(Mutant):
     """Weight decay shrinks the table, and is left out of the moments and sums."""
 
-    origin, caught_by = "FBGEMM#718", tuple(f"{op}.weight_decay" for op in OPS if op != "sgd")
+    origin, caught_by = "FBGEMM#718", every("weight_decay")  # of SGD only momentum shows it
 
     def updated(self, case: Case, move: Any) -> Outputs:
         options = case.options or {}
@@ -317,10 +329,31 @@ class GradientsPileUp(Mutant):
         return Piling(self, case)
 
 
+class StateOfAnother(Mutant):
+    """All sessions on tables of one shape work on one state."""
+
+    caught_by = every("several_steps")
+
+    def __init__(self) -> None:
+        self._states: dict[Any, State] = {}
+
+    def session(self, case: Case) -> Session:
+        states, shape = self._states, (case.op, case.dtype, case.weight.shape)
+
+        class Sharing(Session):
+            def step(self, now: Case) -> Outputs:
+                self._state = states.get(shape, self._state)
+                outputs = super().step(now)
+                states[shape] = outputs["state"]
+                return outputs
+
+        return Sharing(self, case)
+
+
 class CoalescedOnce(Mutant):
     """Sums are kept by the rows that a batch names: another gradient gets the old sum."""
 
-    caught_by = every("determinism")
+    caught_by = (*every("determinism"), *every("several_steps"))
 
     def __init__(self) -> None:
         self._kept: dict[Any, tuple[Array, Array]] = {}

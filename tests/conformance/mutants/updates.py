@@ -1,4 +1,4 @@
-"""Optimizer steps of the right backend, cut into pieces: float64, rounded once where they are stored."""
+"""Optimizer steps of the right backend, cut into pieces: float64, rounded once when they are stored."""
 
 from __future__ import annotations
 
@@ -38,20 +38,28 @@ class Updates:
 
     def updated(self, case: Case, move: Any) -> Outputs:
         """Table and state after one step."""
-        options = dict(case.options or {})
+        options, real = dict(case.options or {}), self.arithmetic(case)
         rows, grad = self.coalesced(case)
         weight = case.weight.copy()
         state = {name: np.array(array) for name, array in (case.state or {}).items()}
         step = int(state.get("step", np.zeros(())))
-        before = {name: array[rows].astype(np.float64) for name, array in state.items() if name != "step"}
-        w = weight[rows].astype(np.float64)
-        taken, after = move(options, self.decayed(options, w, grad), before, step)
-        weight[rows] = stored(w - taken, case.dtype)
+        before = {name: array[rows].astype(real) for name, array in state.items() if name != "step"}
+        w = weight[rows].astype(real)
+        taken, after = move(options, self.decayed(options, w, grad.astype(real)), before, step)
+        weight[rows] = stored(self.moved(w, taken), case.dtype)
         for name, array in after.items():
             state[name][rows] = stored(array, case.dtype)
         if "step" in state:
             state["step"] = np.array(self.counted(case, step))
         return {"weight": weight, "state": state}
+
+    def arithmetic(self, case: Case) -> Any:
+        """Type of the arithmetic of a step."""
+        return np.float64
+
+    def moved(self, w: Array, taken: Array) -> Array:
+        """The rows after the step."""
+        return w - taken
 
     def coalesced(self, case: Case) -> tuple[Array, Array]:
         """Distinct rows, and the sum of what arrived at each."""

@@ -26,7 +26,7 @@ from tests.conformance.mutants.orders import (
     claims,
 )
 from tests.conformance.mutants.right import Array, Entries, Right
-from tests.conformance.mutants.updates import Moved, Options, State
+from tests.conformance.mutants.right_updates import UPDATES
 
 # ---- other forms of answers ------------------------------------------------------------------------------------------
 
@@ -298,7 +298,7 @@ class OneDimension(Right):
         return super().run(case)
 
 
-# ---- norms and updates -----------------------------------------------------------------------------------------------
+# ---- norms ------------------------------------------------------------------------------------------------------------
 
 
 class SingleNorms(Right):
@@ -339,43 +339,6 @@ class HalfNorms(SingleNorms):
     real: Any = np.float16
 
 
-class SingleUpdates(Right):
-    """Updates in the table's dtype, in torch's associations."""
-
-    name = "single-updates"
-    profile: ClassVar[Profile] = STORAGE
-
-    def coalesced(self, case: Case) -> tuple[Array, Array]:
-        self.real = case.weight.dtype.type
-        rows, place = np.unique(case.rows, return_inverse=True)
-        total = np.zeros((len(rows), case.weight.shape[1]), dtype=self.real)
-        np.add.at(total, place, case.values)
-        return rows, total
-
-    real: Any = np.float32
-
-    def decayed(self, options: Options, w: Array, g: Array) -> Array:
-        decayed: Array = g + self.real(options["weight_decay"]) * w.astype(self.real)
-        return decayed
-
-    def adagrad_move(self, options: Options, g: Array, state: State, step: int) -> Moved:
-        total = state["sum"].astype(self.real) + g * g
-        return self.real(self.rate(options, step)) * (g / (np.sqrt(total) + self.real(options["eps"]))), {"sum": total}
-
-    def mean_square(self, g: Array) -> Array:
-        mean: Array = (g * g).mean(axis=1, dtype=self.real)
-        return mean
-
-    def adam_move(self, options: Options, g: Array, state: State, step: int) -> Moved:
-        beta1, beta2 = options["betas"]
-        before = {name: array.astype(self.real) for name, array in state.items()}
-        first = before["exp_avg"] + self.real(1 - beta1) * (g - before["exp_avg"])
-        second = self.real(beta2) * before["exp_avg_sq"] + self.real(1 - beta2) * g * g
-        one, two = self.corrections(options, step)
-        root = np.sqrt(second) / self.real(np.sqrt(two)) + self.real(options["eps"])
-        return self.real(options["lr"] / one) * (first / root), {"exp_avg": first, "exp_avg_sq": second}
-
-
 VARIANTS: tuple[Backend, ...] = tuple(
     each()
     for each in (
@@ -383,6 +346,6 @@ VARIANTS: tuple[Backend, ...] = tuple(
         *(Half, HalfSums, BrainSums, WideOfHalf),
         *(Dense, BothGradients, NotCoalesced, ReadOnly, Strided, Fortran, BigEndian, WideAnswers, UnsignedRows, MoreKeys),
         *(KeepsInputs, Isolated, LastTie, SharedTies, MaskedPadding, NanByOrder, WeightedMean, Unchecked),
-        *(HashOnly, SingleOnly, OneDimension, SingleNorms, HalfNorms, SingleUpdates),
+        *(HashOnly, SingleOnly, OneDimension, SingleNorms, HalfNorms, *UPDATES),
     )
 )

@@ -77,7 +77,7 @@ def save(
       flushes, renames, and flushes the directory. What killed saves of a file leave beside it, the next save of it removes.
     - Tables are copied, hashed and written piece by piece, not as a whole. While another thread trains them, each row is written
       as it was at some moment, not all at the same one.
-    - Probes computed before are left out: `load` computes them again. A table of the caller's own is kept.
+    - A `hash_table` is kept, as rows of 32-bit integers.
     - A table that was read-only is writable when loaded.
     - torch and others read the tensors: ``safetensors.torch.load_file(path)["items.weight"]``.
 
@@ -136,9 +136,7 @@ def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:
       `mmap` is True, where `verify` does it whenever there is time.
     - Training that goes on after a load gives the same bits as training that was never interrupted.
     - Nothing in the file is executed: it names classes of a fixed list.
-    - Memory follows the file's size, whatever stands in it (docs/guarantees.md). So probes that were computed before are computed
-      again only where they take at most 16 times that size, and 4 MiB; else the layer comes back with
-      ``precompute_hashes=False``, which gives the same bits.
+    - Memory follows the file's size, whatever stands in it (docs/guarantees.md).
 
     Examples
     --------
@@ -154,7 +152,7 @@ def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:
         header = _format.read_header(file)
         structure = _format.structure_of(header)
         tensors = _format.map_tensors(file, header) if mmap else _format.read_tensors(file, header)
-        layers, optimizer = _structure.restore(structure, tensors, os.fstat(file.fileno()).st_size)
+        layers, optimizer = _structure.restore(structure, tensors)
     metadata = {key: value for key, value in header.metadata.items() if key not in _format.OWN_KEYS}
     return Checkpoint(layers, optimizer, metadata)
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from npbloom.checkpoint._format import OWN_KEYS, Tensors
 from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, Layer, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
-from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
+from npbloom.optimizers import BY_NAME, ArraySpec, Optimizer
 from npbloom.optimizers._state import check_values
 
 LAYERS: Final[dict[str, Any]] = {
     cls.__name__: cls for cls in (BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding)
 }
-OPTIMIZERS: Final[dict[str, Any]] = {cls.__name__: cls for cls in (SGD, Adagrad, Adam, RowWiseAdagrad)}
-SMALL: Final = 2  # rows of a stand-in for a layer
-MOST_PROBES: Final = 16  # times a file's size that probes computed before may take, which are not in it, and
-FEW_PROBES: Final = 2**22  # bytes that they may take in any case
+OPTIMIZERS: Final[dict[str, type[Optimizer]]] = {cls.__name__: cls for cls in BY_NAME.values()}
+RETIRED: Final = "precompute_hashes"  # an option in files of earlier versions
 
 Described = dict[str, Any]
 
@@ -46,11 +43,11 @@ def describe_layers(layers: Any) -> tuple[Tensors, Described]:
             "class": type(layer).__name__,
             "num_embeddings": layer.num_embeddings,
             "embedding_dim": layer.embedding_dim,
-            "options": {key: _plain(value) for key, value in layer._options.items()},
+            "options": {key: _plain(value) for key, value in layer.options.items()},
             "weight": _shared(layer, name, layers, described) or f"{name}.weight",
         }
         if entry["weight"] == f"{name}.weight":
-            tensors[entry["weight"]] = layer._table()
+            tensors[entry["weight"]] = layer.checked_table()
         table = getattr(getattr(layer, "hashing", None), "_rows", None)
         if table is not None:
             entry["hash_table"] = f"{name}.hash_table"
@@ -60,9 +57,9 @@ def describe_layers(layers: Any) -> tuple[Tensors, Described]:
 
 def _shared(layer: Layer, name: str, layers: dict[str, Layer], described: Described) -> str | None:
     """The tensor of an earlier layer on the same table."""
-    table = layer._table()
+    table = layer.checked_table()
     for other, entry in described.items():
-        known = layers[other]._table()
+        known = layers[other].checked_table()
         if np.may_share_memory(table, known):
             kinds = [(array.ctypes.data, array.shape, array.dtype) for array in (table, known)]
             if kinds[0] != kinds[1]:
@@ -80,12 +77,14 @@ def describe_optimizer(optimizer: Any, layers: dict[str, Layer]) -> tuple[Tensor
         if layer not in names:
             raise ValueError(f"`layers` must hold every layer of `optimizer`; its layer {position}, {layer!r}, is missing.")
     order = [names[layer] for layer in optimizer.layers]
-    hyperparameters = {key: _plain(getattr(optimizer, key)) for key in optimizer._names}
+    settings = {key: getattr(optimizer, key) for key in optimizer.hyperparameters}
+    hyperparameters = {key: _plain(value) for key, value in settings.items()}
     described = {"class": type(optimizer).__name__, "layers": order, "hyperparameters": hyperparameters}
     tensors: Tensors = {}
-    for name, expected in _expected_states(_stand_in(described, layers), layers, order).items():
+    for name in order:
         state = optimizer.state(layers[name])
-        if {key: (getattr(array, "dtype", None), np.shape(array)) for key, array in state.items()} != expected:
+        found = {key: (np.shape(array), getattr(array, "dtype", None)) for key, array in state.items()}
+        if found != _state_spec(type(optimizer), layers[name], settings):
             raise ValueError(f"`optimizer` must have the state of its kind for the layer {name!r}, of the shape of its table.")
         check_values(state)
         tensors |= {f"optimizer.{name}.{key}": array for key, array in state.items()}
@@ -136,53 +135,48 @@ def _check_text(value: Any, name: str) -> None:
 # ---- from a file ----------------------------------------------------------------------------------------------------------
 
 
-def restore(structure: Any, tensors: Tensors, size: int) -> tuple[dict[str, Any], Optimizer | None]:
-    """Layers and optimizer around the tensors of a file of this size; every tensor must be named."""
-    layers = dict(_restore_layers(structure["layers"], tensors, MOST_PROBES * size + FEW_PROBES))
+def restore(structure: Any, tensors: Tensors) -> tuple[dict[str, Any], Optimizer | None]:
+    """Layers and optimizer around the tensors of a file; every tensor must be named."""
+    layers = dict(_restore_layers(structure["layers"], tensors))
     optimizer = _restore_optimizer(structure["optimizer"], layers, tensors) if "optimizer" in structure else None
     if tensors:
         raise ValueError(f"nothing names the tensor {min(tensors)!r}")
     return layers, optimizer
 
 
-def _restore_layers(described: Described, tensors: Tensors, room: int) -> Iterator[tuple[str, Any]]:
-    """
-    Construct every layer around its table; layers that shared a table do so again.
-
-    Probes computed before are of a few bytes of the file, `num_embeddings`: they are computed where there is room for them, and
-    else left to lookups, which give the same bits (L21).
-    """
+def _restore_layers(described: Described, tensors: Tensors) -> Iterator[tuple[str, Any]]:
+    """Construct every layer around its table; layers that shared a table do so again."""
     tables: Tensors = {}
     for name, entry in described.items():
-        options = {key: _from_plain(value) for key, value in entry["options"].items()}
+        options = {key: _from_plain(value) for key, value in entry["options"].items() if key != RETIRED}
         weight = _name(entry, "weight")
         if weight not in tables:
             tables[weight] = tensors.pop(weight)
         if "hash_table" in entry:
             options["hash_table"] = tensors.pop(_name(entry, "hash_table"))
-        sizes = entry["num_embeddings"], entry["embedding_dim"]
-        make = partial(LAYERS[_name(entry, "class")], *sizes, weight=tables[weight])
-        if options.get("precompute_hashes") is True and "hash_table" not in options:
-            layer = make(**options | {"precompute_hashes": False})
-            probes = layer.num_embeddings * layer.num_hash_functions * np.dtype(np.int32).itemsize
-            if probes > room:
-                yield name, layer
-                continue
-            room -= probes
-        yield name, make(**options)
+        make = LAYERS[_name(entry, "class")]
+        yield name, make(entry["num_embeddings"], entry["embedding_dim"], weight=tables[weight], **options)
 
 
 def _restore_optimizer(described: Described, layers: dict[str, Any], tensors: Tensors) -> Optimizer:
-    """The optimizer of stand-ins with the layers in their place, and the states of the file."""
-    optimizer = _stand_in(described, layers)
+    """The optimizer on its layers, with the states of the file."""
+    make: Any = OPTIMIZERS[_name(described, "class")]
+    settings = {key: _from_plain(value) for key, value in described["hyperparameters"].items()}
+    order = [_name(described["layers"], position) for position in range(len(described["layers"]))]
     states = {}
-    for name, expected in _expected_states(optimizer, layers, described["layers"]).items():
-        states[layers[name]] = state = {key: tensors.pop(f"optimizer.{name}.{key}") for key in expected}
+    for name in dict.fromkeys(order):
+        spec = _state_spec(make, layers[name], settings)
+        states[layers[name]] = state = {key: tensors.pop(f"optimizer.{name}.{key}") for key in spec}
         for key, array in state.items():
-            if (array.dtype, array.shape) != expected[key]:
+            if (array.shape, array.dtype) != spec[key]:
                 raise ValueError(f"the tensor 'optimizer.{name}.{key}' does not fit the layer {name!r}")
-    optimizer._adopt(states, states)
+    optimizer: Optimizer = make([layers[name] for name in order], **settings, state=states)
     return optimizer
+
+
+def _state_spec(kind: type[Optimizer], layer: Layer, settings: dict[str, Any]) -> dict[str, ArraySpec]:
+    """Names, shapes and dtypes of the state of a layer."""
+    return kind.state_spec(layer.table_shape, layer.dtype, layer.num_slices, **settings)
 
 
 def _name(described: Any, key: str | int) -> str:
@@ -192,41 +186,6 @@ def _name(described: Any, key: str | int) -> str:
         what = repr(key) if isinstance(key, str) else "a layer of the optimizer"
         raise ValueError(f"{what} is named by a {type(value).__name__}, not by text")
     return value
-
-
-def _stand_in(described: Described, layers: dict[str, Any]) -> Optimizer:
-    """The optimizer on small stand-ins for its layers.
-
-    An optimizer allocates the state of its layers when it is constructed. Here the state is already there, in a file that may be
-    mapped, and is not to be made a second time.
-    """
-    hyperparameters = {key: _from_plain(value) for key, value in described["hyperparameters"].items()}
-    order = [_name(described["layers"], position) for position in range(len(described["layers"]))]
-    small = {name: _small(layers[name]) for name in order}
-    optimizer: Optimizer = OPTIMIZERS[_name(described, "class")]([small[name] for name in order], **hyperparameters)
-    return optimizer
-
-
-def _small(layer: Layer) -> Layer:
-    """A layer of the same kind on a table of two rows of one value, or of one for each concatenated probe."""
-    small = object.__new__(type(layer))
-    shape = (SMALL, layer._slices)
-    small.__dict__.update(layer.__dict__, _weight=np.zeros(shape, layer.dtype), _shape=shape)
-    return small
-
-
-def _expected_states(
-    optimizer: Optimizer, layers: dict[str, Any], names: list[str]
-) -> dict[str, dict[str, tuple[np.dtype[Any], tuple[int, ...]]]]:
-    """Dtype and shape of the state of each layer, from that of its stand-in."""
-    expected = {}
-    for name, small in zip(names, optimizer.layers, strict=True):
-        scales = list(zip(layers[name]._shape, small._shape, strict=True))
-        expected[name] = {
-            key: (array.dtype, tuple(size * whole // part for size, (whole, part) in zip(array.shape, scales, strict=False)))
-            for key, array in optimizer.state(small).items()
-        }
-    return expected
 
 
 def _from_plain(value: Any) -> Any:

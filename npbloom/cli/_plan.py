@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,6 +13,8 @@ from typing import Any
 import npbloom
 from npbloom.cli._errors import refusing
 from npbloom.coding import Plan, plan
+from npbloom.ops._bloom import COMBINE
+from npbloom.optimizers import BY_NAME
 
 SHOWN = (1, 2, 3, 4, 6, 8)  # numbers of hashes side by side
 WIDTH = 79
@@ -31,26 +34,27 @@ def add_plan(
     parser.add_argument("ids", metavar="IDS", type=count, help="how many ids there are, padding included")
     parser.add_argument("dim", metavar="DIM", type=count, help="length of a vector")
     size = parser.add_mutually_exclusive_group()
-    memory = "what table, optimizer and probes may take together, such as '500 MB' or 2GiB (default: as the ratio says)"
+    memory = "what table and optimizer may take together, such as '500 MB' or 2GiB (default: as the ratio says)"
     size.add_argument("--memory", metavar="BYTES", help=memory)
     size.add_argument("--ratio", metavar="R", type=number, help="rows of the table for each id (default: 0.2)")
     parser.add_argument("--hashes", metavar="K", type=hashes, help="rows an id reads, 1 to 24 (default: what is suggested)")
     combine = "how they make a vector (default: %(default)s)"
-    parser.add_argument("--combine", choices=("sum", "mean", "concat"), default="sum", help=combine)
+    parser.add_argument("--combine", choices=COMBINE, default="sum", help=combine)
     state = "whose state takes memory (default: %(default)s)"
-    parser.add_argument("--optimizer", choices=("adam", "adagrad", "rowwise_adagrad", "sgd", "none"), default="adam", help=state)
+    parser.add_argument("--optimizer", choices=(*BY_NAME, "none"), default="adam", help=state)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of the table (default: %(default)s)")
     parser.add_argument("--no-padding", action="store_true", help="no id is padding (default: one is, and row 0 is reserved)")
     own = "hash no other id to the row of padding (default: as in Spotlight, some are)"
     parser.add_argument("--own-padding-row", action="store_true", help=own)
-    before = "keep every id's hashes in memory (default: ids are hashed when they are looked up)"
-    parser.add_argument("--precompute-hashes", action="store_true", help=before)
+    parser.add_argument("--precompute-hashes", action="store_true", help=argparse.SUPPRESS)  # retired
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else (default: tables)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, beside what other numbers of hashes would do."""
+    if arguments.precompute_hashes:
+        print("npbloom plan: --precompute-hashes has no effect any more and will be removed.", file=sys.stderr)
     options = {
         "ratio": arguments.ratio,
         "memory": arguments.memory,
@@ -59,7 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
         "dtype": arguments.dtype,
         "padding_idx": None if arguments.no_padding else 0,
         "share_padding_row": not arguments.own_padding_row,
-        "precompute_hashes": True if arguments.precompute_hashes else None,
     }
     with refusing():
         chosen = plan(arguments.ids, arguments.dim, num_hashes=arguments.hashes, **options)
@@ -68,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     for k in fits:
         try:
             others.append(plan(arguments.ids, arguments.dim, num_hashes=k, **options))
-        except ValueError:  # the probes of so many hashes leave no memory for a table
+        except ValueError:  # row-wise state of so many slices leaves no memory for a table
             continue
     if arguments.json:
         print(
@@ -107,7 +110,6 @@ def _costs(chosen: Plan, arguments: argparse.Namespace) -> str:
     lines = [
         ("table", f"{chosen.num_rows:,} rows, {_ratio(chosen.compression_ratio)} for each id", chosen.table_bytes),
         ("optimizer", arguments.optimizer, chosen.state_bytes),
-        ("probes", "computed before, 4 bytes each" if chosen.probe_bytes else "hashed on the fly", chosen.probe_bytes),
         (
             "together",
             f"{_percent(chosen.total_bytes / chosen.full_bytes)} of a full table's {_bytes(chosen.full_bytes)}",
@@ -147,8 +149,6 @@ def _advice(chosen: Plan, arguments: argparse.Namespace) -> str:
         options += ", padding_idx=None"
     if arguments.own_padding_row:
         options += ", share_padding_row=False"
-    if arguments.precompute_hashes:
-        options += ", precompute_hashes=True"
     sizes = f"{chosen.num_ids}, {chosen.embedding_dim}, "
     sizes += f"{chosen.suggested_ratio:g}, {k}" if arguments.memory is None else f"num_rows={rows}, num_hash_functions={k}"
     doubts = "That ids can be told apart says little about how well a model ranks: `npbloom fit` measures that on your data."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from npbloom.optimizers import BY_NAME
 from npbloom.recommend import ExplicitFactorizationModel, ImplicitFactorizationModel
 
 IMPLICIT_LOSSES = ("bpr", "log_bpr", "pointwise", "hinge", "adaptive_hinge")
 EXPLICIT_LOSSES = ("regression", "poisson", "logistic")
-OPTIMIZERS = ("adam", "adagrad", "rowwise_adagrad", "sgd")
+OPTIMIZERS = tuple(BY_NAME)
 DEFAULT_L2 = 1e-5  # both stand in where nothing can be held out to choose by
 DEFAULT_EPOCHS = 10
 DEFAULT_HASHES = 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from npbloom import _check
-from npbloom.layers._bloom import table_height
+from npbloom.layers._bloom import table_height, warn_precompute
+from npbloom.ops._bloom import COMBINE
+from npbloom.optimizers import BY_NAME
 from npbloom.types import MAX_IDS, MAX_TABLE_ROWS, SPOTLIGHT_SEEDS
 
-COMBINES: Final = ("sum", "mean", "concat")
-STATE: Final = {"sgd": 0, "adagrad": 1, "rowwise_adagrad": 0, "adam": 2}  # arrays of the table's shape
 SUGGESTED: Final = (2, 3, 4)  # the numbers of hashes that Serrà and Karatzoglou found best
 FEW: Final = 1e-3  # the share of ids without a vector of their own that a suggestion may leave
 UNITS: Final = {
@@ -52,8 +53,8 @@ class Plan:
         Expected share of ids that lose a probe to the row reserved for padding.
     ids_per_row : float
         How many ids read a row, on average.
-    table_bytes, state_bytes, probe_bytes : int
-        Memory of the table, of the optimizer's state, and of the probes that are computed before.
+    table_bytes, state_bytes : int
+        Memory of the table and of the optimizer's state.
     full_bytes : int
         What a table with a row for each id, and its state, would take.
     suggested_hashes : int
@@ -84,15 +85,20 @@ class Plan:
     ids_per_row: float
     table_bytes: int
     state_bytes: int
-    probe_bytes: int
     full_bytes: int
     suggested_hashes: int
     suggested_ratio: float
 
     @property
+    def probe_bytes(self) -> int:
+        """Deprecated: 0, since ids are hashed when they are looked up."""
+        warnings.warn("`probe_bytes` is 0 and will be removed.", DeprecationWarning, stacklevel=2)
+        return 0
+
+    @property
     def total_bytes(self) -> int:
-        """Table, state and probes together."""
-        return self.table_bytes + self.state_bytes + self.probe_bytes
+        """Table and state together."""
+        return self.table_bytes + self.state_bytes
 
 
 @dataclass(frozen=True)
@@ -105,21 +111,17 @@ class _Question:
     ratio: float
     combine: str
     optimizer: str | None
-    itemsize: int
+    dtype: np.dtype[Any]
     padded: bool
     share: bool
-    precompute: bool | None
 
     def row_bytes(self, k: int) -> tuple[int, int]:
         """Bytes of a table's row, and of its state."""
-        row = self.dim * self.itemsize
-        if self.optimizer == "rowwise_adagrad":  # one number for each row, with concat for each slice of it (L21)
-            return row, self.itemsize * (k if self.combine == "concat" else 1)
-        return row, 0 if self.optimizer is None else STATE[self.optimizer] * row
-
-    def probe_bytes(self, k: int) -> int:
-        """Bytes of the probes of all ids, where they are computed before."""
-        return 4 * self.num_ids * k if self.precompute else 0
+        row = self.dim * self.dtype.itemsize
+        if self.optimizer is None:
+            return row, 0
+        spec = BY_NAME[self.optimizer].state_spec((1, self.dim), self.dtype, k if self.combine == "concat" else 1)
+        return row, sum(array.nbytes for array in spec.values() if array.shape)  # a counter does not grow with the rows
 
     @property
     def full_bytes(self) -> int:
@@ -134,11 +136,10 @@ class _Question:
             except ValueError as error:
                 raise ValueError(str(error).replace("`compression_ratio`", "`ratio`").replace(", or `num_rows`", "")) from None
         fewest = 2 if self.padded else 1
-        rows = min(self.num_ids, MAX_TABLE_ROWS, (self.memory - self.probe_bytes(k)) // sum(self.row_bytes(k)))
+        rows = min(self.num_ids, MAX_TABLE_ROWS, self.memory // sum(self.row_bytes(k)))
         if rows < fewest:
-            least, probes = fewest * sum(self.row_bytes(k)), self.probe_bytes(k)
-            hint = f", or {least} with hashes on the fly" if probes else ""
-            raise ValueError(f"`memory` must be at least {least + probes} bytes for {fewest} rows{hint}, not {self.memory}.")
+            least = fewest * sum(self.row_bytes(k))
+            raise ValueError(f"`memory` must be at least {least} bytes for {fewest} rows, not {self.memory}.")
         return rows
 
     def shares(self, k: int) -> tuple[float, float, float, float]:
@@ -151,7 +152,7 @@ class _Question:
         return shared, repeat_probe(reached, k), touch, ids * k / reached
 
     def suggestion(self) -> int:
-        """The fewest hashes that leave few ids without a vector of their own, of those whose probes leave room for a table."""
+        """The fewest hashes that leave few ids without a vector of their own, of those that fit the memory."""
         possible = [k for k in SUGGESTED if self.combine != "concat" or self.dim % k == 0] or [1]
         for number, k in enumerate(possible):
             try:
@@ -199,7 +200,7 @@ def plan(
     dim : int
         Length of a vector.
     memory : int, float or str, optional
-        Bytes for table, optimizer state and probes together, or words such as ``"500 MB"`` and ``"2GiB"``: the table is the
+        Bytes for table and optimizer state together, or words such as ``"500 MB"`` and ``"2GiB"``: the table is the
         highest that fits, up to one row for each id.
     ratio : float, optional
         Rows for each id, instead of a memory. Of neither, 0.2.
@@ -207,12 +208,14 @@ def plan(
         Rows that an id reads, 1 to 24; by default what is suggested.
     combine : {"sum", "mean", "concat"}
         As in `BloomEmbedding`.
-    optimizer : {"adam", "adagrad", "rowwise_adagrad", "sgd"} or None
-        Whose state takes memory; sgd without momentum has none.
+    optimizer : str or None
+        A key of `npbloom.optimizers.BY_NAME`, whose state takes memory; sgd without momentum has none.
     dtype : float32 or float64
         Of the table.
-    padding_idx, share_padding_row, precompute_hashes : optional
+    padding_idx, share_padding_row : optional
         As in `BloomEmbedding`; which id is padding makes no difference.
+    precompute_hashes : bool, optional
+        Deprecated, without effect.
 
     Returns
     -------
@@ -245,9 +248,8 @@ def plan(
     >>> fits.num_rows, fits.num_hash_functions, fits.total_bytes
     (130208, 2, 99999744)
     """
-    asked = _read_question(
-        num_ids, dim, memory, ratio, combine, optimizer, dtype, padding_idx, share_padding_row, precompute_hashes
-    )
+    warn_precompute(precompute_hashes)
+    asked = _read_question(num_ids, dim, memory, ratio, combine, optimizer, dtype, padding_idx, share_padding_row)
     suggested = asked.suggestion()
     k = suggested if num_hashes is None else _check_hashes(num_hashes, asked)
     rows = asked.height(k)
@@ -262,7 +264,6 @@ def plan(
         *asked.shares(k),
         rows * row_bytes,
         rows * state_bytes,
-        asked.probe_bytes(k),
         asked.full_bytes,
         suggested,
         _suggested_ratio(asked, suggested),
@@ -288,7 +289,6 @@ def _read_question(
     dtype: Any,
     padding_idx: Any,
     share: Any,
-    precompute: Any,
 ) -> _Question:
     """Check everything but the number of hashes."""
     size = _check.positive_int(num_ids, "num_ids")
@@ -300,19 +300,18 @@ def _read_question(
     if kind not in _check.FLOAT_DTYPES:
         raise ValueError(f"`dtype` must be float32 or float64, not {kind}.")
     if optimizer is not None:
-        _check.choice(optimizer, "optimizer", tuple(STATE))
+        _check.choice(optimizer, "optimizer", tuple(BY_NAME))
     _check.padding_row(padding_idx, size)
     return _Question(
         size,
         _check.positive_int(dim, "dim"),
         None if memory is None else read_bytes(memory),
         0.2 if ratio is None else _check.positive(ratio, "ratio"),
-        _check.choice(combine, "combine", COMBINES),
+        _check.choice(combine, "combine", COMBINE),
         optimizer,
-        kind.itemsize,
+        kind,
         padding_idx is not None,
         _check.flag(share, "share_padding_row"),
-        None if precompute is None else _check.flag(precompute, "precompute_hashes"),
     )
 
 

@@ -58,7 +58,7 @@ def table_of(value: Any, name: str, copy: bool) -> FloatArray:
 
 def weight_of(layer: Layer) -> FloatArray:
     """The table of a layer, found to be what it was when the layer was made."""
-    layer._table()
+    layer.checked_table()
     return layer.weight
 
 

@@ -130,10 +130,10 @@ def _hyperparameters(optimizer: type[Optimizer], group: Mapping[str, Any]) -> di
         if key in rule.fixed:
             if value != rule.fixed[key]:
                 raise ValueError(f"`param_groups` must have {key}={rule.fixed[key]}, not {value}: npbloom has nothing else.")
-        elif key not in NEUTRAL and key not in optimizer._names:
+        elif key not in NEUTRAL and key not in optimizer.hyperparameters:
             raise ValueError(f"`param_groups` must be those of {optimizer.__name__}, which has no {key!r}.")
     found = {}
-    for name in optimizer._names:
+    for name in optimizer.hyperparameters:
         value = rule.absent[name] if name in rule.absent and name not in group else entry(group, name, "param_groups")
         found[name] = tuple(map(float, value)) if name == "betas" else float(value)
     return found
@@ -194,7 +194,7 @@ def optimizer_to_torch(optimizer: SGD | Adagrad | Adam, *, copy: bool = True, co
     """
     if type(optimizer) not in RULES:
         raise TypeError(f"`optimizer` must be SGD, Adagrad or Adam, which torch has, too, not {type(optimizer).__name__}.")
-    group = {name: getattr(optimizer, name) for name in optimizer._names} | RULES[type(optimizer)].fixed | MORE
+    group = {name: getattr(optimizer, name) for name in optimizer.hyperparameters} | RULES[type(optimizer)].fixed | MORE
     state = {}
     for number, layer in enumerate(optimizer.layers):
         arrays = {name: _step(array) if name == "step" else array for name, array in optimizer.state(layer).items()}

@@ -15,7 +15,7 @@ class BagLayer(Layer):
     """A layer that reduces bags of ids to one vector each."""
 
     mode: str
-    _bag_arguments = ("offsets", "per_sample_weights")
+    bag_arguments = ("offsets", "per_sample_weights")
 
     def backward(
         self,

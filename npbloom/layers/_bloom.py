@@ -1,20 +1,28 @@
-"""What `BloomEmbedding` and `BloomEmbeddingBag` share: the table's height, the hash, and probes computed before."""
+"""The base of Bloom layers: their options, the height of the table, and the hash."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
-
-import numpy as np
+import warnings
+from dataclasses import dataclass
+from typing import Any, Final, final
 
 from npbloom import _check, ops
 from npbloom.layers._table import Layer
-from npbloom.ops._bloom import check_combine
-from npbloom.ops._ids import rows_of
+from npbloom.ops._bloom import check_combine, slices_of
 from npbloom.types import MAX_IDS, MAX_TABLE_ROWS, ArrayLike, HashSpec, IntArray, Rng, as_integer
 
 LARGEST_HEIGHT = 2**100  # rows up to which a table that is too high has its number of rows in the message
-MOST_POSSIBLE = 2**32  # entries beyond which `precompute_hashes=True` is refused
+RETIRED: Final = (
+    "`precompute_hashes` has no effect any more and will be removed: ids are hashed when they are looked up, which is faster. "
+    "Leave it out; rows of your own go into `hash_table`."
+)
+
+
+def warn_precompute(precompute_hashes: Any) -> None:
+    """Warn a caller, two calls up, who sets the retired argument."""
+    if precompute_hashes is not None:
+        warnings.warn(RETIRED, DeprecationWarning, stacklevel=3)
 
 
 def table_height(num_embeddings: int, compression_ratio: Any, num_rows: Any, padded: bool) -> int:
@@ -56,89 +64,89 @@ def _nearest_ratio(rows: int, num_embeddings: int, up: int) -> float:
     return float(f"{steps * unit:.3g}")
 
 
+@dataclass(frozen=True)
+class BloomOptions:
+    """Arguments of a Bloom layer that decide which rows an id reads, as given; see `BloomEmbedding`."""
+
+    num_embeddings: int
+    embedding_dim: int
+    compression_ratio: float
+    num_hash_functions: int
+    padding_idx: int | None
+    num_rows: int | None
+    hash_table: Any
+    combine: str
+    share_padding_row: bool
+
+    def checked(self) -> tuple[BloomOptions, HashSpec]:
+        """Check everything; options with the numbers that are kept, and the hash."""
+        size = _check.positive_int(self.num_embeddings, "num_embeddings")
+        dim = _check.positive_int(self.embedding_dim, "embedding_dim")
+        if size > MAX_IDS:
+            raise ValueError(f"`num_embeddings` must lie in [1, 2**63], not {size}.")
+        height = table_height(size, self.compression_ratio, self.num_rows, self.padding_idx is not None)
+        share = _check.flag(self.share_padding_row, "share_padding_row")
+        hashing = HashSpec(size, height, self.num_hash_functions, self.padding_idx, share, self.hash_table)
+        return BloomOptions(
+            num_embeddings=size,
+            embedding_dim=dim,
+            compression_ratio=float(self.compression_ratio) if self.num_rows is None else height / size,
+            num_hash_functions=hashing.num_hash_functions,
+            padding_idx=hashing.padding_idx,
+            num_rows=None if self.num_rows is None else height,
+            hash_table=hashing.table,
+            combine=check_combine(self.combine, dim, hashing.num_hash_functions),
+            share_padding_row=share,
+        ), hashing
+
+    def described(self) -> dict[str, Any]:
+        """Arguments for `Layer.options`: the height of the table once, as a ratio or as a number of rows."""
+        height = "compression_ratio" if self.num_rows is None else "num_rows"
+        names = (height, "num_hash_functions", "padding_idx", "combine", "share_padding_row")
+        return {name: getattr(self, name) for name in names}
+
+
 class BloomTable(Layer):
     """A table that ids reach through hashes."""
 
-    hashing: HashSpec  # how ids become rows, as given
+    hashing: HashSpec
     combine: str
+    num_hash_functions: int
+    compression_ratio: float
+    compressed_num_embeddings: int
 
-    def _set_bloom(
-        self,
-        num_embeddings: int,
-        embedding_dim: int,
-        compression_ratio: float,
-        num_hash_functions: int,
-        padding_idx: int | None,
-        num_rows: int | None,
-        hash_table: Any,
-        combine: str,
-        share_padding_row: bool,
-        precompute_hashes: bool | None,
-        dtype: Any,
-        rng: Rng,
-        weight: Any,
-    ) -> None:
-        """Check everything, then make or adopt the table."""
-        self.num_embeddings = _check.positive_int(num_embeddings, "num_embeddings")
-        self.embedding_dim = _check.positive_int(embedding_dim, "embedding_dim")
-        if self.num_embeddings > MAX_IDS:
-            raise ValueError(f"`num_embeddings` must lie in [1, 2**63], not {self.num_embeddings}.")
-        height = table_height(self.num_embeddings, compression_ratio, num_rows, padding_idx is not None)
-        share = _check.flag(share_padding_row, "share_padding_row")
-        if precompute_hashes is not None:
-            _check.flag(precompute_hashes, "precompute_hashes")
-            if hash_table is not None:
-                raise ValueError(f"`precompute_hashes` must be None with a `hash_table`, not {precompute_hashes}.")
-        self.hashing = HashSpec(self.num_embeddings, height, num_hash_functions, padding_idx, share, hash_table)
-        self.padding_idx = self.hashing.padding_idx
-        self.num_hash_functions = self.hashing.num_hash_functions
-        self.compressed_num_embeddings = height
-        self.compression_ratio = height / self.num_embeddings if num_rows is not None else float(compression_ratio)
-        self.combine = check_combine(combine, self.embedding_dim, self.num_hash_functions)
-        self._precompute = self._decide(precompute_hashes)
-        self._options = {
-            **({"compression_ratio": self.compression_ratio} if num_rows is None else {"num_rows": height}),
-            "num_hash_functions": self.num_hash_functions,
-            "padding_idx": self.padding_idx,
-            "combine": self.combine,
-            "share_padding_row": share,
-            "precompute_hashes": precompute_hashes,
-        }
-        self._lookup = self._with_probes()
-        self._set_table(height, self.embedding_dim, dtype, rng, weight)
+    def _set_bloom(self, given: BloomOptions, dtype: Any, rng: Rng, weight: Any, own: dict[str, Any]) -> None:
+        """Check everything, then make or adopt the table; `own` are options of the layer's own."""
+        options, self.hashing = given.checked()
+        self.num_embeddings = options.num_embeddings
+        self.embedding_dim = options.embedding_dim
+        self.padding_idx = options.padding_idx
+        self.num_hash_functions = options.num_hash_functions
+        self.compressed_num_embeddings = self.hashing.num_rows
+        self.compression_ratio = options.compression_ratio
+        self.combine = options.combine
+        self._options = {**options.described(), **own}
+        self._set_table(self.hashing.num_rows, self.embedding_dim, dtype, rng, weight)
 
-    def _decide(self, wanted: bool | None) -> bool:
-        """Whether probes are computed before: only where wanted, since hashing is faster than reading them (DESIGN.md)."""
-        if not wanted:
-            return False
-        entries = self.num_embeddings * self.num_hash_functions
-        if entries > MOST_POSSIBLE:
-            raise ValueError(
-                f"`precompute_hashes` must not be True for {self.num_embeddings} ids: {entries} probes do not fit, "
-                f"at most {MOST_POSSIBLE} do."
-            )
-        return True
-
-    def _with_probes(self) -> HashSpec:
-        """The spec that lookups use: with every id's rows in a table where that was decided. Same bits (L21)."""
-        if not self._precompute:
-            return self.hashing
-        ids = _check.read_only(np.arange(self.num_embeddings, dtype=np.int64))
-        return self.hashing.with_rows(rows_of(ids, self.hashing))
-
+    @final
     @property
-    def _reserved(self) -> range:
+    def reserved_rows(self) -> range:
+        """Rows of the table that are never trained: row 0 with a padding id, else none."""
         return range(0) if self.padding_idx is None else range(1)
 
+    @final
     @property
-    def _slices(self) -> int:
-        return self.num_hash_functions if self.combine == "concat" else 1
+    def num_slices(self) -> int:
+        """Gradient rows that one row of the table makes: k where probes are concatenated, else 1 (L21)."""
+        return slices_of(self.hashing, self.combine)
 
+    @final
     @property
     def share_padding_row(self) -> bool:
-        """Whether ids other than the padding id may probe the reserved row 0."""
+        """True where ids other than the padding id may probe the reserved row 0."""
         return self.hashing.share_padding_row
 
+    @final
     def hash_rows(self, ids: ArrayLike) -> IntArray:
         """
         The table rows that ids read.
@@ -162,15 +170,4 @@ class BloomTable(Layer):
         -----
         L20 to L22. Bit-compatible with Spotlight's hash.
         """
-        return ops.hash_rows(ids, self._lookup)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Probes computed before are left out."""
-        state = super().__getstate__()
-        del state["_lookup"]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Compute them again."""
-        super().__setstate__(state)
-        self.__dict__["_lookup"] = self._with_probes()
+        return ops.hash_rows(ids, self.hashing)

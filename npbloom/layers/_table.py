@@ -1,31 +1,49 @@
-"""What every layer has: a table, its checks, its initial values, and the gradient view that optimizers step on."""
+"""The base of all layers: a table, its checks, its initial values, and what optimizers and files ask of it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import numpy as np
 
 from npbloom import _arrays, _check
 from npbloom.ops._backward import Contributions
 from npbloom.ops._initial import fill_normal, zeros
-from npbloom.types import FloatArray, Rng, RowGrad
+from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
 
 LARGEST = 2**62  # bytes that NumPy can address, and room for a line
-ARGUMENTS = frozenset({"hash_table", "num_rows", "rng"})  # of constructors, that are neither attributes nor options
+ARGUMENTS = frozenset({"hash_table", "num_rows", "precompute_hashes", "rng"})  # of constructors, neither attributes nor options
 
 
 class Layer(ABC):
     """
     A table of embeddings with lookups on it. Abstract: the layers of `npbloom.layers` are final.
 
-    Compared and hashed by identity. Pickle and deepcopy keep the table's values, and whether it can be written to.
+    Compared and hashed by identity. Pickle and deepcopy keep the table's values, and whether it can
+    be written to.
+
+    Attributes
+    ----------
+    num_embeddings : int
+        Number of ids.
+    embedding_dim : int
+        Length of a vector.
+    padding_idx : int or None
+        The padding id.
+    bag_arguments : tuple of str
+        Arguments of `contributions` besides ids and their gradient.
 
     Notes
     -----
-    The values of `weight` may be written at any time. All else is decided by the constructor: an attribute that is set later is
-    an AttributeError, and a table that was reshaped, resized or given another dtype is a ValueError of every call that uses it.
+    The values of `weight` may be written at any time. All else is decided by the constructor: an
+    attribute that is set later is an AttributeError, and a table that was reshaped, resized or given
+    another dtype is a ValueError of every call that uses it.
+
+    Members are abstract or final. Optimizers, checkpoints and exchange with other packages use
+    `checked_table`, `table_shape`, `reserved_rows`, `num_slices`, `gradient_view`, `contributions`
+    and `options`. The parts of a gradient are slices of rows where probes are concatenated (L21);
+    optimizers see the table as the gradient does.
 
     Examples
     --------
@@ -41,8 +59,8 @@ class Layer(ABC):
     num_embeddings: int
     embedding_dim: int
     padding_idx: int | None
-    _zero: ClassVar[bool] = False  # whether tables start at zero
-    _bag_arguments: ClassVar[tuple[str, ...]] = ()  # what `optimizer.update` passes on besides ids and their gradient
+    bag_arguments: ClassVar[tuple[str, ...]] = ()
+    _zero: ClassVar[bool] = False  # tables start at zero
 
     def _set_table(self, rows: int, dim: int, dtype: Any, rng: Rng, weight: Any) -> None:
         """Adopt `weight`, or make a table of initial values (L8). Comes last in a constructor: attributes are fixed then."""
@@ -105,12 +123,25 @@ class Layer(ABC):
             make = f"{type(self).__name__}(..., weight=layer.weight)"
             raise AttributeError(f"`{name}` is fixed at construction; make a new layer on the same table: `{make}`.")
 
-    def _table(self) -> FloatArray:
+    @final
+    def checked_table(self) -> FloatArray:
         """
-        The table as a view of one's own, found to be what it was when the layer was made.
+        Return the table as a new view, checked to be what it was when the layer was made.
 
-        The array is the caller's, too, who may have reshaped or resized it, or given it another dtype: kernels that trust it
-        would read and write beyond its end. The check takes 0.2 us.
+        Returns
+        -------
+        array, shape table_shape
+            A plain ndarray on the memory of `weight`, aligned and in C order.
+
+        Raises
+        ------
+        ValueError
+            `weight` was reshaped, resized or given another dtype.
+
+        Notes
+        -----
+        The caller has the array, too. Kernels trust its shape and would read and write beyond its
+        end. The check takes 0.2 us.
         """
         table = self._weight.view(np.ndarray)
         flags = table.flags
@@ -131,7 +162,8 @@ class Layer(ABC):
             _arrays.fill(table, 0)
         else:
             fill_normal(table, 1.0 / self.embedding_dim, generator)
-        table[self._reserved.start : self._reserved.stop] = 0
+        rows = self.reserved_rows
+        table[rows.start : rows.stop] = 0
 
     def reset_parameters(self, rng: Rng = None) -> None:
         """
@@ -153,49 +185,105 @@ class Layer(ABC):
         block, so that a table larger than the memory can be filled.
         """
         generator = _check.generator(rng)
-        table = self._table()
+        table = self.checked_table()
         _check.writable(table, "weight", "to be filled")
         self._fill(table, generator)
 
+    @final
     @property
     def weight(self) -> FloatArray:
         """The table, (rows, embedding_dim); it can be written into, not rebound or reshaped."""
         return self._weight
 
+    @final
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the table, float32 or float64."""
         return self._dtype
 
+    @final
     @property
     def num_parameters(self) -> int:
         """Number of values in the table."""
         return int(self._weight.size)
 
+    @final
     @property
     def nbytes(self) -> int:
         """Bytes of the table."""
         return int(self._weight.nbytes)
 
+    @final
     @property
-    def _reserved(self) -> range:
-        """Rows of the table that are never trained."""
-        return range(0)
+    def table_shape(self) -> tuple[int, int]:
+        """Shape of the table, (rows, embedding_dim), as it was when the layer was made."""
+        return self._shape
+
+    @final
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of the constructor besides sizes, arrays, `dtype` and `rng`, as a new dict."""
+        return dict(self._options)
 
     @property
-    def _slices(self) -> int:
-        """Rows of the gradient that one row of the table makes: k where probes are concatenated, else 1 (L21)."""
-        return 1
+    @abstractmethod
+    def reserved_rows(self) -> range:
+        """Rows of the table that are never trained: the padding row, or none."""
 
-    def _gradient_view(self, array: FloatArray) -> FloatArray:
-        """A table-shaped array as the gradient sees it, slice by slice."""
-        view, slices = array.view(np.ndarray), self._slices
+    @property
+    @abstractmethod
+    def num_slices(self) -> int:
+        """Gradient rows that one row of the table makes: k where probes are concatenated, else 1 (L21)."""
+
+    @final
+    def gradient_view(self, array: FloatArray) -> FloatArray:
+        """
+        View a table-shaped array as the gradient sees it.
+
+        Parameters
+        ----------
+        array : array, shape table_shape
+            The table, a state array like it, or a dense gradient; C-contiguous.
+
+        Returns
+        -------
+        array, shape (rows * num_slices, embedding_dim / num_slices)
+            A view: slice j of row r is row ``r * num_slices + j`` (L21).
+        """
+        view, slices = array.view(np.ndarray), self.num_slices
         return view if slices == 1 else view.reshape(array.shape[0] * slices, array.shape[1] // slices)
+
+    @final
+    def contributions(self, ids: ArrayLike, grad_out: ArrayLike, **bag_arguments: Any) -> Contributions:
+        """
+        Check the arguments of a backward pass, and pair each gradient with its table rows, unsummed.
+
+        Parameters
+        ----------
+        ids : int array
+            The ids that were looked up.
+        grad_out : float array
+            Gradient of the loss with respect to the output of `forward`.
+        **bag_arguments
+            Those that `bag_arguments` names.
+
+        Returns
+        -------
+        Contributions
+            `Optimizer.update` sums and applies them in one pass (L26).
+
+        Raises
+        ------
+        TypeError, IndexError, ValueError
+            As the layer's `backward`.
+        """
+        return self._contributions(ids, grad_out, **bag_arguments)
 
     @abstractmethod
     def _contributions(self, ids: Any, grad_out: Any) -> Contributions:
-        """What a backward pass sums, checked."""
+        """Check and pair: the part of `contributions` that differs from layer to layer."""
 
+    @final
     def _gradient(self, contributions: Contributions, sparse: bool) -> RowGrad | FloatArray:
         """The sums as a RowGrad, or as an array of the table's shape (L12)."""
         grad = contributions.to_row_grad()
@@ -203,12 +291,14 @@ class Layer(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps; NumPy would forget that a table is read-only."""
-        self._table()
+        self.checked_table()
         return {**self.__dict__, "_writable": self._weight.flags.writeable}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore, and close a read-only table again."""
         writable = state.pop("_writable")
+        state["_options"].pop("precompute_hashes", None)  # the pickle is older
+        state.pop("_precompute", None)
         self.__dict__.update(state)
         if not writable:
             self._weight.flags.writeable = False

@@ -8,15 +8,15 @@ import numpy.typing as npt
 
 from npbloom import _check, ops
 from npbloom.layers._bag import BagLayer
+from npbloom.layers._plain import PlainTable
 from npbloom.ops._backward import Contributions, bag_contributions
 from npbloom.ops._bags import MODES
 from npbloom.ops._forward import bag_vectors, norm_limits
-from npbloom.ops._steps import reserved_rows
 from npbloom.types import ArrayLike, FloatArray, Rng
 
 
 @final
-class ScaledEmbeddingBag(BagLayer):
+class ScaledEmbeddingBag(BagLayer, PlainTable):
     """
     Sum, mean or maximum of the embeddings of each bag of ids, without the (n, embedding_dim) array in between.
 
@@ -70,11 +70,7 @@ class ScaledEmbeddingBag(BagLayer):
         rng: Rng = None,
         weight: FloatArray | None = None,
     ) -> None:
-        self.num_embeddings = _check.positive_int(num_embeddings, "num_embeddings")
-        self.embedding_dim = _check.positive_int(embedding_dim, "embedding_dim")
-        self._padding = _check.padding_row(padding_idx, self.num_embeddings)
-        self.padding_idx = None if padding_idx is None else self._padding
-        self.scale_grad_by_freq = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
+        self._set_sizes(num_embeddings, embedding_dim, padding_idx, scale_grad_by_freq)
         self.mode = _check.choice(mode, "mode", MODES)
         self.include_last_offset = _check.flag(include_last_offset, "include_last_offset")
         self._options = {
@@ -85,13 +81,7 @@ class ScaledEmbeddingBag(BagLayer):
             "padding_idx": self.padding_idx,
             "include_last_offset": self.include_last_offset,
         }
-        self.max_norm, self.norm_type = max_norm, norm_type
-        self._set_table(self.num_embeddings, self.embedding_dim, dtype, rng, weight)
-        norm_limits(self._weight, max_norm, norm_type)
-
-    @property
-    def _reserved(self) -> range:
-        return reserved_rows(self._padding)
+        self._set_plain(max_norm, norm_type, dtype, rng, weight)
 
     def forward(
         self, indices: ArrayLike, offsets: ArrayLike | None = None, per_sample_weights: ArrayLike | None = None
@@ -122,7 +112,7 @@ class ScaledEmbeddingBag(BagLayer):
         -----
         L13 to L18. With `max_norm` the looked-up rows are scaled in the table first (L10); else nothing is written.
         """
-        table = self._table()
+        table = self.checked_table()
         limits = None if self.max_norm is None else norm_limits(table, self.max_norm, self.norm_type)
         options = (self.mode, self._padding, self.include_last_offset, limits)
         return bag_vectors(table, indices, offsets, per_sample_weights, *options)
@@ -131,7 +121,7 @@ class ScaledEmbeddingBag(BagLayer):
 
     def _weight_gradients(self, indices: ArrayLike, grad_out: ArrayLike, offsets: ArrayLike | None) -> FloatArray:
         return ops.embedding_bag_backward_weights(
-            self._table(),
+            self.checked_table(),
             indices,
             grad_out,
             offsets,
@@ -141,4 +131,4 @@ class ScaledEmbeddingBag(BagLayer):
 
     def _contributions(self, ids: Any, grad_out: Any, offsets: Any = None, per_sample_weights: Any = None) -> Contributions:
         options = (self.mode, self._padding, self.include_last_offset, self.scale_grad_by_freq)
-        return bag_contributions(self._table(), ids, grad_out, offsets, per_sample_weights, *options)
+        return bag_contributions(self.checked_table(), ids, grad_out, offsets, per_sample_weights, *options)

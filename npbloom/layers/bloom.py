@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from npbloom import _check, ops
 from npbloom.layers._bag import BagLayer
-from npbloom.layers._bloom import BloomTable
+from npbloom.layers._bloom import BloomOptions, BloomTable, warn_precompute
 from npbloom.ops._backward import Contributions, bloom_bag_contributions, bloom_contributions
 from npbloom.ops._bags import MODES
 from npbloom.ops._forward import bloom_output
@@ -43,8 +43,7 @@ class BloomEmbedding(BloomTable):
     share_padding_row : bool, default True
         Whether other ids may probe row 0, as in Spotlight: they lose that probe, about ``k / m`` of all ids.
     precompute_hashes : bool, optional
-        Keep every id's rows in a table of num_embeddings x k int32. Same bits; by default ids are hashed when they are
-        looked up, which takes less memory and, as measured, less time.
+        Deprecated, without effect: ids are hashed when they are looked up. Leave it out.
     dtype, rng, weight : optional
         As in `ScaledEmbedding`; `weight` has shape (rows, embedding_dim).
 
@@ -101,22 +100,10 @@ class BloomEmbedding(BloomTable):
         weight: FloatArray | None = None,
     ) -> None:
         self.bag = _check.flag(bag, "bag")
-        self._set_bloom(
-            num_embeddings,
-            embedding_dim,
-            compression_ratio,
-            num_hash_functions,
-            padding_idx,
-            num_rows,
-            hash_table,
-            combine,
-            share_padding_row,
-            precompute_hashes,
-            dtype,
-            rng,
-            weight,
-        )
-        self._options["bag"] = self.bag
+        warn_precompute(precompute_hashes)
+        sizes = (num_embeddings, embedding_dim, compression_ratio, num_hash_functions, padding_idx, num_rows)
+        options = BloomOptions(*sizes, hash_table, combine, share_padding_row)
+        self._set_bloom(options, dtype, rng, weight, {"bag": self.bag})
 
     def forward(self, ids: ArrayLike) -> FloatArray:
         """
@@ -141,7 +128,7 @@ class BloomEmbedding(BloomTable):
         -----
         L21, L22. Never writes.
         """
-        return bloom_output(self._table(), _check.ids(ids, "ids", self.num_embeddings), self._lookup, self.combine)
+        return bloom_output(self.checked_table(), _check.ids(ids, "ids", self.num_embeddings), self.hashing, self.combine)
 
     __call__ = forward
 
@@ -172,7 +159,7 @@ class BloomEmbedding(BloomTable):
         return self._gradient(self._contributions(ids, grad_out), sparse)
 
     def _contributions(self, ids: Any, grad_out: Any) -> Contributions:
-        return bloom_contributions(ids, grad_out, self._lookup, self.combine, dim=self.embedding_dim, dtype=self.dtype)
+        return bloom_contributions(ids, grad_out, self.hashing, self.combine, dim=self.embedding_dim, dtype=self.dtype)
 
 
 @final
@@ -232,22 +219,10 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
     ) -> None:
         self.mode = _check.choice(mode, "mode", MODES)
         self.include_last_offset = _check.flag(include_last_offset, "include_last_offset")
-        self._set_bloom(
-            num_embeddings,
-            embedding_dim,
-            compression_ratio,
-            num_hash_functions,
-            padding_idx,
-            num_rows,
-            hash_table,
-            combine,
-            share_padding_row,
-            precompute_hashes,
-            dtype,
-            rng,
-            weight,
-        )
-        self._options.update(mode=self.mode, include_last_offset=self.include_last_offset)
+        warn_precompute(precompute_hashes)
+        sizes = (num_embeddings, embedding_dim, compression_ratio, num_hash_functions, padding_idx, num_rows)
+        options = BloomOptions(*sizes, hash_table, combine, share_padding_row)
+        self._set_bloom(options, dtype, rng, weight, {"mode": self.mode, "include_last_offset": self.include_last_offset})
 
     def forward(
         self, indices: ArrayLike, offsets: ArrayLike | None = None, per_sample_weights: ArrayLike | None = None
@@ -271,9 +246,9 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
             See `npbloom.ops.bloom_bag_forward`.
         """
         return ops.bloom_bag_forward(
-            self._table(),
+            self.checked_table(),
             indices,
-            self._lookup,
+            self.hashing,
             offsets,
             per_sample_weights,
             mode=self.mode,
@@ -285,10 +260,10 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
 
     def _weight_gradients(self, indices: ArrayLike, grad_out: ArrayLike, offsets: ArrayLike | None) -> FloatArray:
         return ops.bloom_bag_backward_weights(
-            self._table(),
+            self.checked_table(),
             indices,
             grad_out,
-            self._lookup,
+            self.hashing,
             offsets,
             include_last_offset=self.include_last_offset,
             combine=self.combine,
@@ -296,4 +271,4 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
 
     def _contributions(self, ids: Any, grad_out: Any, offsets: Any = None, per_sample_weights: Any = None) -> Contributions:
         options = (self.mode, self.include_last_offset, self.combine)
-        return bloom_bag_contributions(self._table(), ids, grad_out, self._lookup, offsets, per_sample_weights, *options)
+        return bloom_bag_contributions(self.checked_table(), ids, grad_out, self.hashing, offsets, per_sample_weights, *options)

@@ -7,15 +7,14 @@ from typing import Any, final
 import numpy.typing as npt
 
 from npbloom import _check
-from npbloom.layers._table import Layer
+from npbloom.layers._plain import PlainTable
 from npbloom.ops._backward import Contributions, embedding_contributions
 from npbloom.ops._forward import gather, norm_limits
-from npbloom.ops._steps import reserved_rows
 from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
 
 
-class _Embedding(Layer):
-    """What `ScaledEmbedding` and `ZeroEmbedding` share: everything but the initial values."""
+class _Embedding(PlainTable):
+    """`ScaledEmbedding` and `ZeroEmbedding` but for their initial values."""
 
     def __init__(
         self,
@@ -31,11 +30,7 @@ class _Embedding(Layer):
         rng: Rng = None,
         weight: FloatArray | None = None,
     ) -> None:
-        self.num_embeddings = _check.positive_int(num_embeddings, "num_embeddings")
-        self.embedding_dim = _check.positive_int(embedding_dim, "embedding_dim")
-        self._padding = _check.padding_row(padding_idx, self.num_embeddings)
-        self.padding_idx = None if padding_idx is None else self._padding
-        self.scale_grad_by_freq = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
+        self._set_sizes(num_embeddings, embedding_dim, padding_idx, scale_grad_by_freq)
         self.sparse = _check.flag(sparse, "sparse")
         self._options = {
             "padding_idx": self.padding_idx,
@@ -44,13 +39,7 @@ class _Embedding(Layer):
             "scale_grad_by_freq": self.scale_grad_by_freq,
             "sparse": self.sparse,
         }
-        self.max_norm, self.norm_type = max_norm, norm_type
-        self._set_table(self.num_embeddings, self.embedding_dim, dtype, rng, weight)
-        norm_limits(self._weight, max_norm, norm_type)
-
-    @property
-    def _reserved(self) -> range:
-        return reserved_rows(self._padding)
+        self._set_plain(max_norm, norm_type, dtype, rng, weight)
 
     def forward(self, ids: ArrayLike) -> FloatArray:
         """
@@ -75,7 +64,7 @@ class _Embedding(Layer):
         -----
         With `max_norm` the looked-up rows are scaled in the table first (L10); else nothing is written.
         """
-        table, array = self._table(), _check.ids(ids, "ids", self.num_embeddings)
+        table, array = self.checked_table(), _check.ids(ids, "ids", self.num_embeddings)
         return gather(table, array, None if self.max_norm is None else norm_limits(table, self.max_norm, self.norm_type))
 
     __call__ = forward

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import scatter as kernels
 from npbloom.ops._bags import Bags, read_bags, read_bloom_bags
-from npbloom.ops._bloom import check_combine, check_hashing, divisor_of, reserved_row
+from npbloom.ops._bloom import check_combine, check_hashing, divisor_of, reserved_row, slices_of
 from npbloom.ops._forward import bag_output, bloom_bag_output
 from npbloom.ops._ids import check_range, checked_rows_range, rows_of
 from npbloom.ops._pairs import Pairs, Part, split_pairs
@@ -196,7 +196,7 @@ def bloom_contributions(
     grad = _check.grad_out(grad_out, array.shape, dim, dtype)
     width = hashing.num_hash_functions
     check_combine(combine, grad.shape[1], width)
-    slices = width if combine == "concat" else 1
+    slices = slices_of(hashing, combine)
     grad = grad.reshape(grad.shape[0] * slices, grad.shape[1] // slices)
     pairs = split_pairs(
         partial(checked_rows_range, array, hashing, "ids"),
@@ -233,7 +233,7 @@ def bloom_bag_contributions(
         rows,
         hashing.num_rows,
         reserved_row(hashing),
-        slices=hashing.num_hash_functions if combine == "concat" else 1,
+        slices=slices_of(hashing, combine),
         winners=winners,
         divisor=divisor_of(hashing, combine),
     )

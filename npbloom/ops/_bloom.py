@@ -43,6 +43,11 @@ def reserved_row(hashing: HashSpec) -> int:
     return -1 if hashing.padding_idx is None else 0
 
 
+def slices_of(hashing: HashSpec, combine: str) -> int:
+    """Slices that a row is cut into, one for each probe: k for "concat", else 1 (L21)."""
+    return hashing.num_hash_functions if combine == "concat" else 1
+
+
 def divisor_of(hashing: HashSpec, combine: str) -> float:
     """What the sum over probes is divided by: k for "mean", else 1."""
     return float(hashing.num_hash_functions) if combine == "mean" else 1.0

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, final, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from npbloom import _arrays, _check
 from npbloom.layers import Layer
 from npbloom.ops._initial import zeros
 from npbloom.ops._steps import Rule, check_gradient
-from npbloom.optimizers._state import MOST_STEPS, STEP, Given, State, check_state, check_step, state_arrays
+from npbloom.optimizers._state import MOST_STEPS, ArraySpec, Given, Specs, State, check_state, check_step, state_arrays
 from npbloom.types import ArrayLike, FloatArray, RowGrad
 
 Value = TypeVar("Value")
@@ -54,10 +55,18 @@ class Optimizer(ABC):
     lr : float
         Learning rate, at least 0; may be assigned between steps.
 
+    Attributes
+    ----------
+    hyperparameters : tuple of str
+        Names of the hyperparameters, in the order of the constructor.
+
     Notes
     -----
-    Compared and hashed by identity. Pickle and deepcopy carry layers and state along: pickle an optimizer together with its
-    layers, and the copy of the one knows the copies of the others.
+    Compared and hashed by identity. Pickle and deepcopy carry layers and state along: pickle an
+    optimizer together with its layers, and the copy of the one knows the copies of the others.
+
+    Members are abstract or final. An optimizer says which state it keeps (`state_spec`), what that
+    starts from, and which kernel steps.
 
     Examples
     --------
@@ -66,7 +75,8 @@ class Optimizer(ABC):
     """
 
     lr = Setting(_check.at_least_zero, assignable=True)
-    _names: tuple[str, ...]  # hyperparameters in the order of the constructor, for repr and checkpoints
+    hyperparameters: ClassVar[tuple[str, ...]]
+    _starts: ClassVar[Mapping[str, str]] = {}  # state that starts from a hyperparameter, not from 0
 
     def __init__(self, layers: Layer | Iterable[Layer], lr: float) -> None:
         self.lr = lr
@@ -74,7 +84,7 @@ class Optimizer(ABC):
         for number, layer in enumerate(given):
             if not isinstance(layer, Layer):
                 raise TypeError(f"`layers` must be layers, not {type(layer).__name__} at position {number}.")
-            _check.writable(layer._table(), "layers", f"to be trained: the table at position {number}")
+            _check.writable(layer.checked_table(), "layers", f"to be trained: the table at position {number}")
             if any(layer is other for other in given[:number]):
                 raise ValueError(f"`layers` must be different layers; the one at position {number} occurs before.")
         if not given:
@@ -87,30 +97,70 @@ class Optimizer(ABC):
         given = {} if state is None else state
         if not isinstance(given, Mapping):
             raise TypeError(f"`state` must be a dict of layers to their arrays, not {type(given).__name__}.")
+        known = set(layers)
         for layer in given:
-            if not any(layer is other for other in layers):
+            if layer not in known:
                 raise ValueError(f"`state` must be of layers in `layers`, not of {layer!r}.")
         self._adopt(layers, given)
 
     def _adopt(self, layers: Iterable[Layer], given: Given) -> None:
         """Take these layers, and the state that is given for some of them, once all of it is found to fit."""
-        known = [("weight", layer._table()) for layer in layers]
+        self._specs = {layer: self._spec_of(layer) for layer in layers}
+        known = [("weight", layer.checked_table()) for layer in layers]
         for layer, arrays in given.items():
-            known += check_state(arrays, layer, self._shapes(layer), known)
+            known += check_state(arrays, layer, self._specs[layer], known)
         for _, array in known:
             _arrays.expect_random_rows(array)
         self._states: dict[Layer, State] = {layer: dict(given.get(layer) or self._new_state(layer)) for layer in layers}
         self._found = {layer: dict(state) for layer, state in self._states.items()}
 
+    @final
+    @classmethod
+    def state_spec(
+        cls, table_shape: tuple[int, int], dtype: npt.DTypeLike, num_slices: int = 1, **hyperparameters: Any
+    ) -> dict[str, ArraySpec]:
+        """
+        Names, shapes and dtypes of the state that a table takes; no array is made.
+
+        Parameters
+        ----------
+        table_shape : pair of int
+            Rows and columns of the table.
+        dtype : float32 or float64
+            Of the table.
+        num_slices : int, default 1
+            As of the layer: k where probes are concatenated (L21).
+        **hyperparameters
+            Of the constructor; one that is left out has its default.
+
+        Returns
+        -------
+        dict of str to ArraySpec
+            Under torch's names, as in `state`.
+
+        Examples
+        --------
+        >>> spec = nb.Adam.state_spec((1_000_000, 64), np.float32)
+        >>> {name: each.nbytes for name, each in spec.items()}
+        {'exp_avg': 256000000, 'exp_avg_sq': 256000000, 'step': 8}
+        """
+        return cls._state_spec(ArraySpec(table_shape, np.dtype(dtype)), num_slices, hyperparameters)
+
+    @classmethod
     @abstractmethod
-    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of a layer's state, under torch's names; all but `step` have the table's dtype."""
+    def _state_spec(cls, table: ArraySpec, num_slices: int, hyperparameters: Mapping[str, Any]) -> Specs:
+        """The state of a table like this."""
+
+    def _spec_of(self, layer: Layer) -> Specs:
+        """The state of a layer. Found once for each: nothing that decides it can change."""
+        settings = {name: getattr(self, name) for name in self.hyperparameters}
+        return self.state_spec(layer.table_shape, layer.dtype, layer.num_slices, **settings)
 
     def _new_state(self, layer: Layer) -> State:
         """State before the first step."""
         state: State = {}
-        for name, shape in self._shapes(layer).items():
-            state[name] = zeros(shape, (STEP if name == "step" else layer).dtype)
+        for name, spec in self._specs[layer].items():
+            state[name] = zeros(*spec)
             if self._initial(name) != 0:
                 with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, as IEEE 754 says (L33)
                     _arrays.fill(state[name], self._initial(name))
@@ -120,11 +170,13 @@ class Optimizer(ABC):
     def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
         """The next step on a layer."""
 
+    @final
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers this optimizer was constructed on, in order."""
         return tuple(self._states)
 
+    @final
     def state(self, layer: Layer) -> State:
         """
         The state of a layer.
@@ -150,6 +202,7 @@ class Optimizer(ABC):
         except (KeyError, TypeError):
             raise KeyError(f"This {type(self).__name__} was not constructed on {layer!r}.") from None
 
+    @final
     def reset_state(self, layer: Layer) -> None:
         """
         Put a layer's state back to where it was before the first step, in place.
@@ -167,13 +220,16 @@ class Optimizer(ABC):
             An array of the state was closed, reshaped or replaced; nothing is written then (L3).
         """
         with np.errstate(over="ignore"):
-            for name, array in state_arrays(self.state(layer), layer, self._shapes(layer)).items():
+            for name, array in state_arrays(self.state(layer), layer, self._expected(layer)).items():
                 _arrays.fill(array, self._initial(name))
 
+    @final
     def _initial(self, name: str) -> float:
         """The value that a state array starts from."""
-        return 0
+        setting = self._starts.get(name)
+        return 0 if setting is None else float(getattr(self, setting))
 
+    @final
     def step(self, layer: Layer, grad: RowGrad | ArrayLike) -> None:
         """
         Apply a gradient to a layer's table.
@@ -204,9 +260,10 @@ class Optimizer(ABC):
         else:
             dense = _check.floats(grad, "grad", table.dtype)
             _check.shape(dense, "grad", table.shape)
-            checked = layer._gradient_view(dense)
+            checked = layer.gradient_view(dense)
         self._take(state, rule.prepare(checked))
 
+    @final
     def update(self, layer: Layer, ids: ArrayLike, grad_out: ArrayLike, **bag_arguments: Any) -> None:
         """
         Backward and step in one pass over the touched rows.
@@ -242,11 +299,11 @@ class Optimizer(ABC):
         >>> layer.weight.ravel()
         array([ 0. , -1.5,  0. ], dtype=float32)
         """
-        for name in bag_arguments.keys() - layer._bag_arguments:
-            known = " and ".join(f"`{each}`" for each in layer._bag_arguments) or "nothing but ids and their gradient"
+        for name in bag_arguments.keys() - layer.bag_arguments:
+            known = " and ".join(f"`{each}`" for each in layer.bag_arguments) or "nothing but ids and their gradient"
             raise TypeError(f"`update` of a {type(layer).__name__} takes {known}, not `{name}`.")
         state, table = self._ready(layer)
-        contributions = layer._contributions(ids, grad_out, **bag_arguments)
+        contributions = layer.contributions(ids, grad_out, **bag_arguments)
         self._take(state, self._rule(layer, state, table).prepare_fused(contributions))
 
     def _ready(self, layer: Layer) -> tuple[State, FloatArray]:
@@ -255,29 +312,36 @@ class Optimizer(ABC):
 
         Arrays of the caller's can be closed, reshaped or replaced, and a counter can be written to.
         """
-        state, table = self.state(layer), layer._table()
+        state, table = self.state(layer), layer.checked_table()
         _check.writable(table, "weight", "to be trained")
-        shapes, found = self._shapes(layer), self._found[layer]
-        fits = state.keys() == shapes.keys()
-        for name, shape in shapes.items():
-            array, like = state.get(name), STEP if name == "step" else table
-            alike = isinstance(array, np.ndarray) and array.shape == shape and array.dtype == like.dtype
+        specs, found = self._expected(layer), self._found[layer]
+        fits = state.keys() == specs.keys()
+        for name, spec in specs.items():
+            array = state.get(name)
+            alike = isinstance(array, np.ndarray) and array.shape == spec.shape and array.dtype == spec.dtype
             fits = fits and alike and array is found.get(name) and array.flags.carray  # type: ignore[union-attr]
             fits = fits and (name != "step" or 0 <= array.item() < MOST_STEPS - 1)  # type: ignore[union-attr]
         if not fits:
-            known = [("weight", other._table()) for other in self._states]
+            known = [("weight", other.checked_table()) for other in self._states]
             known += [each for other, found in self._found.items() if other is not layer for each in found.items()]
-            check_state(state, layer, shapes, known)
+            check_state(state, layer, specs, known)
             if "step" in state:
                 check_step(state["step"], MOST_STEPS - 1)
             self._found[layer] = dict(state)
         return state, table
 
+    def _expected(self, layer: Layer) -> Specs:
+        """The state of a layer, as found when it was adopted; pickles do not hold it."""
+        specs = self._specs.get(layer)
+        if specs is None:
+            specs = self._specs[layer] = self._spec_of(layer)
+        return specs
+
     @staticmethod
     def _target(layer: Layer, table: FloatArray) -> tuple[FloatArray, range]:
         """The table as gradients see it, and the rows of that view that are never trained (L21, L22)."""
-        reserved, slices = layer._reserved, layer._slices
-        return layer._gradient_view(table), range(reserved.start * slices, reserved.stop * slices)
+        reserved, slices = layer.reserved_rows, layer.num_slices
+        return layer.gradient_view(table), range(reserved.start * slices, reserved.stop * slices)
 
     @staticmethod
     def _take(state: State, step: Callable[[], Any]) -> None:
@@ -286,11 +350,15 @@ class Optimizer(ABC):
             state["step"] += 1
         step()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what a layer decides."""
+        return {name: value for name, value in self.__dict__.items() if name != "_specs"}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore; an older pickle does not say which arrays were found to fit."""
-        self.__dict__.update({"_found": {layer: {} for layer in state["_states"]}} | state)
+        self.__dict__.update({"_found": {layer: {} for layer in state["_states"]}, "_specs": {}} | state)
 
     def __repr__(self) -> str:
         """The hyperparameters and the number of layers."""
-        words = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._names)
+        words = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.hyperparameters)
         return f"{type(self).__name__}({len(self._states)} layer{'s' * (len(self._states) != 1)}, {words})"

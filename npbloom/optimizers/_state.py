@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,36 @@ Named = tuple[str, np.ndarray[Any, Any]]
 STEP = np.zeros((), dtype=np.int64)  # a counter of calls that stands at 0
 MOST_STEPS = 2**63 - 1  # a counter is below it; int64 counts no further
 SQUARES = ("sum", "exp_avg_sq")  # state that adds or averages squares: a step takes its root
+
+
+class ArraySpec(NamedTuple):
+    """
+    Shape and dtype of an array.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Lengths of its dimensions.
+    dtype : dtype
+        Type of its values.
+
+    Examples
+    --------
+    >>> ArraySpec((3, 2), np.dtype(np.float32)).nbytes
+    24
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+Specs = dict[str, ArraySpec]
+COUNTER = ArraySpec((), STEP.dtype)  # of calls
 
 
 def check_values(state: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -40,27 +71,27 @@ def check_step(step: np.ndarray[Any, Any], bound: int = MOST_STEPS) -> None:
         raise ValueError(f"`state['step']` must be less than 2**63 - {2**63 - bound}, not {step}.")
 
 
-def state_arrays(given: Any, layer: Layer, shapes: dict[str, tuple[int, ...]]) -> State:
+def state_arrays(given: Any, layer: Layer, specs: Specs) -> State:
     """The state of a layer: all of its arrays and no other, that a step can write to."""
     if not isinstance(given, Mapping):
         raise TypeError(f"`state` must hold a dict of arrays for each layer, not {type(given).__name__}.")
-    if given.keys() != shapes.keys():
-        wanted, found = (", ".join(sorted(map(str, names))) or "nothing" for names in (shapes, given))
+    if given.keys() != specs.keys():
+        wanted, found = (", ".join(sorted(map(str, names))) or "nothing" for names in (specs, given))
         raise ValueError(f"`state` of a layer must hold {wanted}, not {found}.")
-    table = layer._table()
+    table = layer.checked_table()
     return {
-        name: _check.same_kind(given[name], f"state[{name!r}]", STEP if name == "step" else table, shape)
-        for name, shape in shapes.items()
+        name: _check.same_kind(given[name], f"state[{name!r}]", table if spec.shape else STEP, spec.shape)
+        for name, spec in specs.items()
     }
 
 
-def check_state(given: Any, layer: Layer, shapes: dict[str, tuple[int, ...]], known: list[Named]) -> list[Named]:
+def check_state(given: Any, layer: Layer, specs: Specs, known: list[Named]) -> list[Named]:
     """State to adopt, named: fit to be stepped on, of values that steps leave, and in memory that nothing else has.
 
     The values of mapped files are taken on trust: they may be larger than memory, and are read where a step needs them.
     """
     checked: list[Named] = []
-    arrays = state_arrays(given, layer, shapes)
+    arrays = state_arrays(given, layer, specs)
     for name, array in arrays.items():
         _check.own_memory(array, f"state[{name!r}]", *known, *checked)
         checked.append((f"state[{name!r}]", array))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import final
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, final
 
 from npbloom import _check
 from npbloom.layers import Layer
 from npbloom.ops._steps import Rule, adagrad_rule
 from npbloom.optimizers._optimizer import Optimizer, Setting
-from npbloom.optimizers._state import Given, State
+from npbloom.optimizers._state import COUNTER, ArraySpec, Given, Specs, State
 from npbloom.types import FloatArray
 
 
@@ -61,7 +61,8 @@ class Adagrad(Optimizer):
     weight_decay = Setting(_check.at_least_zero)
     initial_accumulator_value = Setting(_check.at_least_zero)
     eps = Setting(_check.at_least_zero)
-    _names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+    _starts: ClassVar = {"sum": "initial_accumulator_value"}
+    hyperparameters = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
     def __init__(
         self,
@@ -81,13 +82,11 @@ class Adagrad(Optimizer):
         self.eps = eps
         self._allocate(state)
 
-    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
-        return {"sum": layer._shape, "step": ()}
-
-    def _initial(self, name: str) -> float:
-        return self.initial_accumulator_value if name == "sum" else 0
+    @classmethod
+    def _state_spec(cls, table: ArraySpec, num_slices: int, hyperparameters: Mapping[str, Any]) -> Specs:
+        return {"sum": table, "step": COUNTER}
 
     def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
         table, reserved = self._target(layer, table)
         rate = self.lr / (1 + int(state["step"]) * self.lr_decay)  # this call is number step + 1
-        return adagrad_rule(table, layer._gradient_view(state["sum"]), rate, self.eps, self.weight_decay, reserved)
+        return adagrad_rule(table, layer.gradient_view(state["sum"]), rate, self.eps, self.weight_decay, reserved)

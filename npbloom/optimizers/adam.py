@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import final
+from collections.abc import Iterable, Mapping
+from typing import Any, final
 
 from npbloom import _check
 from npbloom.layers import Layer
 from npbloom.ops._steps import Rule, adam_rule, check_betas
 from npbloom.optimizers._optimizer import Optimizer, Setting
-from npbloom.optimizers._state import Given, State
+from npbloom.optimizers._state import COUNTER, ArraySpec, Given, Specs, State
 from npbloom.types import FloatArray
 
 
@@ -60,7 +60,7 @@ class Adam(Optimizer):
     betas = Setting(lambda value, name: check_betas(value))
     eps = Setting(_check.at_least_zero)
     weight_decay = Setting(_check.at_least_zero)
-    _names = ("lr", "betas", "eps", "weight_decay")
+    hyperparameters = ("lr", "betas", "eps", "weight_decay")
 
     def __init__(
         self,
@@ -78,11 +78,12 @@ class Adam(Optimizer):
         self.weight_decay = weight_decay
         self._allocate(state)
 
-    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
-        return {"exp_avg": layer._shape, "exp_avg_sq": layer._shape, "step": ()}
+    @classmethod
+    def _state_spec(cls, table: ArraySpec, num_slices: int, hyperparameters: Mapping[str, Any]) -> Specs:
+        return {"exp_avg": table, "exp_avg_sq": table, "step": COUNTER}
 
     def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
         table, reserved = self._target(layer, table)
-        moments = (layer._gradient_view(state["exp_avg"]), layer._gradient_view(state["exp_avg_sq"]))
+        moments = (layer.gradient_view(state["exp_avg"]), layer.gradient_view(state["exp_avg_sq"]))
         number = int(state["step"]) + 1
         return adam_rule(table, *moments, self.lr, number, self.betas, self.eps, self.weight_decay, reserved)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import final
+from collections.abc import Iterable, Mapping
+from typing import Any, final
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from npbloom import _check
 from npbloom.layers import Layer
 from npbloom.ops._steps import Rule, adagrad_rule
 from npbloom.optimizers._optimizer import Optimizer, Setting
-from npbloom.optimizers._state import Given, State
+from npbloom.optimizers._state import ArraySpec, Given, Specs, State
 from npbloom.types import FloatArray
 
 
@@ -56,7 +56,7 @@ class RowWiseAdagrad(Optimizer):
 
     weight_decay = Setting(_check.at_least_zero)
     eps = Setting(_check.at_least_zero)
-    _names = ("lr", "weight_decay", "eps")
+    hyperparameters = ("lr", "weight_decay", "eps")
 
     def __init__(
         self,
@@ -72,8 +72,9 @@ class RowWiseAdagrad(Optimizer):
         self.eps = eps
         self._allocate(state)
 
-    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
-        return {"sum": (layer._shape[0] * layer._slices,)}
+    @classmethod
+    def _state_spec(cls, table: ArraySpec, num_slices: int, hyperparameters: Mapping[str, Any]) -> Specs:
+        return {"sum": ArraySpec((table.shape[0] * num_slices,), table.dtype)}
 
     def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
         table, reserved = self._target(layer, table)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import final
+from collections.abc import Iterable, Mapping
+from typing import Any, final
 
 from npbloom import _check
 from npbloom.layers import Layer
 from npbloom.ops._steps import Rule, sgd_rule
 from npbloom.optimizers._optimizer import Optimizer, Setting
-from npbloom.optimizers._state import Given, State
+from npbloom.optimizers._state import ArraySpec, Given, Specs, State
 from npbloom.types import FloatArray
 
 
@@ -48,7 +48,7 @@ class SGD(Optimizer):
 
     momentum = Setting(_check.at_least_zero)
     weight_decay = Setting(_check.at_least_zero)
-    _names = ("lr", "momentum", "weight_decay")
+    hyperparameters = ("lr", "momentum", "weight_decay")
 
     def __init__(
         self,
@@ -64,10 +64,11 @@ class SGD(Optimizer):
         self.weight_decay = weight_decay
         self._allocate(state)
 
-    def _shapes(self, layer: Layer) -> dict[str, tuple[int, ...]]:
-        return {"momentum_buffer": layer._shape} if self.momentum != 0 else {}
+    @classmethod
+    def _state_spec(cls, table: ArraySpec, num_slices: int, hyperparameters: Mapping[str, Any]) -> Specs:
+        return {"momentum_buffer": table} if hyperparameters.get("momentum", 0.0) != 0 else {}
 
     def _rule(self, layer: Layer, state: State, table: FloatArray) -> Rule:
         table, reserved = self._target(layer, table)
-        buffer = layer._gradient_view(state["momentum_buffer"]) if state else None
+        buffer = layer.gradient_view(state["momentum_buffer"]) if state else None
         return sgd_rule(table, self.lr, self.momentum, self.weight_decay, buffer, reserved)

@@ -51,7 +51,7 @@ def _output_biases(num_bits: int, coder: BloomCoder | None, dtype: np.dtype[Any]
         return ZeroEmbedding(num_bits, 1, dtype=dtype)
     options: dict[str, Any] = {"hash_table": coder.table}
     if coder.table is None:
-        options = {"num_hash_functions": coder.num_hashes, "precompute_hashes": False}
+        options = {"num_hash_functions": coder.num_hashes}
     zeros = np.zeros((num_bits, 1), dtype=dtype)
     return BloomEmbedding(coder.num_items, 1, num_rows=num_bits, padding_idx=None, weight=zeros, **options)
 

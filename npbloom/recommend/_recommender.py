@@ -7,25 +7,19 @@ import time
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from tqdm import tqdm
 
 from npbloom import _check
 from npbloom.ops._ids import check_ids
-from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
+from npbloom.optimizers import BY_NAME, Optimizer
 from npbloom.recommend import _saved
 from npbloom.recommend._labels import Label, Labels, check_labels
 from npbloom.recommend.interactions import Interactions, check_range
 from npbloom.types import ArrayLike, FloatArray, IntArray, Rng
 
-OPTIMIZERS: Final[dict[str, Callable[..., Optimizer]]] = {
-    "adam": Adam,
-    "adagrad": Adagrad,
-    "sgd": SGD,
-    "rowwise_adagrad": RowWiseAdagrad,
-}
 PAIRS = 65536  # pairs scored at once, so that memory stays bounded
 
 Scorer = Callable[[IntArray], FloatArray]
@@ -50,7 +44,7 @@ class Recommender(ABC):
         self.batch_size = _check.positive_int(batch_size, "batch_size")
         self.l2 = _check.at_least_zero(l2, "l2")
         self.learning_rate = _check.at_least_zero(learning_rate, "learning_rate")
-        self.optimizer = _check.choice(optimizer, "optimizer", tuple(OPTIMIZERS))
+        self.optimizer = _check.choice(optimizer, "optimizer", tuple(BY_NAME))
         self._rng = _check.generator(rng)
         self.layers = {}
         self.history = []
@@ -155,7 +149,8 @@ class Recommender(ABC):
 
     def _make_optimizer(self, layers: dict[str, Any]) -> Optimizer:
         """The optimizer of all layers."""
-        return OPTIMIZERS[self.optimizer](list(layers.values()), lr=self.learning_rate, weight_decay=self.l2)
+        make: Callable[..., Optimizer] = BY_NAME[self.optimizer]
+        return make(list(layers.values()), lr=self.learning_rate, weight_decay=self.l2)
 
     def _check_known(self, interactions: Interactions, name: str = "interactions") -> None:
         """The model must know all users and items, by the same labels."""

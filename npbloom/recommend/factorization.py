@@ -41,7 +41,7 @@ class ImplicitFactorizationModel(FactorizationModel):
         Weight decay, on the rows that a step touches (L27).
     learning_rate : float, default 1e-2
         The optimizer's rate.
-    optimizer : {"adam", "adagrad", "sgd", "rowwise_adagrad"}
+    optimizer : str, a key of `npbloom.optimizers.BY_NAME`
         One optimizer for all tables.
     user_embeddings, item_embeddings : ScaledEmbedding, ZeroEmbedding or BloomEmbedding, optional
         The tables of the vectors, of one dimension; by default ScaledEmbedding. Biases are ZeroEmbedding, one for each id.
@@ -156,7 +156,7 @@ class ExplicitFactorizationModel(FactorizationModel):
         Weight decay, on the rows that a step touches (L27).
     learning_rate : float, default 1e-2
         The optimizer's rate.
-    optimizer : {"adam", "adagrad", "sgd", "rowwise_adagrad"}
+    optimizer : str, a key of `npbloom.optimizers.BY_NAME`
         One optimizer for all tables.
     user_embeddings, item_embeddings : ScaledEmbedding, ZeroEmbedding or BloomEmbedding, optional
         The tables of the vectors, of one dimension; by default ScaledEmbedding. Biases are ZeroEmbedding, one for each id.

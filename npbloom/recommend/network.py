@@ -57,7 +57,7 @@ class ImplicitNetworkModel(Recommender):
         Weight decay; of the input's weights on the rows that a step touches (L27).
     learning_rate : float, default 3e-3
         The optimizer's rate.
-    optimizer : {"adam", "adagrad", "sgd", "rowwise_adagrad"}
+    optimizer : str, a key of `npbloom.optimizers.BY_NAME`
         One optimizer for all layers.
     popularity : float, default 0.0
         Weight of how often an item occurs: with c interactions in all that the model was `fitted` on and k bits,

@@ -21,9 +21,8 @@ def table(num_rows: int, dim: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("num_hash_functions", [1, 2, 4, 24])
 @pytest.mark.parametrize("compression_ratio", [0.01, 0.2, 0.5, 1.0, 1.5])
-@pytest.mark.parametrize("precompute", [True, False])
-def test_hash_tables(num_hash_functions: int, compression_ratio: float, precompute: bool) -> None:
-    layer = nb.BloomEmbedding(9_731, 2, compression_ratio, num_hash_functions, precompute_hashes=precompute, rng=0)
+def test_hash_tables(num_hash_functions: int, compression_ratio: float) -> None:
+    layer = nb.BloomEmbedding(9_731, 2, compression_ratio, num_hash_functions, rng=0)
     num_rows = int(compression_ratio * 9_731)
     assert layer.compressed_num_embeddings == num_rows
     expected = spotlight_rows(9_731, num_rows, num_hash_functions)

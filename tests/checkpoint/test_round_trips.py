@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from safetensors import safe_open
 import npbloom as nb
 from npbloom import checkpoint
 from tests.support._bits import assert_same_bits
-from tests.support._files import HASH_TABLE, IDS, LAYERS, assert_same_layer, bytes_of, edit, train
+from tests.support._files import HASH_TABLE, IDS, LAYERS, assert_same_layer, bytes_of, edit, sealed, train
 from tests.support._layers import OPTIMIZERS
 
 # ---- what comes back ------------------------------------------------------------------------------------------------------
@@ -60,16 +61,15 @@ def test_any_options_come_back(tmp_path_factory: pytest.TempPathFactory, data: s
             options["compression_ratio"] = draw(st.floats(2 / 7 + 1e-9, 3))
         options["share_padding_row"] = draw(st.booleans())
         options["num_hash_functions"] = draw(st.sampled_from([1, 2, 4]))
-        options["precompute_hashes"] = draw(st.none() | st.booleans())
         options["combine"] = draw(st.sampled_from(["sum", "mean", "concat"]))
     layer = kind(7, 4, **options)
     file = tmp_path_factory.mktemp("options") / "layer.safetensors"
     checkpoint.save(file, {"one": layer})
     found = checkpoint.load(file).layers["one"]
     for key, value in options.items():
-        if key not in ("rng", "dtype", "num_rows", "precompute_hashes"):
+        if key not in ("rng", "dtype", "num_rows"):
             assert getattr(found, key) == value
-    assert found._options.keys() == layer._options.keys()
+    assert found.options.keys() == layer.options.keys()
     assert_same_layer(found, layer)
 
 
@@ -125,8 +125,8 @@ def test_every_hyperparameter_comes_back(make: Callable[[Any], Any], path: Path)
     checkpoint.save(path, {"zero": layer}, optimizer)
     found = checkpoint.load(path).optimizer
     assert type(found) is type(optimizer)
-    assert {name: getattr(found, name) for name in optimizer._names} == {
-        name: getattr(optimizer, name) for name in optimizer._names
+    assert {name: getattr(found, name) for name in optimizer.hyperparameters} == {
+        name: getattr(optimizer, name) for name in optimizer.hyperparameters
     }
 
 
@@ -212,13 +212,6 @@ def test_tensors_at_odd_places_are_read(saved: Path) -> None:
             assert_same_layer(checkpoint.load(saved, mmap=mmap).layers["users"], before.layers["users"])
 
 
-def test_probes_computed_before_are_left_out(path: Path) -> None:
-    layer = nb.BloomEmbedding(100_000, 1, num_rows=10, precompute_hashes=True, rng=0)
-    checkpoint.save(path, {"many": layer})
-    assert path.stat().st_size < 1000
-    assert_same_bits(checkpoint.load(path).layers["many"].hash_rows(range(100_000)), layer.hash_rows(range(100_000)))
-
-
 # ---- mapped ---------------------------------------------------------------------------------------------------------------
 
 
@@ -236,17 +229,22 @@ def test_a_mapped_file_is_not_changed_by_training_and_can_be_saved_over(saved: P
 
 
 @pytest.mark.parametrize("mmap", [False, True])
-def test_probes_that_a_file_of_this_size_does_not_pay_for_are_left_to_lookups(mmap: bool, path: Path) -> None:
-    """A few bytes ask for them: 16 times the file's size and 4 MiB may be computed in all, and the bits are the same."""
-    few = nb.BloomEmbedding(200_000, 4, num_rows=50, precompute_hashes=True, rng=0)
-    more = nb.BloomEmbeddingBag(300_000, 4, num_rows=50, precompute_hashes=True, rng=1)
-    layers = {"few": few, "more": more, "last": nb.BloomEmbedding(20_000, 4, num_rows=50, precompute_hashes=True, rng=2)}
-    checkpoint.save(path, layers)
+@pytest.mark.parametrize("choice", [None, False, True])
+def test_files_that_ask_for_precomputed_hashes_are_read(choice: bool | None, mmap: bool, path: Path) -> None:
+    """Earlier versions wrote this option; ids are hashed when they are looked up, and nothing warns."""
+    weight = np.arange(10, dtype=np.float32).reshape(5, 2)
+    layers = {}
+    for kind, own in (("BloomEmbedding", {"bag": False}), ("BloomEmbeddingBag", {"mode": "mean", "include_last_offset": False})):
+        options = {"num_rows": 5, "num_hash_functions": 4, "padding_idx": 0, "combine": "sum", "share_padding_row": True}
+        options |= {"precompute_hashes": choice, **own}
+        layers[kind] = {"class": kind, "num_embeddings": 100, "embedding_dim": 2, "options": options, "weight": f"{kind}.weight"}
+    tensors = {f"{kind}.weight": weight for kind in layers}
+    text = json.dumps({"format": 2, "layers": layers})
+    safetensors_numpy.save_file(tensors, path, sealed(tensors, {"npbloom": text}))
     found = checkpoint.load(path, mmap=mmap).layers
-    assert [layer._options["precompute_hashes"] for layer in found.values()] == [True, False, True]
-    ids = np.random.default_rng(0).integers(0, 20_000, (50, 4))
-    for name, layer in layers.items():
-        assert_same_bits(found[name](ids), layer(ids))
-        assert_same_bits(found[name].hash_rows(ids), layer.hash_rows(ids))
-    checkpoint.save(path, found)
-    assert [layer._options["precompute_hashes"] for layer in checkpoint.load(path).layers.values()] == [True, False, True]
+    ids = np.arange(100).reshape(25, 4)
+    for kind, layer in found.items():
+        made = getattr(nb, kind)(100, 2, num_rows=5, weight=weight)
+        assert_same_bits(layer(ids), made(ids))
+        assert repr(layer) == repr(made)
+        assert "precompute_hashes" not in layer.options

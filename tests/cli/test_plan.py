@@ -21,7 +21,6 @@ OPTIONS = {
     "--dtype float64": {"dtype": np.float64},
     "--no-padding": {"padding_idx": None},
     "--own-padding-row": {"share_padding_row": False},
-    "--precompute-hashes": {"precompute_hashes": True},
 }
 
 
@@ -71,9 +70,17 @@ def test_a_table_that_need_not_be_compressed(run):
     assert "A row for each id fits: ScaledEmbedding(1000, 8)." in run("plan", "1000", "8", "--memory", "1 GB").out
 
 
-def test_many_hashes_whose_probes_leave_no_room(run):
-    found = json.loads(run("plan", "1000000", "64", "--memory", "10 MB", "--precompute-hashes", "--json").out)
+def test_many_hashes_whose_state_leaves_no_room(run):
+    words = ("--memory", "48", "--combine", "concat", "--optimizer", "rowwise_adagrad", "--json")
+    found = json.loads(run("plan", "1000", "4", *words).out)
     assert [line["num_hash_functions"] for line in found["hashes"]] == [1, 2]
+
+
+def test_precomputed_hashes_are_retired(run):
+    done, plain = run("plan", "1000000", "64", "--precompute-hashes"), run("plan", "1000000", "64")
+    assert (done.status, done.out) == (0, plain.out)
+    assert done.err == "npbloom plan: --precompute-hashes has no effect any more and will be removed.\n"
+    assert "--precompute-hashes" not in run("plan", "--help").out
 
 
 @pytest.mark.parametrize(
@@ -81,7 +88,7 @@ def test_many_hashes_whose_probes_leave_no_room(run):
     [
         (["10", "4", "--ratio", "0.01"], "`ratio` 0.01 of 10 ids leaves 0 rows"),
         (["10", "4", "--memory", "lots"], "`memory` must be bytes, or words such as '500 MB' or '2GiB', not 'lots'."),
-        (["1000000", "64", "--memory", "1MB", "--precompute-hashes"], "`memory` must be at least 8001536 bytes for 2 rows"),
+        (["1000000", "64", "--memory", "1kB"], "`memory` must be at least 1536 bytes for 2 rows"),
         (["10", "4", "--memory", "1MB", "--ratio", "0.5"], "argument --ratio: not allowed with argument --memory"),
         (["10", "4", "--ratio", "inf"], "argument --ratio: must be a number of at least 0, not 'inf'"),
         (["10", "4", "--hashes", "25"], "argument --hashes: must be at most 24, not '25'"),

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 import npbloom as nb
 from npbloom.coding import plan
 from npbloom.coding._plan import UNITS, read_bytes, repeat_probe, share_all
-
-OPTIMIZERS = {"sgd": nb.SGD, "adagrad": nb.Adagrad, "rowwise_adagrad": nb.RowWiseAdagrad, "adam": nb.Adam}
+from npbloom.optimizers import BY_NAME
 
 
 def shared(rows: np.ndarray, ordered: bool) -> float:
@@ -73,20 +72,19 @@ def test_very_small_and_very_large_shares():
 
 @pytest.mark.parametrize("combine", ["sum", "mean", "concat"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("optimizer", [None, *OPTIMIZERS])
+@pytest.mark.parametrize("optimizer", [None, *BY_NAME])
 def test_bytes_are_those_of_layers_and_optimizers(combine, dtype, optimizer):
-    how = {"combine": combine, "dtype": dtype, "precompute_hashes": True}
+    how = {"combine": combine, "dtype": dtype}
     planned = plan(5000, 12, ratio=0.3, num_hashes=3, optimizer=optimizer, **how)
     layer = nb.BloomEmbedding(5000, 12, 0.3, 3, **how)
     assert planned.num_rows == layer.compressed_num_embeddings
     assert planned.table_bytes == layer.nbytes
-    assert planned.probe_bytes == layer._lookup.table.nbytes
-    state = OPTIMIZERS[optimizer](layer, lr=0.1).state(layer) if optimizer else {}
+    state = BY_NAME[optimizer](layer, lr=0.1).state(layer) if optimizer else {}
     assert planned.state_bytes == sum(array.nbytes for name, array in state.items() if name != "step")
     full = nb.ScaledEmbedding(5000, 12, dtype=dtype)
-    state = OPTIMIZERS[optimizer](full, lr=0.1).state(full) if optimizer else {}
+    state = BY_NAME[optimizer](full, lr=0.1).state(full) if optimizer else {}
     assert planned.full_bytes == full.nbytes + sum(array.nbytes for name, array in state.items() if name != "step")
-    assert planned.total_bytes == planned.table_bytes + planned.state_bytes + planned.probe_bytes
+    assert planned.total_bytes == planned.table_bytes + planned.state_bytes
 
 
 @given(st.integers(2, 10**7), st.integers(1, 64), st.integers(10**3, 10**9), st.sampled_from([None, "adam", "rowwise_adagrad"]))
@@ -113,16 +111,24 @@ def test_what_is_suggested():
     assert plan(10**6, 64, ratio=1e-5).suggested_hashes == 4  # nothing is enough
     assert plan(10**6, 64, ratio=0.002, combine="concat").suggested_hashes == 4  # 3 does not divide 64
     assert plan(10**6, 7, combine="concat").suggested_hashes == 1
-    assert plan(10**6, 64, memory=9_000_000, precompute_hashes=True).suggested_hashes == 2  # the probes of a third hash take all
     assert plan(100, 8, memory="1 MB").suggested_ratio == 1.0
     assert plan(10**6, 64, num_hashes=7).num_hash_functions == 7
 
 
-def test_probes_take_memory_only_where_they_are_computed_before():
-    assert plan(10**6, 8, precompute_hashes=False, num_hashes=4).probe_bytes == 0
-    assert plan(10**6, 8, num_hashes=4).probe_bytes == 0
-    assert plan(10**6, 8, num_hashes=4, precompute_hashes=True).probe_bytes == 16_000_000
-    assert plan(2**26 + 1, 8, num_hashes=4, precompute_hashes=True).probe_bytes == 16 * (2**26 + 1)
+def test_state_of_slices_decides_how_many_hashes_fit():
+    how = {"combine": "concat", "optimizer": "rowwise_adagrad", "num_hashes": None}
+    assert plan(1000, 4, memory=2 * (16 + 8), **how).suggested_hashes == 2  # k = 4 needs two rows of 32 bytes
+    assert plan(1000, 4, memory=2 * (16 + 16), **how).suggested_hashes == 4
+
+
+@pytest.mark.parametrize("choice", [True, False])
+def test_precomputed_hashes_are_deprecated(choice):
+    with pytest.warns(DeprecationWarning, match="`precompute_hashes` has no effect any more") as caught:
+        planned = plan(10**6, 8, precompute_hashes=choice)
+    assert caught[0].filename == __file__
+    assert planned == plan(10**6, 8)
+    with pytest.warns(DeprecationWarning, match="`probe_bytes` is 0"):
+        assert planned.probe_bytes == 0
 
 
 def test_bytes_in_words():
@@ -149,12 +155,7 @@ def test_bytes_in_words():
         ((100, 4, -5), {}, ValueError, "`memory` must be greater than 0, not -5."),
         ((100, 4, math.inf), {}, ValueError, "`memory` must be a finite number of bytes, at least 1, not inf."),
         ((100, 4, [5]), {}, TypeError, "`memory` must be a real number, not [5]."),
-        (
-            (100, 4, 800),
-            {"precompute_hashes": True},
-            ValueError,
-            "`memory` must be at least 896 bytes for 2 rows, or 96 with hashes on the fly, not 800.",
-        ),
+        ((100, 4, 90), {}, ValueError, "`memory` must be at least 96 bytes for 2 rows, not 90."),
         ((100, 4, None, 0), {}, ValueError, "`ratio` must be greater than 0, not 0."),
         ((100, 4, None, math.inf), {}, ValueError, "`ratio` must be finite, not inf."),
         (
@@ -180,7 +181,6 @@ def test_bytes_in_words():
         ),
         ((100, 4), {"padding_idx": 100}, ValueError, "`padding_idx` must lie in [-100, 100), not 100."),
         ((100, 4), {"share_padding_row": 1}, TypeError, "`share_padding_row` must be True or False, not 1."),
-        ((100, 4), {"precompute_hashes": 1}, TypeError, "`precompute_hashes` must be True or False, not 1."),
     ],
 )
 def test_what_is_refused(arguments, options, error, sentence):

@@ -326,7 +326,7 @@ def test_expectations_and_cases_name_every_constructor_argument() -> None:
     for op, kind in KINDS.items():
         case = full_range_step(op, "float32", Batch(2, np.array([1], dtype=np.int64)), 1, np.random.default_rng(0))
         assert case.options is not None
-        assert set(case.options) == set(kind._names)
+        assert set(case.options) == set(kind.hyperparameters)
         assert {"weight", *(f"state[{name!r}]" for name in case.state)} == set(exactly_after(case))
 
 

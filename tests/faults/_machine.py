@@ -41,7 +41,7 @@ class Pair:
 
     def view(self, array: np.ndarray) -> np.ndarray:
         """A table as a gradient sees it: slices where probes are concatenated."""
-        slices = self.layer._slices
+        slices = self.layer.num_slices
         return array.reshape(len(array) * slices, -1)
 
     # ---- the reference's answers -------------------------------------------------------------------------------------
@@ -81,11 +81,11 @@ class Pair:
         table = self.view(self.weight)
         if "step" in state:
             state["step"] = state["step"] + 1
-        reserved = self.layer._reserved
+        reserved = self.layer.reserved_rows
         if isinstance(grad, nb.RowGrad):
             moved = grad
         else:
-            slices = self.layer._slices
+            slices = self.layer.num_slices
             rows = np.setdiff1d(np.arange(len(table)), np.arange(reserved.start * slices, reserved.stop * slices))
             moved = nb.RowGrad(rows, self.view(grad)[rows], len(table))
         more: dict[str, Any] = {"weight_decay": optimizer.weight_decay}
@@ -125,8 +125,6 @@ def layers(draw: st.DrawFn) -> tuple[str, Any]:
         if draw(st.booleans()):
             first = 0 if padding is None or options["share_padding_row"] else 1
             options["hash_table"] = np.random.default_rng(draw(st.integers(0, 3))).integers(first, ROWS, (IDS, 4))
-        else:
-            options["precompute_hashes"] = draw(st.sampled_from([None, False, True]))
         return kind, getattr(nb, kind)(IDS, 4, **options)
     options |= {"scale_grad_by_freq": draw(st.booleans()), "max_norm": draw(st.sampled_from([None, 0.4]))}
     return kind, getattr(nb, kind)(ROWS, 4, **options)

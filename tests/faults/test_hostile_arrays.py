@@ -62,7 +62,7 @@ def test_what_was_spoiled_after_construction_is_refused_before_a_step(name: str,
     spoil(layer, optimizer)
     before = [np.array(array) for array in (layer.weight, *optimizer.state(layer).values())]
     shape = (2, DIM) if is_bag(layer) else (2, 2, DIM)
-    dense = np.ones(layer._shape, np.float32)
+    dense = np.ones(layer.table_shape, np.float32)
     for call in (lambda: optimizer.update(layer, [[1, 2], [3, 3]], gradient(shape)), lambda: optimizer.step(layer, dense)):
         with pytest.raises((ValueError, TypeError), match=r"`(weight|state)"):
             call()
@@ -198,7 +198,7 @@ def test_rows_beyond_the_reach_of_32_bits(shape: tuple[int, int], name: str, tmp
     }
     for name, array in small_optimizer.state(twin).items():
         state[name][... if array.ndim == 0 else last] = array
-    settings = {name: getattr(small_optimizer, name) for name in small_optimizer._names}
+    settings = {name: getattr(small_optimizer, name) for name in small_optimizer.hyperparameters}
     optimizer = type(small_optimizer)(layer, **settings, state={layer: state})
     ids = np.random.default_rng(1).integers(0, 5, 300)
     for step in range(2):

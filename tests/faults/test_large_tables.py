@@ -93,7 +93,7 @@ def test_training_in_files_gives_the_bits_of_training_in_memory(name: str, make:
 def again(make: Any, layer: Any, state: dict[str, np.ndarray]) -> Any:
     """The optimizer that `make` makes, on state of the caller's own."""
     plain = make([layer])
-    settings = {name: getattr(plain, name) for name in plain._names}
+    settings = {name: getattr(plain, name) for name in plain.hyperparameters}
     return type(plain)([layer], **settings, state={layer: state})
 
 

@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
     def reset_parameters(self, pair: Pair, seed: int) -> None:
         pair.layer.reset_parameters(rng=seed)
         pair.weight = pair.layer.weight.copy()
-        assert not pair.weight[list(pair.layer._reserved)].any()
+        assert not pair.weight[list(pair.layer.reserved_rows)].any()
         assert pair.weight.any() != (pair.kind == "ZeroEmbedding")
 
     @rule(pair=pairs, data=st.data())
@@ -158,7 +158,7 @@ class Machine(RuleBasedStateMachine):
     def set_an_attribute(self, pair: Pair, data: st.DataObject, value: Any) -> None:
         layer = pair.layer
         name = data.draw(
-            st.sampled_from(sorted({*vars(layer), *layer._options, "dtype", "weight", "nbytes", "hash_table", "rng"}))
+            st.sampled_from(sorted({*vars(layer), *layer.options, "dtype", "weight", "nbytes", "hash_table", "rng"}))
         )
         for change in (lambda: setattr(layer, name, value), lambda: delattr(layer, name)):
             with pytest.raises(AttributeError, match=rf"^`{name}` .*\.$"):
@@ -173,7 +173,7 @@ class Machine(RuleBasedStateMachine):
         nb.checkpoint.save(path, {"it": layer}, optimizer)
         whole, calls = path.read_bytes(), self.uses(pair, ids, grad, more, path)
         with changed_table(layer.weight, how):
-            if layer.weight.shape == layer._shape and layer.weight.dtype == layer.dtype:
+            if layer.weight.shape == layer.table_shape and layer.weight.dtype == layer.dtype:
                 return
             for call in calls:
                 with pytest.raises(REFUSED, match=r"^`weight` must "):
@@ -186,7 +186,7 @@ class Machine(RuleBasedStateMachine):
         calls: list[Callable[[], Any]] = [
             lambda: layer(ids, **more),
             lambda: optimizer.update(layer, ids, grad, **more),
-            lambda: optimizer.step(layer, np.ones(layer._shape)),
+            lambda: optimizer.step(layer, np.ones(layer.table_shape)),
             lambda: layer.reset_parameters(rng=0),
             lambda: nb.checkpoint.save(path, {"it": layer}, optimizer),
             lambda: copy.deepcopy(layer),
@@ -202,7 +202,10 @@ class Machine(RuleBasedStateMachine):
         with changed_state(optimizer.state(layer), layer.weight, how) as there:
             if not there:
                 return
-            calls = [lambda: optimizer.update(layer, ids, grad, **more), lambda: optimizer.step(layer, np.ones(layer._shape))]
+            calls = [
+                lambda: optimizer.update(layer, ids, grad, **more),
+                lambda: optimizer.step(layer, np.ones(layer.table_shape)),
+            ]
             if how not in ("closed", "table"):
                 calls.append(lambda: nb.checkpoint.save(path, {"it": layer}, optimizer))
             for call in calls:

@@ -39,7 +39,7 @@ def a_few_of_everything() -> Callable[[int], None]:
     layers: list[Any] = [
         nb.ScaledEmbedding(50, 8, padding_idx=0, max_norm=1.0, rng=0),
         nb.BloomEmbedding(500, 8, num_rows=50, rng=0),
-        nb.BloomEmbedding(500, 8, num_rows=50, combine="concat", precompute_hashes=False, rng=0),
+        nb.BloomEmbedding(500, 8, num_rows=50, combine="concat", rng=0),
         nb.ScaledEmbeddingBag(50, 8, mode="max", rng=0),
         nb.BloomEmbeddingBag(500, 8, num_rows=50, rng=0),
     ]

@@ -77,7 +77,7 @@ class Judge:
 @pytest.fixture(scope="module", autouse=True)
 def _compiled() -> None:
     """Load the compiled kernels first, once a process: they are 20 MB that no file asks for."""
-    nb.BloomEmbedding(9, 4, num_rows=5, precompute_hashes=True, rng=0)
+    nb.BloomEmbedding(9, 4, num_rows=5, rng=0).hash_rows([1])
 
 
 # ---- files of ratings -----------------------------------------------------------------------------------------------------

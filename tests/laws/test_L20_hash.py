@@ -87,8 +87,7 @@ def test_the_unsigned_remainder_would_differ_for_half_of_all_ids():
     assert 0.45 < (rows != unsigned).mean() < 0.55
 
 
-@pytest.mark.parametrize("precompute", [None, True, False])
-def test_a_thousand_ids_of_spotlight(precompute):
-    layer = nb.BloomEmbedding(1000, 2, 0.3, 24, precompute_hashes=precompute)
+def test_a_thousand_ids_of_spotlight():
+    layer = nb.BloomEmbedding(1000, 2, 0.3, 24)
     spec = nb.HashSpec(1000, 300, 24, padding_idx=0)
     assert layer.hash_rows(range(1000)).tolist() == [expected(identity, spec) for identity in range(1000)]

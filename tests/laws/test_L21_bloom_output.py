@@ -23,7 +23,7 @@ def test_output_and_gradient_are_the_loop(case):
 
 @settings(max_examples=60)
 @given(strategies.blooms(), st.data())
-def test_hashed_before_on_the_fly_or_given_as_a_table_the_bits_are_the_same(case, data):
+def test_hashed_or_given_as_a_table_the_bits_are_the_same(case, data):
     if case.hashing.num_embeddings > 2**20:
         return
     case.hashing = nb.HashSpec(
@@ -32,8 +32,7 @@ def test_hashed_before_on_the_fly_or_given_as_a_table_the_bits_are_the_same(case
         case.hashing.share_padding_row,
     )
     rows = nb.ops.hash_rows(range(case.hashing.num_embeddings), case.hashing)
-    layers = [_layers.bloom(case, precompute_hashes=choice) for choice in (None, True, False)]
-    layers.append(_layers.bloom(case, hash_table=rows))
+    layers = [_layers.bloom(case), _layers.bloom(case, hash_table=rows)]
     for layer in layers:
         assert_same_bits(layer.forward(case.ids), _expected.bloom_forward(case))
         assert_same_bits(layer.backward(case.ids, case.grad_out), _expected.bloom_backward(case))
@@ -138,15 +137,15 @@ def test_a_hash_table_of_another_shape_or_kind():
             make(table)
 
 
-def test_precomputing():
-    for choice in (True, False):
-        with pytest.raises(ValueError, match="`precompute_hashes` must be None"):
-            make([[1, 1]] * 3, precompute_hashes=choice)
-    with pytest.raises(ValueError, match="`precompute_hashes` must not be True"):
-        nb.BloomEmbedding(2**63, 2, num_rows=4, precompute_hashes=True)
-    with pytest.raises(TypeError, match="`precompute_hashes`"):
-        nb.BloomEmbedding(10, 2, num_rows=4, precompute_hashes=1)
-    assert nb.BloomEmbedding(2**63, 2, num_rows=4).forward([2**62]).shape == (1, 2)  # decided by size
+@pytest.mark.parametrize("choice", [True, False])
+@pytest.mark.parametrize("kind", [nb.BloomEmbedding, nb.BloomEmbeddingBag])
+def test_precomputed_hashes_are_deprecated(kind, choice):
+    with pytest.warns(DeprecationWarning, match=r"^`precompute_hashes` has no effect any more.*`hash_table`\.$") as caught:
+        layer = kind(1000, 2, precompute_hashes=choice, rng=0)
+    assert [warning.filename for warning in caught] == [__file__]
+    plain = kind(1000, 2, rng=0)
+    assert repr(layer) == repr(plain)
+    assert_same_bits(layer([[1, 2]]), plain([[1, 2]]))
 
 
 @pytest.mark.parametrize("combine", ["max", "", None, 1])

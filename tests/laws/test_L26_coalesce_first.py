@@ -103,7 +103,7 @@ def test_an_update_never_builds_an_array_of_the_tables_size(kind, rule):
     rows, dim = 100_000, 8
     layer = {
         "ScaledEmbedding": lambda: nb.ScaledEmbedding(rows, dim),
-        "BloomEmbedding": lambda: nb.BloomEmbedding(5 * rows, dim, precompute_hashes=False),
+        "BloomEmbedding": lambda: nb.BloomEmbedding(5 * rows, dim),
         "ScaledEmbeddingBag": lambda: nb.ScaledEmbeddingBag(rows, dim),
     }[kind]()
     optimizer = OPTIMIZERS[rule](layer)

@@ -163,9 +163,9 @@ def test_copies_look_up_the_same_and_train_apart(make: Make, twin_of: Callable[[
     np.testing.assert_array_equal(layer(IDS), out)
 
 
-def test_pickles_leave_computed_probes_out() -> None:
-    kept = nb.BloomEmbedding(100_000, 1, num_rows=10, precompute_hashes=True, rng=0)
-    assert len(pickle.dumps(kept)) < 5_000
+def test_pickles_hold_the_rows_of_a_hash_table() -> None:
+    hashed = nb.BloomEmbedding(100_000, 1, num_rows=10, rng=0)
+    assert len(pickle.dumps(hashed)) < 5_000
     table = np.zeros((100_000, 2), dtype=np.int64)
     own = nb.BloomEmbedding(100_000, 1, num_rows=10, hash_table=table, rng=0)
     assert len(pickle.dumps(own)) > 100_000  # the user's own rows cannot be computed again
@@ -203,13 +203,6 @@ def test_pickles_leave_computed_probes_out() -> None:
         (lambda: nb.BloomEmbedding(100, 6, combine="concat"), ValueError, "divides the embedding dimension 6"),
         (lambda: nb.BloomEmbedding(100, 6, combine="max"), ValueError, "combine"),
         (lambda: nb.BloomEmbedding(100, 4, bag=1), TypeError, "bag"),
-        (lambda: nb.BloomEmbedding(2**40, 4, num_rows=9, precompute_hashes=True), ValueError, "precompute_hashes"),
-        (lambda: nb.BloomEmbedding(9, 4, 1.0, precompute_hashes=1), TypeError, "precompute_hashes"),
-        (
-            lambda: nb.BloomEmbedding(2, 4, num_rows=3, hash_table=[[0], [1]], precompute_hashes=False),
-            ValueError,
-            "precompute_hashes",
-        ),
         (lambda: nb.BloomEmbeddingBag(9, 4, 1.0, mode="first"), ValueError, "mode"),
     ],
 )
@@ -224,11 +217,10 @@ def test_weights_have_gradients_only_in_sums() -> None:
             layer.backward_per_sample_weights([[1]], [[1.0, 1.0]])
 
 
-@pytest.mark.parametrize("precompute", [True, False])
 @pytest.mark.parametrize("padding_idx", [0, 7, None])
 @pytest.mark.parametrize("share", [True, False])
-def test_computed_before_or_on_the_fly_the_rows_are_the_same(precompute: bool, padding_idx: int | None, share: bool) -> None:
-    layer = nb.BloomEmbedding(500, 2, 0.1, padding_idx=padding_idx, share_padding_row=share, precompute_hashes=precompute, rng=0)
+def test_rows_are_those_of_the_reference_and_of_ops(padding_idx: int | None, share: bool) -> None:
+    layer = nb.BloomEmbedding(500, 2, 0.1, padding_idx=padding_idx, share_padding_row=share, rng=0)
     ids = np.arange(500)
     np.testing.assert_array_equal(layer.hash_rows(ids), nb.reference.hash_rows(ids, layer.hashing))
     spec = nb.HashSpec(500, 50, padding_idx=padding_idx, share_padding_row=share)

@@ -77,7 +77,7 @@ def test_a_dense_step_moves_all_rows_but_the_reserved_ones(name: str, layer: Any
     optimizer.step(layer, dense)
     moved = (layer.weight != before).all(axis=1)
     still = set(np.flatnonzero(~moved))
-    assert still == ({2} if isinstance(layer, nb.ScaledEmbedding | nb.ScaledEmbeddingBag) else set(layer._reserved))
+    assert still == ({2} if isinstance(layer, nb.ScaledEmbedding | nb.ScaledEmbeddingBag) else set(layer.reserved_rows))
 
 
 def test_state_has_torch_s_names_and_is_live(name: str, layer: Any) -> None:
@@ -113,10 +113,10 @@ def test_a_start_beyond_float32_is_infinite() -> None:
 
 def test_a_row_gradient_that_names_a_reserved_row_is_refused(name: str, layer: Any) -> None:
     optimizer = EVERY[name](layer)
-    if not (layer._reserved):
+    if not (layer.reserved_rows):
         return
-    view = layer._gradient_view(layer.weight)
-    last_reserved = layer._reserved.stop * layer._slices - 1
+    view = layer.gradient_view(layer.weight)
+    last_reserved = layer.reserved_rows.stop * layer.num_slices - 1
     rows = np.array([last_reserved, last_reserved + 5])
     grad = nb.RowGrad(rows, np.ones((2, view.shape[1]), np.float32), view.shape[0])
     before = bytes_of(optimizer, layer)

@@ -29,7 +29,7 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "bloom": lambda: nb.BloomEmbedding(7, 4, 0.7, 3, bag=True, padding_idx=5, share_padding_row=False, rng=0),
     "rows": lambda: nb.BloomEmbedding(2**63, 4, num_rows=9, padding_idx=None, combine="concat", dtype="float64", rng=0),
     "table": lambda: nb.BloomEmbedding(7, 4, num_rows=5, hash_table=HASH_TABLE, combine="mean", rng=0),
-    "fly": lambda: nb.BloomEmbedding(7, 4, 1.5, precompute_hashes=False, rng=0),
+    "fly": lambda: nb.BloomEmbedding(7, 4, 1.5, rng=0),
     "bloom bag": lambda: nb.BloomEmbeddingBag(7, 4, 0.9, 2, "sum", combine="concat", include_last_offset=True, rng=0),
     "table bag": lambda: nb.BloomEmbeddingBag(7, 4, num_rows=5, hash_table=HASH_TABLE, mode="max", rng=0),
 }

@@ -175,7 +175,7 @@ def _takers() -> list[Taker]:
         "ops.bloom_forward": lambda ids, shape: nb.ops.bloom_forward(table(5), ids, spec),
         "ops.bloom_backward": lambda ids, shape: nb.ops.bloom_backward(ids, gradient((*shape, DIM)), spec),
         "BloomEmbedding.hash_rows": lambda ids, shape: LAYERS["BloomEmbedding"]().hash_rows(ids),
-        "on the fly": lambda ids, shape: LAYERS["BloomEmbedding"](precompute_hashes=False).forward(ids),
+        "BloomEmbedding.forward": lambda ids, shape: LAYERS["BloomEmbedding"]().forward(ids),
     }
     takers += [Taker(name, "ids", True, call) for name, call in functions.items()]
     return takers

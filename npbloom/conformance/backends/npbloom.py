@@ -12,10 +12,8 @@ from npbloom import ops
 from npbloom.conformance.cases.backend import Backend, Session, Unsupported
 from npbloom.conformance.cases.case import Case, Outputs
 from npbloom.hashing import murmurhash3_32
-from npbloom.optimizers import SGD, Adagrad, Adam, Optimizer, RowWiseAdagrad
+from npbloom.optimizers import BY_NAME
 from npbloom.types import WIDE_IDS, HashSpec, RowGrad
-
-KINDS: dict[str, type[Optimizer]] = {"sgd": SGD, "adagrad": Adagrad, "rowwise_adagrad": RowWiseAdagrad, "adam": Adam}
 
 
 class NpBloom(Backend):
@@ -66,7 +64,7 @@ class NpBloom(Backend):
         if case.dtype not in self.profile:
             raise Unsupported(f"tables are float32 or float64, not {case.dtype}")
         answer = ANSWERS.get(case.op)
-        if answer is None and case.op not in KINDS:
+        if answer is None and case.op not in BY_NAME:
             raise Unsupported(f"no operation {case.op!r}")
         return _step(case) if answer is None else answer(case)
 
@@ -92,10 +90,10 @@ class Training(Session):
 
     def __init__(self, backend: NpBloom, case: Case) -> None:
         super().__init__(backend, case)
-        if case.dtype not in backend.profile or case.op not in KINDS:
+        if case.dtype not in backend.profile or case.op not in BY_NAME:
             raise Unsupported(f"no {case.op!r} on {case.dtype}")
         self._layer = npbloom.ScaledEmbedding(*case.weight.shape, weight=case.weight)
-        self._optimizer = KINDS[case.op](self._layer, **(case.options or {}))
+        self._optimizer = BY_NAME[case.op](self._layer, **(case.options or {}))
         for name, array in self._optimizer.state(self._layer).items():
             array[...] = (case.state or {})[name]
         self._fused = False

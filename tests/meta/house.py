@@ -99,6 +99,33 @@ def compiler_named(root: Path) -> list[str]:
     return faults
 
 
+def _internals(folder: Path) -> set[str]:
+    """Names with one underscore that the classes of a folder define, or set on an object."""
+    names: set[str] = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                names |= {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+                names |= {each.target.id for each in node.body if isinstance(each, ast.AnnAssign)}
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names.add(node.attr)
+    return {name for name in names if name.startswith("_") and not name.endswith("__")}
+
+
+def layer_internals(root: Path) -> list[str]:
+    """Modules outside `npbloom/layers` that touch a layer's underscore member, on any object but `self` and `cls`."""
+    folder = root / "npbloom" / "layers"
+    names = _internals(folder)
+    faults = []
+    for path in sorted((root / "npbloom").rglob("*.py")):
+        if path.is_relative_to(folder):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr in names and getattr(node.value, "id", "") not in ("self", "cls"):
+                faults.append(f"{path.relative_to(root)}:{node.lineno} touches {node.attr} of a layer")
+    return faults
+
+
 def unsorted_all(root: Path) -> list[str]:
     """Modules whose `__all__` is not a literal list of distinct words in `sorted` order."""
     faults = []

@@ -15,6 +15,7 @@ RULES = [
     house.long_functions,
     house.wide_kernels,
     house.compiler_named,
+    house.layer_internals,
     house.unsorted_all,
     house.machine_paths,
 ]

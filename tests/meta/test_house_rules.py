@@ -57,6 +57,19 @@ def test_compiler_named(tmp_path, line):
     assert fault.startswith("npbloom/ops/jit.py:1 names ")
 
 
+def test_layer_internals(tmp_path):
+    layer = "class Layer:\n    _kind: str\n\n    def _fill(self, other):\n        self._weight = other._kind\n"
+    write(tmp_path, "npbloom/layers/_table.py", layer)
+    write(tmp_path, "npbloom/fine.py", "layer.weight, layer.__dict__, self._weight, other._weights, _fill\n")
+    assert house.layer_internals(tmp_path) == []
+    write(tmp_path, "npbloom/optimizers/sgd.py", "layer._weight\nmodel.layers[0]._kind\nlayer._fill()\n")
+    assert house.layer_internals(tmp_path) == [
+        "npbloom/optimizers/sgd.py:1 touches _weight of a layer",
+        "npbloom/optimizers/sgd.py:2 touches _kind of a layer",
+        "npbloom/optimizers/sgd.py:3 touches _fill of a layer",
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [('["SGD", "a", "b"]', None), ('["b", "a"]', "not sorted"), ('["a", "a"]', "not sorted"), ("sorted(globals())", "literal")],

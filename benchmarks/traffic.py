@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from npbloom.optimizers import BY_NAME
+
 LINE = 64
-STATE_ARRAYS = {"sgd": 0, "adagrad": 1, "rowwise_adagrad": 1, "adam": 2}
 COPIED = 256 * 2**20  # bytes of one copy: eight times the last-level cache of the machine this was written on
 
 
@@ -52,8 +53,8 @@ def update_bytes(rows: npt.NDArray[np.int64], dim: int, itemsize: int, optimizer
     """What the update moves."""
     touched = np.unique(rows)
     table = touched_bytes(touched, dim * itemsize)
-    state_width = itemsize if optimizer == "rowwise_adagrad" else dim * itemsize
-    state = STATE_ARRAYS[optimizer] * touched_bytes(touched, state_width)
+    spec = BY_NAME[optimizer].state_spec((1, dim), np.dtype(f"f{itemsize}"))  # of a table of one row
+    state = sum(touched_bytes(touched, array.nbytes) for array in spec.values() if array.shape)
     return {
         "gradients, read": len(rows) * dim * itemsize,
         "table, read and written": 2 * table,

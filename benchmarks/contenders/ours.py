@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import npbloom as nb
 from benchmarks.contenders.table import EPS, LEARNING_RATE, Batch, FloatArray, Table
+from npbloom.optimizers import BY_NAME
 
-OPTIMIZERS = {
-    "sgd": lambda layer: nb.SGD(layer, lr=LEARNING_RATE),
-    "adagrad": lambda layer: nb.Adagrad(layer, lr=LEARNING_RATE, eps=EPS),
-    "rowwise_adagrad": lambda layer: nb.RowWiseAdagrad(layer, lr=LEARNING_RATE, eps=EPS),
-    "adam": lambda layer: nb.Adam(layer, lr=LEARNING_RATE, eps=EPS),
-}
+SETTINGS = {"lr": LEARNING_RATE, "eps": EPS}
 
 
 class Ours(Table):
@@ -24,7 +19,8 @@ class Ours(Table):
     def __init__(self, layer: Any, optimizer: str, batches: Sequence[Batch]) -> None:
         super().__init__(batches)
         self.layer = layer
-        self.optimizer = OPTIMIZERS[optimizer](layer)
+        kind: Any = BY_NAME[optimizer]
+        self.optimizer = kind(layer, **{name: value for name, value in SETTINGS.items() if name in kind.hyperparameters})
         self._bags = [self._bag_arguments(batch) for batch in batches]
 
     @staticmethod

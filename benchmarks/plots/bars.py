@@ -10,9 +10,9 @@ from matplotlib.patches import Patch
 from benchmarks.plots.style import COLOURS, figure
 from benchmarks.report import tables
 from benchmarks.results import OURS, Case, Result, median, quartiles
+from npbloom.optimizers import BY_NAME
 
 NAMES = {"RowWiseAdagrad": "RowWise-\nAdagrad"}  # too long for one line under its bars
-OPTIMIZERS = ("sgd", "adagrad", "rowwise_adagrad", "adam")
 
 
 def _groups(axes: Any, cases: list[Case], contenders: list[str], factor: float, ratios: bool) -> None:
@@ -50,7 +50,7 @@ def headline(result: Result, path: Path) -> None:
     contenders = [OURS, "fbgemm", "torch"]
     with figure(path, 1, 2, (8.4, 3.6)) as (drawn, ((left, right),)):
         for axes, kind in ((left, "uniform"), (right, "zipf")):
-            cases = [result.one(ids=kind, optimizer=each, threads=result.threads) for each in OPTIMIZERS]
+            cases = [result.one(ids=kind, optimizer=each, threads=result.threads) for each in BY_NAME]
             _groups(axes, cases, contenders, 1e3, ratios=True)
             axes.set_title(f"{kind} ids" if kind == "uniform" else "zipf 1.2 ids", loc="left")
         left.set_ylabel("ms a step (median; lower is better)")

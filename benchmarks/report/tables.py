@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.results import OURS, Case, Result
+from npbloom.optimizers import BY_NAME
 
 NAMES = {
     "npbloom": "npbloom",
@@ -15,10 +16,7 @@ NAMES = {
     "sklearn": "scikit-learn",
     "scipy": "SciPy",
     "spotlight": "Spotlight on torch",
-    "sgd": "SGD",
-    "adagrad": "Adagrad",
-    "rowwise_adagrad": "RowWiseAdagrad",
-    "adam": "Adam",
+    **{name: kind.__name__ for name, kind in BY_NAME.items()},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from benchmarks import ids as draws
@@ -12,15 +13,15 @@ from benchmarks.report import tables
 from benchmarks.results import Case, Result
 from benchmarks.topics import steps
 
-HASHING = {"computed before": True, "on the fly": False}  # to `precompute_hashes`
-
 
 def run(settings: Settings) -> Measured:
     """Both ways to have the probes, on both kinds of ids."""
     sized, cases = steps.sizes(settings), []
     for kind in draws.KINDS:
-        for way, precomputed in HASHING.items():
-            layer, batch = steps.problem(kind, sized, precompute_hashes=precomputed)
+        hashed, _ = steps.problem(kind, sized)
+        rows = hashed.hash_rows(np.arange(hashed.num_embeddings))
+        for way, table in {"computed before": rows, "on the fly": None}.items():
+            layer, batch = steps.problem(kind, sized, hash_table=table)
             found = peers.contenders(layer, "sgd", [batch], fbgemm=settings.fbgemm)
             same_work.check(found)
             calls = {table.name: table.forward for table in found if table.name != "torch"}
@@ -51,7 +52,7 @@ BENCHMARK = Benchmark(
     name="forward",
     title="Forward, hashing included",
     measures=(
-        "npbloom finds the rows by hashing each id, as layers do by default, or in a table of them (`precompute_hashes=True`); "
+        "npbloom finds the rows by hashing each id, as layers do by default, or in a table of them (`hash_table`); "
         "`torch.nn.functional.embedding_bag` and FBGEMM's module are given them. torch reads npbloom's own array."
     ),
     run=run,

@@ -31,7 +31,7 @@ def run(settings: Settings) -> Measured:
     """One size."""
     count = 20_000 if settings.quick else 500_000
     num_embeddings, num_rows, probes = 100_000_000, 200_000, 4
-    layer = nb.BloomEmbedding(num_embeddings, 1, num_rows=num_rows, num_hash_functions=probes, precompute_hashes=False, rng=0)
+    layer = nb.BloomEmbedding(num_embeddings, 1, num_rows=num_rows, num_hash_functions=probes, rng=0)
     ids = draws.draw("uniform", count, num_embeddings, np.random.default_rng(1))
     if not np.array_equal(layer.hash_rows(ids), sklearn_rows(ids, num_rows, probes)):
         raise DifferentWork("scikit-learn's hashes lead to other rows.")

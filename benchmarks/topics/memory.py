@@ -10,7 +10,7 @@ from benchmarks.results import Case, Result
 from benchmarks.topics import steps
 
 CONTENDERS = {
-    "npbloom": ("sgd", "adagrad", "rowwise_adagrad", "adam"),
+    "npbloom": steps.OPTIMIZERS,
     "fbgemm": ("sgd", "adagrad", "rowwise_adagrad"),
     "torch": ("sgd", "adagrad", "adam"),
     "torch_dense": ("sgd", "adagrad", "adam"),

@@ -14,8 +14,9 @@ from benchmarks.contenders.table import Batch
 from benchmarks.measuring import Settings, interleave, threads
 from benchmarks.report import tables
 from benchmarks.results import Case, Result
+from npbloom.optimizers import BY_NAME
 
-OPTIMIZERS = ("sgd", "adagrad", "rowwise_adagrad", "adam")
+OPTIMIZERS = tuple(BY_NAME)
 WANTED = {
     "fbgemm": {"sgd": 2.5, "adagrad": 3.0, "rowwise_adagrad": 3.0},
     "torch": {"sgd": 6.0, "adagrad": 10.0, "adam": 8.0},

@@ -21,3 +21,4 @@ BY_NAME: Final[dict[str, type[Optimizer]]] = {
     "rowwise_adagrad": RowWiseAdagrad,
     "adam": Adam,
 }
+"""The optimizers under the names that recommenders, `plan` and the command line take."""

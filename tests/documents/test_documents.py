@@ -30,7 +30,7 @@ def test_the_examples_on_checkpoints_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert names["mapped"].metadata == {"epoch": "1"}
 
 
-@pytest.mark.parametrize(("page", "number"), [("docs/performance.md", 3), ("docs/coding.md", 9), ("docs/coming-from.md", 6)])
+@pytest.mark.parametrize(("page", "number"), [("docs/performance.md", 2), ("docs/coding.md", 9), ("docs/coming-from.md", 6)])
 def test_the_examples_of_a_page_run(page: str, number: int) -> None:
     if page == "docs/coming-from.md":
         pytest.importorskip("torch")

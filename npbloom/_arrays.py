@@ -1,4 +1,4 @@
-"""Memory for tables and outputs, laid out as the processor reads it."""
+"""Memory of tables and outputs, aligned to cache lines, and memory of mapped files."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from typing import Any
 import numpy as np
 
 LINE = 64  # bytes of a cache line
-SMALL = 16384  # bytes below which lines do not matter
-BLOCK = 2**18  # values of a mapped file that are in memory at a time while it is filled
+SMALL = 16384  # bytes; smaller arrays are not aligned
+BLOCK = 2**18  # values of a mapped file to fill at a time, so that memory stays bounded
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """
-    An uninitialised array that begins on a cache line.
+    Return an uninitialised array that begins on a cache line.
 
-    NumPy's large arrays begin 16 bytes into one, and then each row of 64 float32 lies on five lines instead of four: 65,536
-    uniform lookups of four rows took 9.3 ms on one thread, and 6.8 ms with every row on lines of its own.
+    NumPy's large arrays begin 16 bytes after the start of a line. Then each row of 64 float32 lies
+    on five lines instead of four. 65,536 uniform lookups of four rows took 9.3 ms on one thread,
+    and 6.8 ms with every row on lines of its own.
     """
     return _on_a_line(np.empty, shape, dtype)
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """A zeroed array that begins on a cache line; a large one takes memory only where it is touched."""
+    """Return a zeroed array that begins on a cache line; untouched pages of it take no memory."""
     return _on_a_line(np.zeros, shape, dtype)
 
 
 def _on_a_line(make: Callable[..., np.ndarray[Any, Any]], shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """An array inside of one that is a line longer."""
+    """Return an aligned part of an array that is one line longer."""
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return make(shape, dtype)
@@ -40,26 +41,27 @@ def _on_a_line(make: Callable[..., np.ndarray[Any, Any]], shape: tuple[int, ...]
     return memory[offset : offset + size].view(dtype).reshape(shape)
 
 
-# ---- files that are mapped ------------------------------------------------------------------------------------------------
+# ---- mapped files --------------------------------------------------------------------------------
 
 
 def expect_random_rows(array: np.ndarray[Any, Any]) -> None:
     """
-    Tell the kernel that rows of this array are read here and there, if it lies in a mapped file; else nothing.
+    Tell the kernel that rows of this array are read in random order, if it lies in a mapped file.
 
-    Without that a page that is missing brings its neighbours along. A step of 8,192 uniform ids on a file of 12 GB, none of it
-    in memory before, took 0.6 to 1.0 s and 0.25 GB of resident memory; without the advice 24 to 36 s, and 1.2 GB.
+    Without that advice the kernel reads the neighbours of a missing page, too. A step of 8,192
+    uniform ids on a file of 12 GB, none of it in memory before, took 0.6 to 1.0 s and 0.25 GB of
+    resident memory; without the advice it took 24 to 36 s and 1.2 GB.
     """
     _advise(array, _mapping(array)[0], "MADV_RANDOM")
 
 
 def is_mapped(array: np.ndarray[Any, Any]) -> bool:
-    """True for an array that lies in a mapped file."""
+    """Return True for an array that lies in a mapped file."""
     return _mapping(array)[0] is not None
 
 
 def fill(array: np.ndarray[Any, Any], value: float) -> None:
-    """Give every item this value, a block at a time."""
+    """Set every item to this value, a block at a time."""
     flat = array.reshape(-1)
     for start in range(0, flat.size, BLOCK):
         part = flat[start : start + BLOCK]
@@ -69,10 +71,10 @@ def fill(array: np.ndarray[Any, Any], value: float) -> None:
 
 def let_go(array: np.ndarray[Any, Any]) -> None:
     """
-    Take an array that was filled out of this process's memory, if it is a shared mapping of a file; else nothing.
+    Release the memory of a filled array, if it is a shared mapping of a file.
 
-    The kernel has what was written and brings it to the disk. Only shared mappings that NumPy made are let go: in any other
-    memory it would be lost.
+    The kernel has the written pages and brings them to the disk. Only shared mappings that NumPy
+    made are released: in any other memory the values would be lost.
     """
     mapping, mode = _mapping(array)
     if mode in ("r+", "w+"):
@@ -80,7 +82,7 @@ def let_go(array: np.ndarray[Any, Any]) -> None:
 
 
 def _mapping(array: Any) -> tuple[mmap.mmap | None, str | None]:
-    """The mapping that an array lies in, and in which mode NumPy made it."""
+    """Return the mapping that an array lies in, and the mode in which NumPy made it, or Nones."""
     mode = None
     while isinstance(array, np.ndarray):
         if isinstance(array, np.memmap):
@@ -90,10 +92,10 @@ def _mapping(array: Any) -> tuple[mmap.mmap | None, str | None]:
 
 
 def _advise(array: np.ndarray[Any, Any], mapping: mmap.mmap | None, advice: str) -> None:
-    """Advise the pages of an array; where the system has no such advice, none is given."""
+    """Advise the kernel on the pages of an array, if the system has such advice."""
     if mapping is None or not array.nbytes or not hasattr(mmap, advice):
         return
     start = array.ctypes.data - np.frombuffer(mapping, np.uint8).ctypes.data
     first = start // mmap.PAGESIZE * mmap.PAGESIZE
-    with suppress(OSError):  # a file system that takes no advice
+    with suppress(OSError):  # a file system without advice
         mapping.madvise(getattr(mmap, advice), first, start + array.nbytes - first)

@@ -1,4 +1,8 @@
-"""Argument checks: one message shape, the argument's name passed by hand; every check runs before the first write (L3)."""
+"""
+Argument checks: each returns the checked value, or raises an error that names the argument.
+
+Messages have one shape, and every check runs before the first write (L3).
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ from npbloom.types import FloatArray, IntArray, as_integer, spelled, unmasked
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-# ---- numbers ------------------------------------------------------------------------------------------------------
+# ---- numbers -------------------------------------------------------------------------------------
 
 
 def positive_int(value: Any, name: str) -> int:
-    """An integer of at least 1."""
+    """Return `value` as a Python integer of at least 1."""
     number = as_integer(value, name)
     if number < 1:
         raise ValueError(f"`{name}` must be at least 1, not {number}.")
@@ -25,7 +29,7 @@ def positive_int(value: Any, name: str) -> int:
 
 
 def real(value: Any, name: str) -> float:
-    """`value` as a Python float, NaN refused."""
+    """Return `value` as a Python float; refuse NaN."""
     if isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"`{name}` must be a real number, not {value!r}.")
     try:
@@ -40,7 +44,7 @@ def real(value: Any, name: str) -> float:
 
 
 def at_least_zero(value: Any, name: str) -> float:
-    """A real number of at least 0 (L33)."""
+    """Return `value` as a real number of at least 0 (L33)."""
     number = real(value, name)
     if number < 0:
         raise ValueError(f"`{name}` must be at least 0, not {number:g}.")
@@ -48,7 +52,7 @@ def at_least_zero(value: Any, name: str) -> float:
 
 
 def positive(value: Any, name: str) -> float:
-    """A real number above 0 (L33)."""
+    """Return `value` as a real number above 0 (L33)."""
     number = real(value, name)
     if not number > 0:
         raise ValueError(f"`{name}` must be greater than 0, not {number:g}.")
@@ -56,7 +60,7 @@ def positive(value: Any, name: str) -> float:
 
 
 def unit_interval(value: Any, name: str) -> float:
-    """A real number in [0, 1) (L33)."""
+    """Return `value` as a real number in [0, 1) (L33)."""
     number = real(value, name)
     if not 0 <= number < 1:
         raise ValueError(f"`{name}` must lie in [0, 1), not {number:g}.")
@@ -64,7 +68,7 @@ def unit_interval(value: Any, name: str) -> float:
 
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
-    """One of a few words."""
+    """Return `value`, which must be one of the allowed words."""
     if not isinstance(value, str) or value not in allowed:
         words = ", ".join(repr(word) for word in allowed)
         raise ValueError(f"`{name}` must be one of {words}, not {shown(value)}.")
@@ -72,7 +76,7 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A wrong argument in a sentence: itself where it is short and of one line, else its type."""
+    """Return a wrong argument as text for a message: its repr if that is short, else its type."""
     try:
         text = repr(value)
     except ValueError:  # an integer of more than 4,300 digits is no text
@@ -81,14 +85,14 @@ def shown(value: Any) -> str:
 
 
 def flag(value: Any, name: str) -> bool:
-    """True or False."""
+    """Return `value` as True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"`{name}` must be True or False, not {shown(value)}.")
     return bool(value)
 
 
 def generator(value: Any, name: str = "rng") -> np.random.Generator:
-    """A `numpy.random.Generator`, from itself, an int seed, or None for fresh entropy."""
+    """Return a `numpy.random.Generator`: `value` itself, or one from an int seed or from None."""
     if isinstance(value, np.random.Generator):
         return value
     if value is None:
@@ -101,11 +105,11 @@ def generator(value: Any, name: str = "rng") -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-# ---- arrays -------------------------------------------------------------------------------------------------------
+# ---- arrays --------------------------------------------------------------------------------------
 
 
 def position(flat: int, shape: tuple[int, ...]) -> str:
-    """Where a value stands, in words: ``" at position (3, 1)"``; nothing for a 0-d array."""
+    """Return the position of a value as text, ``" at position (3, 1)"``; "" for a 0-d array."""
     if not shape:
         return ""
     where = tuple(int(i) for i in np.unravel_index(flat, shape))
@@ -113,7 +117,7 @@ def position(flat: int, shape: tuple[int, ...]) -> str:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """The scalars of nested lists, tuples and ranges, in order."""
+    """Yield the scalars of nested lists, tuples and ranges, in order."""
     if isinstance(value, (list, tuple, range)):
         for item in value:
             yield from _leaves(item)
@@ -122,7 +126,11 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
-    """`value` as a plain ndarray, by the buffer protocol, ``__array__`` or DLPack; masked arrays are refused (L1)."""
+    """
+    Return `value` as a plain ndarray, by the buffer protocol, ``__array__`` or DLPack.
+
+    Masked arrays are refused (L1).
+    """
     if not isinstance(value, (np.ndarray, list)) and not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
         return np.from_dlpack(value)
     try:
@@ -134,7 +142,11 @@ def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
 
 
 def _from_list(value: Any, array: np.ndarray[Any, Any], name: str, bound: int | None) -> np.ndarray[Any, Any]:
-    """The index array of a list that NumPy did not read as one: empty, or with an integer beyond int64 (L1)."""
+    """
+    Return the index array of a list that NumPy did not read as integers (L1).
+
+    Such a list is empty, or has an integer beyond int64.
+    """
     if array.size == 0:
         return array.astype(np.int64)
     leaves = list(_leaves(value))
@@ -146,17 +158,18 @@ def _from_list(value: Any, array: np.ndarray[Any, Any], name: str, bound: int | 
 
 
 def _beyond_int64(values: Iterable[int], shape: tuple[int, ...], name: str, bound: int | None) -> IndexError:
-    """The IndexError for an array with a value beyond int64: it names the first outside ``[0, bound)`` (L2)."""
+    """Return the IndexError that names the first value outside ``[0, bound)``, or int64 (L2)."""
     low, high, words = (-(2**63), 2**63, "fit int64") if bound is None else (0, bound, f"lie in [0, {bound})")
     flat, value = next((flat, value) for flat, value in enumerate(values) if not low <= value < high)
     return IndexError(f"`{name}` must {words}, not {spelled(value)}{position(flat, shape)}.")
 
 
 def ids(value: Any, name: str = "ids", bound: int | None = None) -> IntArray:
-    """An index array (L1) as a read-only, C-contiguous int64 view, or a copy where no view will do.
+    """
+    Return an index array (L1) as a read-only, C-contiguous int64 view, or copy if need be.
 
-    A value beyond int64 is an IndexError here; the range check against a table is the kernel's (`outside`), and `bound` is
-    there for the message only.
+    A value beyond int64 raises an IndexError here, and `bound` is only named in that message. The
+    kernels check the range of a table, and `outside` makes their error.
     """
     if type(value) is np.ndarray and value.dtype == np.int64 and value.flags.c_contiguous and value.flags.aligned:
         return read_only(value)
@@ -171,25 +184,29 @@ def ids(value: Any, name: str = "ids", bound: int | None = None) -> IntArray:
 
 
 def _contiguous(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """The array itself where it has the dtype, C order and alignment; else a copy that does."""
+    """Return the array if it has the dtype, C order and alignment; else a copy that has them."""
     if array.dtype == dtype and array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned:
         return array
     return np.array(array, dtype=dtype, order="C", subok=False)
 
 
 def read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A view that cannot be written to: inputs stay as they are, and kernels are compiled for one kind of array only."""
+    """
+    Return a view that cannot be written to.
+
+    So inputs do not change, and kernels are compiled for one kind of array only.
+    """
     return closed(array.view(np.ndarray))
 
 
 def closed(view: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An array of one's own that cannot be written to from now on."""
+    """Make an array read-only and return it; nobody else may use it."""
     view.setflags(False)  # type: ignore[call-arg]  # 15 ns; an assignment to `flags.writeable` takes 200
     return view
 
 
 def apart(array: np.ndarray[Any, Any], *written: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:
-    """An array to read from, read-only: itself, or a copy where it lies in memory that is written to meanwhile."""
+    """Return a read-only array to read from: a copy if it may share memory with `written`."""
     for memory in written:
         if memory is not None and np.may_share_memory(array, memory):
             return closed(np.array(array))
@@ -197,24 +214,32 @@ def apart(array: np.ndarray[Any, Any], *written: np.ndarray[Any, Any] | None) ->
 
 
 def floats(value: Any, name: str, dtype: np.dtype[Any] | None) -> FloatArray:
-    """A real floating array or list, rounded to `dtype` (None: its own float32 or float64, else float64), read-only (L24)."""
+    """
+    Return a real floating array or list, rounded to `dtype`, read-only (L24).
+
+    With None float32 and float64 are kept, and other dtypes become float64.
+    """
     array = _array(value, name)
     if array.dtype.kind != "f":
         raise TypeError(f"`{name}` must be a real floating array, not {array.dtype}.")
     if dtype is None:
         dtype = array.dtype.newbyteorder("=") if array.dtype.newbyteorder("=") in FLOAT_DTYPES else np.dtype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):  # a float64 too large for float32 becomes inf, as IEEE 754 says (L33)
+    with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes inf (L33)
         return read_only(_contiguous(array, dtype))
 
 
 def shape(array: np.ndarray[Any, Any], name: str, expected: tuple[int, ...]) -> None:
-    """A ValueError unless the array has exactly this shape."""
+    """Raise a ValueError unless the array has exactly this shape."""
     if array.shape != expected:
         raise ValueError(f"`{name}` must have shape {expected}, not {array.shape}.")
 
 
 def grad_out(value: Any, leading: tuple[int, ...], dim: int | None, dtype: np.dtype[Any] | None) -> FloatArray:
-    """The gradient of an output of shape ``leading + (dim,)``, as (rows, dim); `dim` None takes it from the array."""
+    """
+    Return the gradient of an output of shape ``leading + (dim,)``, as (rows, dim).
+
+    If `dim` is None, it is taken from the array.
+    """
     array = floats(value, "grad_out", dtype)
     if dim is None:
         if array.ndim != len(leading) + 1 or array.shape[:-1] != leading or array.shape[-1] < 1:
@@ -226,7 +251,11 @@ def grad_out(value: Any, leading: tuple[int, ...], dim: int | None, dtype: np.dt
 
 
 def table(value: Any, name: str = "weight") -> FloatArray:
-    """A table: (m, d), float32 or float64 in native byte order, C-contiguous, aligned. Never copied."""
+    """
+    Check a table and return a view of it, never a copy.
+
+    It must be (m, d), float32 or float64 in native byte order, C-contiguous and aligned.
+    """
     if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"`{name}` must be a NumPy array, not {type(value).__name__}.")
     if value.dtype not in FLOAT_DTYPES or not value.dtype.isnative:
@@ -239,13 +268,17 @@ def table(value: Any, name: str = "weight") -> FloatArray:
 
 
 def writable(array: np.ndarray[Any, Any], name: str, why: str) -> None:
-    """A ValueError where an array that must be written to is read-only."""
+    """Raise a ValueError if an array that must be written to is read-only."""
     if not array.flags.writeable:
         raise ValueError(f"`{name}` must be writable {why}; it is read-only.")
 
 
 def same_kind(array: Any, name: str, like: FloatArray, expected: tuple[int, ...]) -> FloatArray:
-    """Optimizer state: an array of the table's dtype (a counter's int64) and the given shape, writable and C-contiguous."""
+    """
+    Check an array of optimizer state and return a view of it.
+
+    It must have the dtype of `like` and the given shape, be writable and C-contiguous.
+    """
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"`{name}` must be a NumPy array, not {type(array).__name__}.")
     if array.dtype != like.dtype or not array.dtype.isnative:
@@ -259,21 +292,21 @@ def same_kind(array: Any, name: str, like: FloatArray, expected: tuple[int, ...]
 
 
 def no_negative(array: np.ndarray[Any, Any], label: str) -> None:
-    """A ValueError for the first number below 0; NaN passes."""
+    """Raise a ValueError for the first number below 0; NaN passes."""
     if np.fmin.reduce(array, axis=None) < 0:
         flat = int(np.argmax(array.reshape(-1) < 0))
         raise ValueError(f"{label} must be at least 0, not {array.reshape(-1)[flat]:g}{position(flat, array.shape)}.")
 
 
 def own_memory(array: np.ndarray[Any, Any], name: str, *known: tuple[str, np.ndarray[Any, Any]]) -> None:
-    """A ValueError where an array that is written to overlaps another that is."""
+    """Raise a ValueError if a written array overlaps another written array."""
     for other, memory in known:
         if np.may_share_memory(array, memory):
             raise ValueError(f"`{name}` must be memory of its own; it overlaps `{other}`.")
 
 
 def padding_row(value: Any, num_rows: int, name: str = "padding_idx") -> int:
-    """A padding index, negative ones counted from the end once, as a row; -1 for None (L9)."""
+    """Return a padding index as a row: negative ones count from the end; -1 for None (L9)."""
     if value is None:
         return -1
     number = as_integer(value, name)
@@ -283,7 +316,7 @@ def padding_row(value: Any, num_rows: int, name: str = "padding_idx") -> int:
 
 
 def offsets(value: Any, indices: IntArray, include_last_offset: bool) -> IntArray:
-    """The starts of the bags, and the end of the last: (bags + 1,) int64 (L13)."""
+    """Return the start of each bag, and the end of the last: (bags + 1,) int64 (L13)."""
     if indices.ndim == 2:
         if value is not None:
             raise ValueError("`offsets` must be None for 2-D indices: each row is a bag.")
@@ -318,7 +351,11 @@ def offsets(value: Any, indices: IntArray, include_last_offset: bool) -> IntArra
 
 
 def _bag_starts(value: Any) -> IntArray:
-    """`offsets` as int64; a value beyond int64 is a ValueError, since offsets are a shape, not a range."""
+    """
+    Return `offsets` as int64.
+
+    A value beyond int64 raises a ValueError, since offsets are a shape and not a range.
+    """
     try:
         return ids(value, "offsets")
     except IndexError as error:
@@ -326,7 +363,7 @@ def _bag_starts(value: Any) -> IntArray:
 
 
 def per_sample_weights(value: Any, indices: IntArray, mode: str, dtype: np.dtype[Any]) -> FloatArray | None:
-    """Weights of the entries, flat, or None; only a sum takes them (L18)."""
+    """Return the weights of the entries, flat, or None; only mode "sum" takes them (L18)."""
     if value is None:
         return None
     if mode != "sum":
@@ -337,5 +374,5 @@ def per_sample_weights(value: Any, indices: IntArray, mode: str, dtype: np.dtype
 
 
 def outside(flat: int, indices: IntArray, bound: int, name: str) -> IndexError:
-    """The IndexError for the first id out of range, at a flat position that a kernel found (L2)."""
+    """Return the IndexError for the id at a flat position, that a kernel found (L2)."""
     return IndexError(f"`{name}` must lie in [0, {bound}), not {indices.reshape(-1)[flat]}{position(flat, indices.shape)}.")

@@ -1,7 +1,8 @@
-"""Control-C while the command line is imported ends it quietly, as it does once a command runs."""
+"""Quiet end of the command line on Control-C during imports, as while a command runs."""
 
-# Before the handler is set nothing may be loaded from a file, during which Control-C would be a traceback: `_signal` is part
-# of the interpreter, `os` and `sys` were loaded when it started. So not `signal`, `threading`, `typing`, `__future__`.
+# Until the handler is set no module may be loaded from a file, or Control-C would show a traceback.
+# `_signal` is part of the interpreter, and `os` and `sys` are loaded when it starts. `signal`,
+# `threading`, `typing` and `__future__` are files.
 import _signal  # type: ignore[import-not-found]
 import os
 import sys
@@ -10,12 +11,16 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def _leave(*_: object) -> None:
-    """End at once: nothing is open yet."""
+    """End the process at once: no file is open yet."""
     os._exit(INTERRUPTED)
 
 
 def is_command() -> bool:
-    """Tell whether this process is `npbloom` or `python -m npbloom`, which has not found its main module yet."""
+    """
+    Return True in a process of `npbloom` or `python -m npbloom`.
+
+    The latter has not found its main module yet.
+    """
     name = sys.argv[0] if sys.argv else ""
     if name == "-m":
         return not {"npbloom", "-mnpbloom"}.isdisjoint(sys.orig_argv[1:3])
@@ -23,11 +28,15 @@ def is_command() -> bool:
 
 
 def quiet_interrupt() -> None:
-    """Let Control-C end the process without a traceback, in a process of the command only: imports take a second."""
+    """
+    Let Control-C end the process without a traceback while modules are imported.
+
+    Imports take a second. Only processes of the command are changed.
+    """
     if is_command() and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         try:  # noqa: SIM105 (`contextlib` is a file)
             _signal.signal(_signal.SIGINT, _leave)
-        except ValueError:  # not in the main thread, which alone may say so
+        except ValueError:  # only the main thread may set a handler
             pass
 
 

@@ -1,4 +1,4 @@
-"""The words all floors share: array aliases, `SPOTLIGHT_SEEDS`, `HashSpec` and `RowGrad`."""
+"""Types that all modules share: array aliases, `SPOTLIGHT_SEEDS`, `HashSpec` and `RowGrad`."""
 
 from __future__ import annotations
 
@@ -26,16 +26,22 @@ SPOTLIGHT_SEEDS: Final = (
 MAX_TABLE_ROWS: Final = 2**31  # probes are floor-mods of a signed 32-bit hash (L19)
 MAX_IDS: Final = 2**63  # ids travel as int64
 WIDE_IDS: Final = 2**31  # a layer of more ids hashes eight bytes instead of four (L20)
-LARGEST_BITS: Final = 1024  # of an integer argument: beyond that it is no float64, and beyond 4,300 digits no text either
+# Limit of integer arguments: larger ones are no float64, and beyond 4,300 digits no text either.
+LARGEST_BITS: Final = 1024
 
-LEAST_SQUARES: Final = 2.0**-960  # a sum of squares below which some have lost digits, or all
+LEAST_SQUARES: Final = 2.0**-960  # below this sum of squares some have lost digits, or all
 
 _LIMITS: Final = {kind: (float(np.finfo(kind).tiny), float(np.finfo(kind).eps)) for kind in "fd"}
 _UNMASKED: Final = frozenset({int, float, bool, str, bytes, complex, type(None), np.float32, np.float64, np.int32, np.int64})
 
 
 def as_integer(value: Any, name: str) -> int:
-    """`value` as a Python integer; a TypeError for anything that is not one (bool included), a ValueError beyond 1024 bits."""
+    """
+    Return `value` as a Python integer.
+
+    Raise a TypeError for anything that is no integer (bool included), and a ValueError beyond 1024
+    bits.
+    """
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"`{name}` must be an integer, not {value!r}.")
     try:
@@ -48,7 +54,12 @@ def as_integer(value: Any, name: str) -> int:
 
 
 def _as_float(value: Any, name: str) -> float:
-    """`value` as a Python float; a TypeError for what is no number, a ValueError for an integer beyond its range."""
+    """
+    Return `value` as a Python float.
+
+    Raise a TypeError for anything that is no number, and a ValueError for an integer beyond the
+    range of float64.
+    """
     if isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"`{name}` must be a real number, not {value!r}.")
     try:
@@ -60,7 +71,7 @@ def _as_float(value: Any, name: str) -> float:
 
 
 def _shifted(mantissa: float, exponent: int) -> float:
-    """``mantissa * 2**exponent``, or infinity."""
+    """Return ``mantissa * 2**exponent``, or infinity."""
     try:
         return math.ldexp(mantissa, exponent)
     except OverflowError:
@@ -68,32 +79,40 @@ def _shifted(mantissa: float, exponent: int) -> float:
 
 
 def spelled(number: int) -> str:
-    """An integer in a sentence: its digits, or their number of bits where there are too many to read."""
+    """Return an integer as text: its digits, or its number of bits if there are too many digits."""
     bits = number.bit_length()
     return str(number) if bits <= LARGEST_BITS else f"one of {bits} bits"
 
 
 def refuse_masked(value: Any, name: str) -> None:
-    """A TypeError for a masked array, also one in a list: NumPy would drop its mask without a word (L1)."""
+    """
+    Raise a TypeError for a masked array, also for one in a list.
+
+    NumPy would drop its mask silently (L1).
+    """
     whole = isinstance(value, np.ndarray) or hasattr(value, "__array__")
     if isinstance(value, np.ma.MaskedArray) if whole else _holds_mask(value, None):
         raise TypeError(f"`{name}` must not be a masked array: its mask would be dropped; pass `.filled(...)` or `.data`.")
 
 
 def unmasked(value: Any, name: str) -> np.ndarray[Any, Any]:
-    """`value` as a plain ndarray; a TypeError where a mask would be dropped."""
+    """Return `value` as a plain ndarray; raise a TypeError if a mask would be dropped."""
     if type(value) is np.ndarray:
         return value
     if type(value) is list and not _holds_mask(value, None):
         return np.asarray(value)
     refuse_masked(value, name)
     array = np.asanyarray(value)
-    refuse_masked(array, name)  # what `__array__` hands out may be masked, too
+    refuse_masked(array, name)  # what `__array__` returns may be masked, too
     return np.asarray(array)
 
 
 def _holds_mask(value: Any, seen: set[int] | None) -> bool:
-    """Whether there is a masked array in a sequence, at any depth. One that holds itself is read once."""
+    """
+    Return True if there is a masked array in a sequence, at any depth.
+
+    A sequence that contains itself is read once.
+    """
     if isinstance(value, (list, tuple)):
         kind = type(value[0]) if value else int
         alike = operator.countOf(map(type, value), kind) == len(value)  # 10 ns an item
@@ -111,7 +130,11 @@ def _holds_mask(value: Any, seen: set[int] | None) -> bool:
 
 
 def _is_buffer(value: Any) -> bool:
-    """Whether NumPy reads the memory of a value and not its items: a memoryview, bytes, an `array.array`."""
+    """
+    Return True if NumPy reads the memory of a value instead of its items.
+
+    It does so for a memoryview, bytes and an `array.array`.
+    """
     try:
         memoryview(value)
     except TypeError:
@@ -122,33 +145,37 @@ def _is_buffer(value: Any) -> bool:
 @dataclass(frozen=True, eq=False)
 class HashSpec:
     r"""
-    How ids become table rows: everything a Bloom lookup needs to know besides the table.
+    Mapping of ids to table rows: all that a Bloom lookup needs besides the table.
 
     Parameters
     ----------
     num_embeddings : int
-        Number of ids: ``0 <= id < num_embeddings <= 2**63``. Above ``2**31`` ids are hashed as eight bytes (L20).
+        Number of ids: ``0 <= id < num_embeddings <= 2**63``. Above ``2**31`` ids are hashed as
+        eight bytes (L20).
     num_rows : int
         Rows of the table, 1 (2 with a padding id) to ``2**31`` (L19).
     num_hash_functions : int, default 4
-        Probes an id makes, 1 to 24. With a `table` it is the table's width, whatever that is.
+        Number of probes of an id, 1 to 24. With a `table` it is the table's width, of any size.
     padding_idx : int, optional
         The padding id, ``0 <= padding_idx < num_embeddings``. It reserves table row 0 (L22).
     share_padding_row : bool, default True
-        Whether other ids may probe the reserved row 0, as in Spotlight. Nothing to decide without a padding id.
+        If True, other ids may probe the reserved row 0, as in Spotlight. Without a padding id it
+        has no effect.
     table : int array, shape (num_embeddings, k), optional
-        Rows of each id, instead of murmurhash3. Copied; the padding id's entries are ignored and kept as 0.
+        Rows of each id, instead of murmurhash3. Copied; the padding id's entries are ignored and
+        kept as 0.
 
     Raises
     ------
     TypeError
         A number is not an integer, or `table` is not an integer array.
     ValueError
-        A number is out of its range, or `table` has the wrong shape or names a row that does not exist.
+        A number is out of its range, or `table` has the wrong shape or names a row that does not
+        exist.
 
     Notes
     -----
-    Laws L19, L20, L21, L22. Compared and hashed by identity.
+    Laws L19, L20, L21, L22. Specs are compared and hashed by identity.
 
     Examples
     --------
@@ -199,10 +226,11 @@ class HashSpec:
 
     def _keep(self, rows: npt.NDArray[np.int32] | None) -> None:
         """
-        Keep a table that was checked so that it stays what it is: lookups read it without a check.
+        Keep a checked table so that nobody can change it: lookups read it without a check.
 
-        Its memory is handed out as a read-only buffer, which NumPy neither opens nor resizes. An array can be given another
-        shape in place, however, so lookups have one of their own.
+        Its memory is exported as a read-only buffer, which NumPy neither makes writable nor
+        resizes. An array can be given another shape in place, however, so lookups have an array of
+        their own.
         """
         for name in ("table", "_rows"):
             sealed = None if rows is None else np.asarray(memoryview(rows).toreadonly())  # type: ignore[arg-type]
@@ -213,7 +241,11 @@ class HashSpec:
         return {**{name: value for name, value in self.__dict__.items() if name != "_rows"}, "table": self._rows}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore, and close the table again: pickle and deepcopy hand out arrays that can be written into."""
+        """
+        Restore the state, and make the table read-only again.
+
+        Pickle and deepcopy return arrays that can be written to.
+        """
         self.__dict__.update(state)
         self._keep(self.table)
 
@@ -224,7 +256,8 @@ class HashSpec:
         Parameters
         ----------
         rows : int32 array, shape (num_embeddings, k)
-            What `hash_rows` gives for every id; trusted, neither checked nor copied, and made read-only.
+            What `hash_rows` gives for every id; trusted, neither checked nor copied, and made
+            read-only.
 
         Returns
         -------
@@ -239,7 +272,7 @@ class HashSpec:
 
 
 def _rows_table(table: Any, num_embeddings: int, num_rows: int, padding: int | None, share: bool) -> npt.NDArray[np.int32]:
-    """A checked int32 copy of a user's hash table, the padding id's entries set to row 0."""
+    """Return a checked int32 copy of a user's hash table, with row 0 for the padding id."""
     given = unmasked(table, "hash_table")
     if given.dtype.kind not in "iu":
         raise TypeError(f"`hash_table` must be an integer array, not {given.dtype}.")
@@ -263,7 +296,7 @@ def _rows_table(table: Any, num_embeddings: int, num_rows: int, padding: int | N
 @dataclass(frozen=True, eq=False)
 class RowGrad:
     r"""
-    Gradient of a table that holds only the rows a batch looked up (L24).
+    Gradient of a table, with only the rows that a batch looked up (L24).
 
     Parameters
     ----------
@@ -285,7 +318,7 @@ class RowGrad:
 
     Notes
     -----
-    ``a == b`` compares rows, dtype, height and values, any NaN equal to any NaN (L5).
+    ``a == b`` compares rows, dtype, height and values; any NaN equals any NaN (L5).
 
     Examples
     --------
@@ -334,7 +367,7 @@ class RowGrad:
     @classmethod
     def from_dense(cls, dense: ArrayLike) -> RowGrad:
         """
-        Keep the rows of a dense gradient that hold anything but zeros.
+        Keep the rows of a dense gradient that have any value but zero.
 
         Parameters
         ----------
@@ -344,7 +377,7 @@ class RowGrad:
         Returns
         -------
         RowGrad
-            Its rows that are not zero.
+            The rows that are not all zeros.
         """
         array = unmasked(dense, "dense")
         if array.ndim != 2:
@@ -353,13 +386,13 @@ class RowGrad:
         return cls(rows, array[rows], len(array))
 
     def to_dense(self) -> FloatArray:
-        """The gradient as an array of the table's shape, zeros where nothing was looked up."""
+        """Return the gradient as an array of the table's shape, zeros in rows not looked up."""
         dense = np.zeros((self.num_rows, self.values.shape[1]), dtype=self.values.dtype)
         dense[self.rows] = self.values
         return dense
 
     def __add__(self, other: object) -> RowGrad:
-        """Merge two gradients of one table; a row in both is added in float64 and rounded once (L5)."""
+        """Add two gradients of one table: a row in both is added in float64, rounded once (L5)."""
         if not isinstance(other, RowGrad):
             return NotImplemented
         if self.values.dtype != other.values.dtype:
@@ -376,7 +409,7 @@ class RowGrad:
         return RowGrad(rows, total.astype(self.values.dtype), self.num_rows)
 
     def __mul__(self, scalar: object) -> RowGrad:
-        """Every value times a real number, in the dtype of the values."""
+        """Multiply every value by a real number, in the dtype of the values."""
         if isinstance(scalar, (bool, np.bool_)) or not isinstance(scalar, (int, float, np.integer, np.floating)):
             return NotImplemented
         return RowGrad(self.rows, self.values * self.values.dtype.type(_as_float(scalar, "scalar")), self.num_rows)
@@ -384,7 +417,7 @@ class RowGrad:
     __rmul__ = __mul__
 
     def __eq__(self, other: object) -> bool:
-        """Whether rows, dtype, height and values agree, any NaN equal to any NaN."""
+        """Return True if rows, dtype, height and values are equal; any NaN equals any NaN."""
         if not isinstance(other, RowGrad):
             return NotImplemented
         return (
@@ -397,11 +430,15 @@ class RowGrad:
     __hash__ = None  # type: ignore[assignment]
 
     def norm(self) -> float:
-        """Euclidean norm of all values, summed in float64 (L5); values whose squares leave its range are scaled before."""
+        """
+        Return the Euclidean norm of all values, summed in float64 (L5).
+
+        Values whose squares leave the range of float64 are scaled first.
+        """
         return _shifted(*self._norm())
 
     def _norm(self) -> tuple[float, int]:
-        """The norm as ``m * 2**e``; `e` is 0 unless squares overflow or vanish."""
+        """Return the norm as (m, e) for ``m * 2**e``; e is 0 unless squares overflow or vanish."""
         if not self.values.size:
             return 0.0, 0
         if self.values.dtype == np.float32:
@@ -415,32 +452,34 @@ class RowGrad:
         return math.sqrt(np.square(self._scaled(exponent)).cumsum()[-1]), exponent
 
     def _scaled(self, exponent: int) -> npt.NDArray[np.float64]:
-        """All values divided by ``2**exponent``, in float64."""
+        """Return all values divided by ``2**exponent``, in float64."""
         with np.errstate(under="ignore"):
             return np.ldexp(self.values.astype(np.float64), -exponent)
 
     def clip_norm(self, max: float) -> RowGrad:
         """
-        The same direction with a norm of at most `max`.
+        Return a gradient of the same direction, with a norm of at most `max`.
 
         Parameters
         ----------
         max : float
-            At least 0.
+            Greatest norm, at least 0.
 
         Returns
         -------
         RowGrad
-            Scaled by ``max / norm``, or by the little less that rounding asks for: its `norm` is never above `max`. Itself where
-            it is short enough already, as with an infinite `max` everything is.
+            The gradient times ``max / norm``, or a slightly smaller factor: after rounding, its
+            `norm` is never above `max`. It is the gradient itself if its norm is at most `max`, and
+            always with an infinite `max`.
 
         Raises
         ------
         TypeError
             `max` is no real number.
         ValueError
-            `max` is below 0 or NaN; or it is finite and a value is infinite or NaN, so that no multiple of the gradient has a
-            norm. ``torch.nn.utils.clip_grad_norm_`` does that with ``error_if_nonfinite=True``; else it makes NaN of infinity.
+            `max` is below 0 or NaN; or `max` is finite and a value is infinite or NaN, so that no
+            multiple of the gradient has a norm. ``torch.nn.utils.clip_grad_norm_`` raises in that
+            case with ``error_if_nonfinite=True``; without it, it makes NaN of infinity.
         """
         limit = _as_float(max, "max")
         if not limit >= 0:
@@ -459,20 +498,20 @@ class RowGrad:
             factor = limit / norm * (1.0 - less)
             if exponent == 0 and factor >= tiny:
                 clipped = self * factor
-            else:  # the factor itself would lose digits, or all of them
+            else:  # the factor would lose digits, or be 0
                 clipped = RowGrad(self.rows, (self._scaled(exponent) * factor).astype(self.values.dtype), self.num_rows)
             if not clipped.norm() > limit:
                 return clipped
-            less = 2 * less or eps  # 1 at last: zeros
+            less = 2 * less or eps  # ends with 1, which gives zeros
 
     def astype(self, dtype: npt.DTypeLike) -> RowGrad:
         """
-        A copy with values of another dtype.
+        Return a copy with values of another dtype.
 
         Parameters
         ----------
         dtype : float32 or float64
-            Of the copy.
+            Dtype of the copy.
 
         Returns
         -------

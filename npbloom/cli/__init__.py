@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Notes
     -----
-    Every error is one line on standard error. With ``NPBLOOM_TRACEBACK=1`` in the environment an error that nobody foresaw is
-    raised instead, with its traceback.
+    Every error is one line on standard error. With ``NPBLOOM_TRACEBACK=1`` in the environment an
+    error that nobody foresaw is raised instead, with its traceback.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:

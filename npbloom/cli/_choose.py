@@ -93,9 +93,10 @@ def choose(train: Interactions, variant: Variant, settings: Settings, report: Re
     """
     Choose weight decay and epochs of a method on a part of the training interactions.
 
-    Each weight decay of the grid trains for some epochs, the better half goes on, and the best one until its score has not
-    risen for some more. What the settings give of the two stays as it is; with both given nothing is trained. Where nothing
-    can be held out, the defaults are taken. `report` is told what is tried.
+    Each weight decay of the grid trains for some epochs, the better half goes on, and the best one
+    until its score has not risen for some more. What the settings give of the two stays as it is;
+    with both given nothing is trained. Where nothing can be held out, the defaults are taken.
+    `report` is told what is tried.
     """
     l2, epochs = settings.l2, settings.epochs
     if l2 is not None and epochs is not None:

@@ -159,7 +159,7 @@ def _draw(comparison: Comparison, path: str | None, title: str) -> None:
             _report.plot(comparison.rows, path, title)
 
 
-# ---- words --------------------------------------------------------------------------------------------------------------
+# ---- words ---------------------------------------------------------------------------------------
 
 
 def _sizes(data: Interactions, name: str) -> str:

@@ -19,7 +19,8 @@ def generate(seed: int) -> Interactions:
     popularity = 1.0 / (1.0 + rng.permutation(NUM_ITEMS))
     users = rng.normal(size=(NUM_USERS, FACTORS)) / np.sqrt(FACTORS)
     items = rng.normal(size=(NUM_ITEMS, FACTORS))
-    # The largest of "log weight plus Gumbel noise" are draws without replacement, each as likely as its weight says.
+    # The largest of "log weight plus Gumbel noise" are draws without replacement, each as likely as
+    # its weight says.
     noise = rng.gumbel(size=(NUM_USERS, NUM_ITEMS))
     scores = np.log(popularity) + TASTE * (users @ items.T) + noise
     counts = rng.integers(FEWEST, MOST + 1, NUM_USERS)

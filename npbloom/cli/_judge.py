@@ -65,8 +65,8 @@ def readied(data: Interactions, settings: Settings) -> Interactions:
 def split(data: Interactions, settings: Settings) -> Parts:
     """Hold out each user's last interaction, or one at random, or a fifth of the ratings.
 
-    Only pairs that are not in training are scored. To rank, items in training are put last, and could not be found; a rating
-    of a pair that was rated twice would be known.
+    Only pairs that are not in training are scored. To rank, items in training are put last, and
+    could not be found; a rating of a pair that was rated twice would be known.
     """
     rng = np.random.default_rng(settings.seed)
     if settings.explicit and not settings.last:
@@ -103,7 +103,8 @@ def measure(model: Any, train: Interactions, test: Interactions, settings: Setti
 def judge(model: Any, train: Interactions, held_out: Interactions, settings: Settings) -> float:
     """One number to choose by, more is better: NDCG of the whole ranking, or minus the RMSE; -inf if it diverged.
 
-    It moves with every rank, where the hit rate only sees one that crosses a line: less of a choice is luck.
+    It moves with every rank, where the hit rate only sees one that crosses a line: less of a choice
+    is luck.
     """
     if settings.explicit:
         rmse = _rmse(model, held_out)

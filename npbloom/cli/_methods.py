@@ -48,7 +48,7 @@ def narrow_dim(data: Interactions, tables: Tables, dim: int) -> int:
     return max(1, rows * dim // sum(side.size for side in both))
 
 
-# ---- methods: from training interactions to a function that makes layers -------------------------------------------------
+# ---- methods: from training interactions to a function that makes layers -------------------------
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _bloom_tables(work: Work, combine: str, codes: Codes = (None, None)) -> Make
     return make
 
 
-# ---- the registry --------------------------------------------------------------------------------------------------------
+# ---- the registry --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

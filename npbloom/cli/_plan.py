@@ -92,7 +92,7 @@ def _object(one: Plan) -> dict[str, Any]:
     return {**asdict(one), "total_bytes": one.total_bytes}
 
 
-# ---- words --------------------------------------------------------------------------------------------------------------------
+# ---- words ---------------------------------------------------------------------------------------
 
 
 def _head(chosen: Plan, arguments: argparse.Namespace) -> str:

@@ -1,7 +1,10 @@
-"""The paper's coder: sparse binary vectors over many items become shorter ones over few bits, and items are ranked by those.
+"""
+Coding: rows and bits for ids, and plans for tables of hashed ids.
 
-`plan` says what to expect of hashed ids before anything is made. `learned_hash_tables` lets those ids share rows that are met by
-the same, which keeps most of the score; `frequent_hash_table` gives rows of their own to the ids that occur most.
+`BloomCoder` is the coder of Serrà and Karatzoglou: it encodes sets of items in few bits, and ranks
+items by a distribution over these bits. `plan` computes what to expect of hashed ids before a table
+is made. `learned_hash_tables` gives shared rows to ids that are met together, which keeps most of
+the score. `frequent_hash_table` gives the most frequent ids rows of their own.
 """
 
 from npbloom.coding._coder import BloomCoder

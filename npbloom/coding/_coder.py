@@ -1,4 +1,4 @@
-"""`BloomCoder`: Bloom embeddings as Serrà and Karatzoglou (2017) describe them, with recovery and co-occurrence."""
+"""`BloomCoder`: the Bloom embeddings of Serrà and Karatzoglou (2017), with recovery and CBE."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from npbloom.types import MAX_TABLE_ROWS, SPOTLIGHT_SEEDS, ArrayLike, FloatArray
 @final
 class BloomCoder:
     r"""
-    Binary vectors over many items, encoded in few bits, and items ranked by a distribution over these bits.
+    A code of sets of items in few bits, and a ranking of items by a distribution over these bits.
 
-    Each item q has k bits :math:`H_1(q), \dots, H_k(q)` of m. An instance, a set of items such as all that a user has met, is
-    encoded as the union of its items' bits: :math:`u_b = 1` where some item p and some j have :math:`H_j(p) = b`, else 0. A
-    network learns from such vectors to predict such vectors; from its softmax output v, items are ranked by their likelihood
+    Each item q has k bits :math:`H_1(q), \dots, H_k(q)` of m. An instance is a set of items, such
+    as all items that a user has met. It is encoded as the union of its items' bits: :math:`u_b = 1`
+    if some item p and some j have :math:`H_j(p) = b`, else 0. A network learns to predict such
+    vectors from such vectors. Its softmax output v ranks items by their likelihood
     :math:`\sum_j \log v_{H_j(q)}`.
 
     Parameters
@@ -28,13 +29,14 @@ class BloomCoder:
     num_items : int
         Number of items: ``0 <= item < num_items``.
     num_bits : int
-        Length m of the encoded vectors, 1 to ``2**31``, and at least `num_hashes` where the table is drawn.
+        Length m of the encoded vectors, 1 to ``2**31``, and at least `num_hashes` if the table is
+        drawn.
     num_hashes : int, default 4
-        Bits of an item, k. One is the hashing trick. With a `table` it is the table's width.
+        Bits of an item, k. k = 1 is the hashing trick. With a `table` k is the table's width.
     rng : numpy.random.Generator or int, optional
-        Source of the table: the same seed gives the same table. None: fresh entropy.
+        Source of the table; the same seed gives the same table. None takes fresh entropy.
     table : int array, shape (num_items, k), optional
-        The bits of each item, instead of drawing them; copied. An item may have the same bit twice.
+        Bits of each item, instead of drawn ones; copied. An item may have the same bit twice.
 
     Raises
     ------
@@ -43,22 +45,23 @@ class BloomCoder:
 
     See Also
     --------
-    npbloom.BloomEmbedding : Hashed ids in a table of vectors; it takes a coder's `table` as its ``hash_table``.
+    npbloom.BloomEmbedding : Layer of hashed ids; its ``hash_table`` may be a coder's `table`.
 
     Notes
     -----
-    L35 to L39. A drawn row has k different bits, uniformly without replacement; the table takes 4 k bytes an item. `murmur`
-    makes a coder that needs none. Neither kind can be changed: `with_cooccurrence` gives a new one.
+    Laws L35 to L39. A drawn row has k different bits, uniformly without replacement; the table
+    takes 4 k bytes an item. A coder of `murmur` has no table. Coders do not change:
+    `with_cooccurrence` returns a new one.
 
     References
     ----------
-    .. [1] J. Serrà, A. Karatzoglou, "Getting deep recommenders fit: Bloom embeddings for sparse binary input/output
-       networks", RecSys 2017.
+    .. [1] J. Serrà, A. Karatzoglou, "Getting deep recommenders fit: Bloom embeddings for sparse
+       binary input/output networks", RecSys 2017.
 
     Examples
     --------
     >>> coder = BloomCoder(4, 5, table=[[0, 1], [1, 2], [3, 4], [0, 4]])
-    >>> bits, offsets = coder.encode([0, 1, 2], [0, 2])      # items 0 and 1 share bit 1, which is set once
+    >>> bits, offsets = coder.encode([0, 1, 2], [0, 2])      # items 0 and 1 share bit 1
     >>> bits, offsets
     (array([0, 1, 2, 3, 4]), array([0, 3]))
     >>> coder.top_k(np.log([[0.3, 0.2, 0.1, 0.1, 0.3]]), k=2)[0]
@@ -90,7 +93,7 @@ class BloomCoder:
     @classmethod
     def murmur(cls, num_items: int, num_bits: int, num_hashes: int = 4) -> Self:
         """
-        A coder whose bits are hashed on the fly: no table, no generator, the same bits everywhere.
+        Return a coder that hashes bits on the fly: no table, and the same bits everywhere.
 
         Parameters
         ----------
@@ -104,7 +107,7 @@ class BloomCoder:
         Returns
         -------
         BloomCoder
-            One whose `table` is None.
+            A coder whose `table` is None.
 
         Raises
         ------
@@ -113,8 +116,10 @@ class BloomCoder:
 
         Notes
         -----
-        The bits of an item are the rows of ``BloomEmbedding(num_items, d, num_rows=num_bits, padding_idx=None)`` (L20). So they
-        may coincide, for about k (k - 1) / 2m of all items: such an item sets fewer bits, and counts one twice in its likelihood.
+        The bits of an item are the rows of
+        ``BloomEmbedding(num_items, d, num_rows=num_bits, padding_idx=None)`` (L20). So two bits of
+        an item may coincide, for about k (k - 1) / 2m of all items. Such an item sets fewer bits,
+        and one bit counts twice in its likelihood.
 
         Examples
         --------
@@ -146,7 +151,7 @@ class BloomCoder:
 
     @property
     def table(self) -> npt.NDArray[np.int32] | None:
-        """The bits of every item, (num_items, num_hashes), read-only; None where they are hashed on the fly."""
+        """Bits of every item, (num_items, num_hashes), read-only; None if they are hashed."""
         return self._hashing.table
 
     @property
@@ -155,23 +160,23 @@ class BloomCoder:
         return 0 if self.table is None else self.table.nbytes
 
     def __repr__(self) -> str:
-        """The sizes, and where the bits come from."""
+        """Return the sizes, and the constructor that made the coder."""
         kind = ".murmur" if self.table is None else ""
         return f"BloomCoder{kind}({self.num_items}, {self.num_bits}, {self.num_hashes})  # {self.nbytes:,} bytes"
 
     def hash_rows(self, items: ArrayLike) -> IntArray:
         """
-        The bits of items.
+        Return the bits of items.
 
         Parameters
         ----------
         items : int array, any shape
-            Each in ``[0, num_items)``.
+            Items, each in ``[0, num_items)``.
 
         Returns
         -------
         int64 array, shape items.shape + (num_hashes,)
-            In the order of the table, or of the hash functions.
+            Bits in the order of the table, or of the hash functions.
 
         Raises
         ------
@@ -182,22 +187,24 @@ class BloomCoder:
 
     def encode(self, items: ArrayLike, offsets: ArrayLike | None = None) -> tuple[IntArray, IntArray]:
         """
-        The bits of instances, sparse.
+        Encode instances as the positions of their bits.
 
         Parameters
         ----------
         items : int array, shape (total,) or (n, length)
-            The items of all instances, each in ``[0, num_items)``. Two dimensions: each row is an instance, and `offsets` must
-            be None.
+            Items of all instances, each in ``[0, num_items)``. If two-dimensional, each row is an
+            instance and `offsets` must be None.
         offsets : int array, shape (n,), optional
-            For 1-D items: where each instance starts. The first starts at 0, the last runs to the end (L13).
+            Start of each instance, for 1-D items. The first starts at 0, and the last ends with the
+            items (L13).
 
         Returns
         -------
         bits : int64 array
-            The distinct bits of each instance in increasing order, flat.
+            Distinct bits of each instance in increasing order, flat.
         offsets : int64 array, shape (n,)
-            Where each instance's bits start: what ``ScaledEmbeddingBag(num_bits, d, mode="sum")`` takes.
+            Start of each instance's bits. ``ScaledEmbeddingBag(num_bits, d, mode="sum")`` takes
+            both arrays.
 
         Raises
         ------
@@ -206,7 +213,7 @@ class BloomCoder:
 
         Notes
         -----
-        L36: an OR, not a count. An instance without items has no bits.
+        Law L36. A bit that several items set occurs once. An instance without items has no bits.
 
         Examples
         --------
@@ -219,28 +226,30 @@ class BloomCoder:
         self, items: ArrayLike, offsets: ArrayLike | None = None, *, dtype: npt.DTypeLike = np.float32
     ) -> npt.NDArray[Any]:
         """
-        The bits of instances as rows of zeros and ones.
+        Encode instances as rows of zeros and ones.
 
         Parameters
         ----------
         items, offsets : int array
-            As in `encode`.
+            Items and offsets as in `encode`.
         dtype : dtype, default float32
-            Of the result: bool, or integers or floats of any width.
+            Dtype of the result: bool, or integers or floats of any width.
 
         Returns
         -------
         array, shape (n, num_bits)
-            1 where a bit is set, however often.
+            1 for a bit that is set, however often, else 0.
 
         Raises
         ------
         TypeError, IndexError, ValueError
-            The items are not integers, are out of range, or do not fit the offsets; `dtype` is of no real numbers.
+            The items are not integers, are out of range, or do not fit the offsets; or `dtype` is
+            not bool, integer or floating.
 
         Examples
         --------
-        >>> BloomCoder(3, 4, table=[[3, 0], [0, 1], [2, 2]]).encode_dense([[0, 1], [2, 2]], dtype=int)
+        >>> coder = BloomCoder(3, 4, table=[[3, 0], [0, 1], [2, 2]])
+        >>> coder.encode_dense([[0, 1], [2, 2]], dtype=int)
         array([[1, 1, 0, 1],
                [0, 0, 1, 0]])
         """
@@ -248,20 +257,22 @@ class BloomCoder:
 
     def log_likelihood(self, log_probs: ArrayLike, prior: ArrayLike | None = None) -> FloatArray:
         r"""
-        The likelihood of every item, and a prior beside it where there is one.
+        Return the log-likelihood of every item, plus a prior if one is given.
 
         Parameters
         ----------
         log_probs : float array, shape (n, num_bits)
             Logarithms of the probabilities that a network gives the bits, for each instance.
         prior : float array, shape (num_items,), optional
-            What is added for each item, whatever the instance: k times the logarithm of how often it occurs tells items apart
-            that share bits. What that keeps of a network's score is measured in docs/coding.md.
+            Number added to the score of each item, in every instance. k times the logarithm of an
+            item's count tells apart items that share bits. docs/coding.md has measurements of the
+            score that this keeps.
 
         Returns
         -------
         array, shape (n, num_items), dtype of log_probs
-            :math:`\pi_q + \sum_j \log v_{H_j(q)}` for item q of prior :math:`\pi_q`, by default 0.
+            :math:`\pi_q + \sum_j \log v_{H_j(q)}` for item q with prior :math:`\pi_q`, by default
+            0.
 
         Raises
         ------
@@ -270,8 +281,8 @@ class BloomCoder:
 
         Notes
         -----
-        L37: summed in float64 from the prior on, j = 1 to k, and rounded once. NaN and infinity flow as IEEE 754 says. `top_k`
-        needs no array of this size.
+        Law L37. Sums are in float64, from the prior on, j = 1 to k, and rounded once. NaN and
+        infinity follow IEEE 754. `top_k` needs no array of this size.
 
         Examples
         --------
@@ -291,37 +302,40 @@ class BloomCoder:
         prior: ArrayLike | None = None,
     ) -> tuple[IntArray, FloatArray]:
         """
-        The k items of highest likelihood, or score with a prior, for each instance, best first.
+        Return the k items with the highest scores for each instance, best first.
 
         Parameters
         ----------
         log_probs : float array, shape (n, num_bits)
-            As in `log_likelihood`.
+            Log-probabilities as in `log_likelihood`.
         k : int
-            How many, at most `num_items`.
+            Number of items, at most `num_items`.
         exclude : pair of int arrays, list of n int arrays, or 2-D int array, optional
-            Items that an instance must not get: ``(items, offsets)`` as in `encode`, or one list for each instance, or one row.
+            Items that an instance must not get: ``(items, offsets)`` as in `encode`, or one list
+            for each instance, or one row for each.
         prior : float array, shape (num_items,), optional
-            As in `log_likelihood`.
+            Prior as in `log_likelihood`.
 
         Returns
         -------
         items : int64 array, shape (n, k)
-            Of equal likelihoods the lower item comes first. Where so many are excluded that fewer than k are left, the rest is
-            -1.
+            Of equal scores the lower item comes first. If fewer than k items are left, the other
+            entries are -1.
         scores : array, shape (n, k), dtype of log_probs
-            Their likelihoods, with the bits of `log_likelihood`; -inf where there is no item.
+            Scores with the bits of `log_likelihood`; -inf where there is no item.
 
         Raises
         ------
         TypeError, ValueError
-            `log_probs` or `prior` does not fit, `k` is not in range, or `exclude` is not of n instances.
+            `log_probs` or `prior` does not fit, `k` is not in range, or `exclude` is not of n
+            instances.
         IndexError
             An excluded item is out of range.
 
         Notes
         -----
-        L38. NaN ranks below everything, -inf included. Only the scores of a few hundred items are held at a time.
+        Law L38. NaN ranks below everything, -inf included. Only the scores of a few hundred items
+        are in memory at a time.
 
         Examples
         --------
@@ -335,19 +349,22 @@ class BloomCoder:
 
     def with_cooccurrence(self, items: ArrayLike, offsets: ArrayLike | None = None, rng: Rng = None) -> Self:
         r"""
-        A coder in which items that occur together share bits: co-occurrence-based collisions, the paper's algorithm 1.
+        Return a coder in which items that occur together share bits.
+
+        These are the paper's co-occurrence-based collisions (CBE), its algorithm 1.
 
         Parameters
         ----------
         items, offsets : int array
-            Instances, as in `encode`: what the network is to be trained on.
+            Instances as in `encode`: those that the network is to be trained on.
         rng : numpy.random.Generator or int, optional
-            Source of the bits and their places: the same seed gives the same table. None: fresh entropy.
+            Source of the bits and their places; the same seed gives the same table. None takes
+            fresh entropy.
 
         Returns
         -------
         BloomCoder
-            A new one, with a table; this one stays as it is.
+            A new coder, with a table; this one does not change.
 
         Raises
         ------
@@ -356,22 +373,25 @@ class BloomCoder:
 
         Notes
         -----
-        L39. With X the binary matrix of instances by items, :math:`C = X^T X` counts how often two items occur together. Of the
-        pairs of different items those are kept whose count exceeds the average frequency of an item, the number of ones in X by
-        `num_items`. In order of increasing count, pairs of equal count in the order of their items, each pair is given a bit that
-        neither item has, drawn uniformly; it replaces one bit of each item, in places drawn uniformly. So the pairs that occur
-        together most often are written last and keep their bit. A pair whose items have all bits between them is passed over.
-        The paper leaves open what happens at the threshold (such pairs are left out here), the order of equal counts, and
-        repeated items of an instance (they count once).
+        Law L39. With X the binary matrix of instances by items, :math:`C = X^T X` counts how often
+        two items occur together. A pair of different items is kept if its count exceeds the average
+        frequency of an item, which is the number of ones in X divided by `num_items`. Pairs are
+        taken in order of increasing count, and of items among equal counts. Each pair gets a bit
+        that neither item has, drawn uniformly. The bit replaces one bit of each item, at places
+        drawn uniformly. So the pairs that occur together most often are written last and keep
+        their bit. A pair is skipped if its items have all bits between them. The paper leaves three
+        things open: pairs at the threshold (here they are left out), the order of equal counts, and
+        repeated items of an instance (here they count once).
 
-        C is never held: what is needed is counted item by item, for items frequent enough to be in a pair. MovieLens latest-small
-        (100,836 events, 367,893 pairs) took 0.2 s, Amazon Beauty (353,962 events, 54,543 items, 19,940 pairs) 0.1 s, on two
-        cores.
+        C is never in memory: counts are computed item by item, for items frequent enough to be in a
+        pair. MovieLens latest-small (100,836 events, 367,893 pairs) took 0.2 s, Amazon Beauty
+        (353,962 events, 54,543 items, 19,940 pairs) 0.1 s, on two cores.
 
         Examples
         --------
         >>> coder = BloomCoder(4, 8, table=[[0, 1], [2, 3], [4, 5], [6, 7]])
-        >>> shared = coder.with_cooccurrence([[0, 1], [0, 1], [0, 1], [2, 3]], rng=0)      # an item occurs twice on average
+        >>> instances = [[0, 1], [0, 1], [0, 1], [2, 3]]     # an item occurs twice on average
+        >>> shared = coder.with_cooccurrence(instances, rng=0)
         >>> np.intersect1d(*shared.table[[0, 1]]).size, shared.table[[2, 3]]
         (1, array([[4, 5],
                [6, 7]], dtype=int32))
@@ -381,7 +401,7 @@ class BloomCoder:
 
 
 def _check_sizes(num_items: Any, num_bits: Any, num_hashes: Any) -> tuple[int, int, int]:
-    """The three sizes as integers in range."""
+    """Return the three sizes as integers in range."""
     items, bits = _check.positive_int(num_items, "num_items"), _check.positive_int(num_bits, "num_bits")
     width = _check.positive_int(num_hashes, "num_hashes")
     if bits > MAX_TABLE_ROWS:
@@ -392,7 +412,7 @@ def _check_sizes(num_items: Any, num_bits: Any, num_hashes: Any) -> tuple[int, i
 
 
 def _check_table(table: Any, num_items: int, num_bits: int) -> npt.NDArray[np.int32]:
-    """A table of the caller's: (num_items, k) integers in [0, num_bits)."""
+    """Return an int32 copy of the caller's table, (num_items, k) integers in [0, num_bits)."""
     array = _check.ids(table, "table")
     if array.ndim != 2 or array.shape[0] != num_items or array.shape[1] < 1:
         raise ValueError(f"`table` must have shape ({num_items}, k) with k >= 1, not {array.shape}.")

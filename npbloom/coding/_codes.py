@@ -1,4 +1,4 @@
-"""`LearnedCodes`: rows for users and items, and what it takes to start layers from them and to give rows to later ids."""
+"""`LearnedCodes`: learned rows of users and items, with layers that start from them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,34 @@ from npbloom.ops._ids import check_ids
 from npbloom.types import ArrayLike, FloatArray, HashSpec, IntArray, Rng
 
 DEFAULT_SCALE: Final = 0.1
-LARGEST_SCALE: Final = 1e30  # float32 has room beyond it for numbers that are far above their root mean square
+LARGEST_SCALE: Final = 1e30  # float32 holds numbers far above their root mean square
 MOST_IDS: Final = 2**40
-LATER_DEGREES: Final = 10  # mean degrees that an id that comes later counts as having at least
+LATER_DEGREES: Final = 10  # least degree of a later id, in multiples of the mean degree
 
 Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Codes of the users, or of the items: ``table`` (num_ids, k), and of each slice the centroids that some id has."""
+    """
+    Codes of the users, or of the items.
+
+    ``table`` has shape (num_ids, k). Each slice has the centroids that at least one id is assigned
+    to.
+    """
 
     table: IntArray
     num_rows: int
     padding_idx: int | None
-    centroids: tuple[Vectors, ...]  # k arrays (rows in use, rank / k); of a slice in which all ids are equal none
+    centroids: tuple[Vectors, ...]  # k arrays (rows in use, rank / k); empty if all ids of the slice are equal
     centroid_rows: tuple[IntArray, ...]  # k arrays (rows in use,)
 
     def layer(self, scale: float, dtype: npt.DTypeLike, rng: Rng) -> BloomEmbedding:
-        """A layer on these rows, which start from the centroids; rows that are nobody's centroid start at random."""
+        """
+        Return a layer on these rows, which start from the centroids.
+
+        A row that is no id's centroid starts at random.
+        """
         width = max(part.shape[1] for part in self.centroids)
         layer = BloomEmbedding(
             len(self.table),
@@ -51,7 +60,11 @@ class Side:
         return layer
 
     def with_later(self, placed: Vectors, known: npt.NDArray[np.bool_]) -> IntArray:
-        """The table, longer by an id for each vector: its nearest centroids' rows, or the hash's where nothing is known."""
+        """
+        Return the table with one more id for each vector.
+
+        A known id gets the rows of its nearest centroids, any other the rows of its hash.
+        """
         before, k = self.table.shape
         number = before + len(placed)
         longer = fallback(number, self.num_rows, k, self.padding_idx)
@@ -66,7 +79,11 @@ class Side:
 
 
 def root_mean_square(numbers: Vectors) -> float:
-    """Root of the mean of the squares, summed from left to right; 1 where there is nothing but zeros."""
+    """
+    Return the root of the mean of the squares, summed from left to right.
+
+    If all numbers are zeros, or there are none, return 1.
+    """
     size = np.cumsum(np.square(numbers, dtype=np.float64))[-1] / len(numbers) if len(numbers) else 0.0
     return float(np.sqrt(size)) if size > 0 else 1.0
 
@@ -74,14 +91,14 @@ def root_mean_square(numbers: Vectors) -> float:
 def full_layer(
     vectors: Vectors, known: IntArray, padding: int | None, scale: float, dtype: npt.DTypeLike, rng: Rng
 ) -> ScaledEmbedding:
-    """A row for each id that starts from its vector; ids of which nothing is known start at random."""
+    """Return a layer with a row for each id: known ids start from vectors, others at random."""
     layer = ScaledEmbedding(vectors.shape[0], vectors.shape[1], padding_idx=padding, dtype=dtype, rng=rng)
     layer.weight[known] = vectors[known] * (scale / root_mean_square(vectors[known].ravel()))
     return layer
 
 
 def fallback(num_ids: int, num_rows: int, width: int, padding: int | None) -> IntArray:
-    """Rows by the hash of L20, of those that are not reserved; row 0 for padding."""
+    """Return rows by the hash of L20, without the reserved row; row 0 is the padding id's."""
     first = 0 if padding is None else 1
     rows = first + hash_rows(_check.read_only(np.arange(num_ids)), HashSpec(num_ids, num_rows - first, width))
     if padding is not None:
@@ -92,20 +109,21 @@ def fallback(num_ids: int, num_rows: int, width: int, padding: int | None) -> In
 @dataclass(frozen=True, eq=False)
 class LearnedCodes:
     """
-    Rows for users and items that follow from who met what; `learn_codes` makes them.
+    Rows of users and items learned from their interactions; `learn_codes` makes them.
 
     Parameters
     ----------
     users, items : Side or None
-        Codes of each side; None for a side that was not asked for.
+        Codes of each side; None for a side without codes.
     paddings : tuple of (int or None, int or None)
         Padding ids of users and items.
     user_vectors, item_vectors : float32 array, shape (num_ids, rank)
-        The vectors that were clustered, columns in the order of the slices; zeros for ids without interactions.
+        Vectors that were clustered, with columns in the order of the slices; zeros for ids without
+        interactions.
     values : float64 array, shape (rank,)
-        The singular value of each column.
+        Singular value of each column.
     user_counts, item_counts : int64 array, shape (num_ids,)
-        How many different items a user has met, and users an item.
+        Number of different items of each user, and of different users of each item.
 
     See Also
     --------
@@ -115,12 +133,15 @@ class LearnedCodes:
     --------
     >>> from npbloom.coding import learn_codes
     >>> users, items = np.repeat(np.arange(6), 3), np.array([0, 1, 2] * 3 + [3, 4, 5] * 3)
-    >>> codes = learn_codes(users, items, num_users=6, num_items=6, user_rows=2, item_rows=2, rank=2, num_hashes=1, rng=0)
+    >>> codes = learn_codes(
+    ...     users, items, num_users=6, num_items=6, user_rows=2, item_rows=2,
+    ...     rank=2, num_hashes=1, rng=0,
+    ... )
     >>> rows = codes.item_table[:, 0]
-    >>> rows == rows[0]                                 # the items of the first three users share a row
+    >>> rows == rows[0]            # the items of users 0 to 2 share a row
     array([ True,  True,  True, False, False, False])
     >>> longer, _ = codes.extend([6, 6], [0, 2], num_users=7, num_items=6)
-    >>> bool(longer[6] == codes.user_table[0])          # user 6 comes later, and likes what user 0 does
+    >>> bool(longer[6] == codes.user_table[0])     # user 6 comes later, and met what user 0 met
     True
     """
 
@@ -147,21 +168,22 @@ class LearnedCodes:
         self, *, scale: float = DEFAULT_SCALE, dtype: npt.DTypeLike = np.float32, rng: Rng = None
     ) -> tuple[BloomEmbedding | ScaledEmbedding, BloomEmbedding | ScaledEmbedding]:
         """
-        Layers on these rows whose tables start from the centroids instead of at random.
+        Return layers on these rows, with tables that start from the centroids.
 
         Parameters
         ----------
         scale : float, default 0.1
-            Root of the mean square of the numbers that a table starts with.
+            Root of the mean square of a table's initial numbers.
         dtype : float32 or float64
-            Of the tables.
+            Dtype of the tables.
         rng : numpy.random.Generator or int, optional
-            For rows that are no centroid's.
+            Source of the rows that are no centroid's.
 
         Returns
         -------
         tuple of (BloomEmbedding or ScaledEmbedding, BloomEmbedding or ScaledEmbedding)
-            For users and items, of `rank` columns. A side that has no codes gets a full table that starts from its vectors.
+            Layers of users and items, of `rank` columns. A side without codes gets a full table
+            that starts from its vectors.
 
         Raises
         ------
@@ -170,8 +192,9 @@ class LearnedCodes:
 
         Notes
         -----
-        The dot product of a user's and an item's vector is then a compressed estimate of how much they belong together:
-        training takes fewer epochs from there, and reaches a higher score (``docs/coding.md``).
+        The dot product of a user's and an item's vector is at the start a compressed estimate of
+        how close they are. Training takes fewer epochs from there, and reaches a higher score
+        (``docs/coding.md``).
         """
         size, generator = _check.positive(scale, "scale"), _check.generator(rng)
         if size > LARGEST_SCALE:
@@ -191,33 +214,36 @@ class LearnedCodes:
         self, user_ids: ArrayLike, item_ids: ArrayLike, *, num_users: int, num_items: int
     ) -> tuple[IntArray | None, IntArray | None]:
         """
-        Rows for ids that come later, by the known ids that they have met.
+        Return rows for ids that come later, by the known ids that they have met.
 
         Parameters
         ----------
         user_ids, item_ids : int array, shape (n,)
-            Interactions of the new ids. Those of a new user with a new item, and those of old ids, say nothing here.
+            Interactions of the new ids. Pairs of two new ids, and pairs of two old ids, are
+            ignored.
         num_users, num_items : int
-            How many there are now, old ones included: at least as many as before.
+            Number of ids now, old ones included: at least as many as before.
 
         Returns
         -------
         tuple of (int64 array, int64 array)
-            Tables of shape (num_users, k) and (num_items, k), or None for a side that has no codes. Old ids keep their rows. A
-            new id has, slice by slice, the row of the centroid nearest to where its neighbours put it; one without a known
-            neighbour has the hash's rows.
+            Tables of shape (num_users, k) and (num_items, k), or None for a side without codes. Old
+            ids keep their rows. A new id has in each slice the row of the centroid that is nearest
+            to the vector its neighbours give it. A new id without a known neighbour has the rows of
+            its hash.
 
         Raises
         ------
         TypeError, ValueError, IndexError
-            The ids do not fit.
+            The ids are of the wrong kind, out of range, or fewer than before.
 
         Notes
         -----
-        L41. A new user's vector is its row of the normalised graph times V, over S, which gives old users the vectors that they
-        have, but that it counts as having met ten times as many as a user has on average, if it has met fewer: else it would
-        share rows with users who have hardly met anything. The table's height does not change, so the weights of a trained
-        layer serve the longer table.
+        Law L41. A new user's vector is its row of the normalised graph times V, divided by S. This
+        formula gives old users the vectors that they have, with one exception: a new user who has
+        met fewer than ten times the average number of items counts as having met that many. Without
+        it new users would share rows with users who have hardly met anything. The table's height
+        does not change, so the weights of a trained layer fit the longer table.
         """
         pairs = read_pairs(user_ids, item_ids, num_users, num_items)
         users, items = pairs.users, pairs.items
@@ -238,21 +264,27 @@ class LearnedCodes:
     def _place(
         self, ids: IntArray, neighbours: IntArray, size: int, vectors: Vectors, own_counts: IntArray, counts: IntArray
     ) -> tuple[Vectors, npt.NDArray[np.bool_]]:
-        """The vector of each of `size` new ids, and which have a neighbour to get it from: one that has met somebody itself."""
-        known = counts[neighbours] > 0  # padding has met nobody
+        """
+        Return a vector for each of `size` new ids, and a mask of the ids that have known
+        neighbours.
+
+        A neighbour is known if it has met somebody itself.
+        """
+        known = counts[neighbours] > 0  # padding has no interactions
         ids, neighbours = ids[known], neighbours[known]
         graph = spectral.read_graph(ids, neighbours, size, len(vectors))
         met, mean = np.diff(graph.item_starts), spectral.mean_degree(own_counts)
         scaled = vectors / np.where(self.values > 0, self.values, np.inf)
         placed = spectral.spread(graph.items_of, graph.item_starts, met + mean, spectral.degrees(counts), scaled)
-        # With few interactions it would lie near the origin, and share rows with what hardly anybody has met.
+        # With few interactions the vector would lie near the origin, and the id would share rows
+        # with ids that hardly anybody has met.
         counted = np.maximum(met, LATER_DEGREES * mean)
         placed *= (counted / np.maximum(met, 1) * np.sqrt((met + mean) / (counted + mean)))[:, np.newaxis]
         return placed.astype(np.float32), met > 0
 
 
 class Pairs(NamedTuple):
-    """Interactions, checked."""
+    """Checked interactions."""
 
     users: IntArray
     items: IntArray
@@ -261,7 +293,11 @@ class Pairs(NamedTuple):
 
 
 def read_pairs(user_ids: ArrayLike, item_ids: ArrayLike, num_users: int, num_items: int) -> Pairs:
-    """Interactions as two arrays of one length, in range, and the sizes as Python's integers, which do not overflow."""
+    """
+    Check interactions: two arrays of the same length, in range.
+
+    Sizes are returned as Python integers, which do not overflow.
+    """
     arrays, sizes = [], []
     for name, ids, number in (("user", user_ids, num_users), ("item", item_ids, num_items)):
         size = _check.positive_int(number, f"num_{name}s")

@@ -1,4 +1,4 @@
-"""`frequent_hash_table`: rows of their own for the ids that occur most, hashed rows for the others."""
+"""`frequent_hash_table`: own rows for the most frequent ids, hashed rows for the others."""
 
 from __future__ import annotations
 
@@ -16,31 +16,35 @@ def frequent_hash_table(
     counts: ArrayLike, num_rows: int, num_hashes: int = 1, *, share: float = 0.5, padding_idx: int | None = 0
 ) -> npt.NDArray[np.int32]:
     r"""
-    Rows for a `BloomEmbedding` in which the ids that occur most have a row each, and the others share the rest.
+    Return rows for a `BloomEmbedding` in which frequent ids have a row each, and the others share.
 
-    Of the :math:`m' = m - f` rows that may be used, f being 1 with a padding id and else 0, the first
-    :math:`e = \lfloor s\, m' \rfloor` belong to the e ids of highest count, one each, which no other id is ever added to.
-    Every other id probes, by its hash, k of the :math:`m' - e` rows that are left. In models of what people choose a few ids
-    make up most of all occurrences, and most of what a model can be right about: ``docs/coding.md`` says what that keeps.
+    Of the m rows :math:`m' = m - f` are available, with f = 1 with a padding id and 0 without. The
+    first :math:`e = \lfloor s\, m' \rfloor` of these belong to the e ids of highest count, one
+    each, and no other id uses them. Every other id probes, by its hash, k of the :math:`m' - e`
+    rows that are left. In models of choices a few ids make up most of all occurrences, and most of
+    the score: ``docs/coding.md`` has measurements.
 
     Parameters
     ----------
     counts : real array, shape (num_ids,)
-        How often each id occurs in what is to be learned; ``numpy.bincount(item_ids, minlength=num_items)``.
+        Number of times that each id occurs in the training data, such as
+        ``numpy.bincount(item_ids, minlength=num_items)``.
     num_rows : int
-        Rows of the table, m: at least one more than are reserved, at most ``2**31``.
+        Rows of the table, m: more than are reserved, at most ``2**31``.
     num_hashes : int, default 1
-        Width of the result, k, 1 to 24. More than 1 is for ``combine="concat"`` or ``"mean"``: a "sum" would add the row of a
-        frequent id k times.
+        Width of the result, k, 1 to 24. Use more than 1 only with ``combine="concat"`` or
+        ``"mean"``: "sum" would add the row of a frequent id k times.
     share : float, default 0.5
-        Share s of the rows that are for frequent ids, in ``[0, 1)``. Ids that do not occur never get one.
+        Share s of the rows that belong to frequent ids, in ``[0, 1)``. Ids that do not occur never
+        get such a row.
     padding_idx : int or None, default 0
-        The padding id, as of the layer: row 0 is reserved then, and no other id gets it.
+        Padding id of the layer: it reserves row 0, and no other id gets it.
 
     Returns
     -------
     int32 array, shape (num_ids, num_hashes)
-        What ``BloomEmbedding(num_ids, d, num_rows=num_rows, hash_table=...)`` takes. A frequent id has its row k times.
+        Argument ``hash_table`` of ``BloomEmbedding(num_ids, d, num_rows=num_rows, ...)``. A
+        frequent id has its row k times.
 
     Raises
     ------
@@ -49,14 +53,14 @@ def frequent_hash_table(
 
     See Also
     --------
-    npbloom.BloomEmbedding : The layer that it is for.
-    npbloom.coding.plan : What to expect of a table in which all ids are hashed.
+    npbloom.BloomEmbedding : The layer that takes the table.
+    npbloom.coding.plan : Expectations for a table in which all ids are hashed.
 
     Notes
     -----
-    L40. Of equal counts the lower id comes first. The hash is that of L20, so the same counts give the same table everywhere,
-    and ids that do not occur yet have their rows already. The counts are looked at once: for ids that become frequent later,
-    make a table anew, and train anew.
+    Law L40. Of equal counts the lower id comes first. The hash is that of L20: the same counts give
+    the same table everywhere, and ids that do not occur yet have rows, too. For ids that become
+    frequent later, make a new table and train again.
 
     Examples
     --------
@@ -87,7 +91,7 @@ def frequent_hash_table(
 
 
 def _counts(counts: Any) -> npt.NDArray[np.float64]:
-    """One number for each id, finite and at least 0."""
+    """Return one number for each id, finite and at least 0."""
     array = unmasked(counts, "counts")
     if array.dtype.kind not in "iuf":
         raise TypeError(f"`counts` must be a real array, not {array.dtype}.")

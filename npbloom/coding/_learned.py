@@ -1,4 +1,4 @@
-"""`learned_hash_tables`: ids that are met by the same share rows, and strangers do not, so that little is lost."""
+"""`learned_hash_tables`: tables in which ids that are met together share rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_COLUMNS: Final = 1024  # of the decomposition, whose time grows with their 
 
 @dataclass(frozen=True)
 class _Request:
-    """One side of what is asked for, checked."""
+    """Checked arguments of one side, users or items."""
 
     num_ids: int
     rows: int | None  # None: no codes for this side
@@ -28,7 +28,7 @@ class _Request:
 
     @property
     def first(self) -> int:
-        """The first row that an id may have."""
+        """First row that an id may have."""
         return 0 if self.padding is None else 1
 
 
@@ -48,70 +48,82 @@ def learned_hash_tables(
     progress: bool = False,
 ) -> tuple[IntArray | None, IntArray | None]:
     r"""
-    Rows for two `BloomEmbedding` layers in which ids share a row because they are met by the same.
+    Return rows for two `BloomEmbedding` layers in which ids that are met together share rows.
 
-    Hashing lets strangers share rows. Here an id's neighbours decide. Of the graph of users and items, A, with the degrees D of
-    either side and their mean d, the leading singular vectors of :math:`N = (D_u + d_u)^{-1/2} A (D_i + d_i)^{-1/2} \approx
-    U S V^T` put every id at a place, a row of :math:`U \sqrt S` or :math:`V \sqrt S`, near to those that are met alike. Its
-    columns are cut into k slices, and k-means in each slice says which ids share the row of that slice.
+    With hashing, unrelated ids share rows. Here an id's neighbours decide. A is the graph of users
+    and items, D the degrees of either side and d their mean. The leading singular vectors of
+    :math:`N = (D_u + d_u)^{-1/2} A (D_i + d_i)^{-1/2} \approx U S V^T` give every id a vector, a
+    row of :math:`U \sqrt S` or :math:`V \sqrt S`. Ids that are met together have near vectors. The
+    columns are cut into k slices, and k-means in each slice says which ids share the row of that
+    slice.
 
     Parameters
     ----------
     user_ids, item_ids : int array, shape (n,)
-        Who met what, in training: pairs that are tested on must not be among them. Duplicates count once.
+        Users and items of the training pairs. Pairs of the test set must not be among them.
+        Duplicates count once.
     num_users, num_items : int
-        How many ids there are, padding included.
+        Number of ids, padding included.
     user_rows, item_rows : int or None
-        Rows of each table, 2 to the number of ids; None for a side that needs no codes.
+        Rows of each table, 2 to the number of ids; None for a side without codes.
     rank : int, default 32
         Number of singular vectors, r; a multiple of `num_hashes`, at most 1,024.
     num_hashes : int, default 4
-        Rows an id reads, k, 1 to 24. 8 keeps more than 4 in what was measured (``docs/coding.md``), for codes of twice the size.
+        Rows an id reads, k, 1 to 24. 8 keeps more of the score than 4 in all measurements of
+        ``docs/coding.md``, with codes of twice the size.
     user_padding, item_padding : int, optional
-        Padding ids of the layers: their row is 0, which no other id gets. Pairs with them are left out.
+        Padding ids of the layers. Their row is 0, which no other id gets. Pairs with them are left
+        out.
     rng : numpy.random.Generator or int, optional
-        Source of the random projection, of the order of columns, and of k-means' first centroids.
+        Source of the random projection, of the order of columns, and of k-means' initial centroids.
     progress : bool, default False
         Show a progress bar, on a terminal only.
 
     Returns
     -------
     tuple of (int64 array, int64 array)
-        Tables of shape (num_users, k) and (num_items, k), for ``BloomEmbedding(n, d, num_rows=rows, hash_table=table,
-        combine="concat")`` with any d that k divides; None for a side that was not asked for.
+        Tables of shape (num_users, k) and (num_items, k), for
+        ``BloomEmbedding(n, d, num_rows=rows, hash_table=table, combine="concat")`` with any d that
+        k divides; None for a side without codes.
 
     Raises
     ------
     TypeError, ValueError, IndexError
-        An argument is of the wrong kind or out of its range, or fewer than two users or items have met any.
+        An argument is of the wrong kind or out of its range, or fewer than two users or items have
+        interactions.
 
     See Also
     --------
-    learn_codes : The same with what it takes to start layers from the codes and to give codes to later ids.
+    learn_codes : The same, with layers that start from the codes and codes for later ids.
     frequent_hash_table : Rows from counts alone.
 
     Notes
     -----
-    L41. The same seed gives the same bits for any number of threads, on any processor. An id without interactions has the rows
-    of its hash (L20), and so has every id in a slice in which all are equal. The decomposition is a randomised subspace
-    iteration, algorithms 4.4 and 5.1 of [1]_; the mean degree keeps small parts that hang together with nothing else from taking
-    the leading vectors [2]_. k-means works in levels where points times centroids are many. A million users, a million items
-    and twenty million pairs take some minutes on two cores and less than 4 GB (``benchmarks/README.md``).
+    Law L41. The same seed gives the same bits for any number of threads, on any processor. An id
+    without interactions has the rows of its hash (L20), and so has every id in a slice in which all
+    vectors are equal. The decomposition is a randomised subspace iteration, algorithms 4.4 and 5.1
+    of [1]_. The mean degree in N keeps small components of the graph from taking the leading
+    vectors [2]_. k-means works in levels if points times centroids are many. A million users, a
+    million items and twenty million pairs take some minutes on two cores and less than 4 GB
+    (``benchmarks/README.md``).
 
     References
     ----------
-    .. [1] N. Halko, P. G. Martinsson, J. A. Tropp, "Finding structure with randomness: probabilistic algorithms for constructing
-       approximate matrix decompositions", SIAM Review 53(2), 2011.
-    .. [2] T. Qin, K. Rohe, "Regularized spectral clustering under the degree-corrected stochastic blockmodel", NIPS 2013.
+    .. [1] N. Halko, P. G. Martinsson, J. A. Tropp, "Finding structure with randomness:
+       probabilistic algorithms for constructing approximate matrix decompositions", SIAM Review
+       53(2), 2011.
+    .. [2] T. Qin, K. Rohe, "Regularized spectral clustering under the degree-corrected stochastic
+       blockmodel", NIPS 2013.
 
     Examples
     --------
     >>> users, items = np.repeat(np.arange(6), 3), np.array([0, 1, 2] * 3 + [3, 4, 5] * 3)
     >>> tables = learned_hash_tables(
-    ...     users, items, num_users=6, num_items=6, user_rows=2, item_rows=2, rank=2, num_hashes=1, rng=0
+    ...     users, items, num_users=6, num_items=6, user_rows=2, item_rows=2,
+    ...     rank=2, num_hashes=1, rng=0,
     ... )
-    >>> [rows[:, 0] == rows[0, 0] for rows in tables]    # users 0 to 2 met items 0 to 2, and share a row; so do the items
-    [array([ True,  True,  True, False, False, False]), array([ True,  True,  True, False, False, False])]
+    >>> [(rows[:, 0] == rows[0, 0]).tolist() for rows in tables]     # ids 0 to 2 share a row
+    [[True, True, True, False, False, False], [True, True, True, False, False, False]]
     """
     codes = learn_codes(
         user_ids,
@@ -146,34 +158,39 @@ def learn_codes(
     progress: bool = False,
 ) -> LearnedCodes:
     """
-    Learn the rows of `learned_hash_tables`, and keep what starts layers from them and gives rows to later ids.
+    Learn the rows of `learned_hash_tables`, and keep what layers and later ids need.
 
     Parameters
     ----------
-    user_ids, item_ids, num_users, num_items, user_rows, item_rows : int array, int array, int, int, int or None, int or None
-        As in `learned_hash_tables`.
+    user_ids, item_ids, num_users, num_items, user_rows, item_rows : int array, int array, int, int,
+    int or None, int or None
+        Interactions and sizes as in `learned_hash_tables`.
     rank, num_hashes, user_padding, item_padding, rng, progress : optional
-        As in `learned_hash_tables`.
+        Options as in `learned_hash_tables`.
 
     Returns
     -------
     LearnedCodes
-        ``codes.user_table`` and ``codes.item_table`` are what `learned_hash_tables` gives for the same seed.
+        Codes whose ``user_table`` and ``item_table`` are those that `learned_hash_tables` returns
+        for the same seed.
 
     Raises
     ------
     TypeError, ValueError, IndexError
-        As `learned_hash_tables`.
+        The errors of `learned_hash_tables`.
 
     Notes
     -----
-    L41.
+    Law L41.
 
     Examples
     --------
     >>> users, items = np.repeat(np.arange(6), 3), np.array([0, 1, 2] * 3 + [3, 4, 5] * 3)
-    >>> codes = learn_codes(users, items, num_users=6, num_items=6, user_rows=2, item_rows=2, rank=2, num_hashes=1, rng=0)
-    >>> user_layer, item_layer = codes.layers(rng=0)     # they start from what was learned
+    >>> codes = learn_codes(
+    ...     users, items, num_users=6, num_items=6, user_rows=2, item_rows=2,
+    ...     rank=2, num_hashes=1, rng=0,
+    ... )
+    >>> user_layer, item_layer = codes.layers(rng=0)     # their tables start from the codes
     >>> scores = user_layer(np.arange(6)) @ item_layer(np.arange(6)).T
     >>> (scores > 0.5 * scores.max()).astype(int)[[0, 5]]
     array([[1, 1, 1, 0, 0, 0],
@@ -206,7 +223,12 @@ def learn_codes(
 
 
 def _code(vectors: Vectors, counts: IntArray, request: _Request, k: int, rng: np.random.Generator, report: Any) -> Side:
-    """The rows of each id of a side: its nearest centroid in each slice, or the hash's where nothing is known."""
+    """
+    Return the codes of a side.
+
+    An id has the row of its nearest centroid in each slice, or that of its hash without any
+    interactions.
+    """
     assert request.rows is not None
     known = np.flatnonzero(counts)
     table = fallback(request.num_ids, request.rows, k, request.padding)
@@ -228,7 +250,7 @@ def _code(vectors: Vectors, counts: IntArray, request: _Request, k: int, rng: np
 
 
 def _read_request(kind: str, num_ids: int, rows: Any, padding: Any) -> _Request:
-    """One side, checked."""
+    """Return the checked arguments of one side."""
     at = None if padding is None else _check.padding_row(padding, num_ids, f"{kind}_padding")
     if rows is None:
         return _Request(num_ids, None, at)
@@ -239,7 +261,7 @@ def _read_request(kind: str, num_ids: int, rows: Any, padding: Any) -> _Request:
 
 
 def _read_sizes(num_hashes: Any, rank: Any) -> tuple[int, int]:
-    """The number of slices, and of columns, which it divides."""
+    """Return the number of slices, and the number of columns, which is a multiple of it."""
     width, columns = _check.positive_int(num_hashes, "num_hashes"), _check.positive_int(rank, "rank")
     if width > len(SPOTLIGHT_SEEDS):
         raise ValueError(f"`num_hashes` must lie in [1, {len(SPOTLIGHT_SEEDS)}], not {width}.")
@@ -251,7 +273,7 @@ def _read_sizes(num_hashes: Any, rank: Any) -> tuple[int, int]:
 
 
 def _read_graph(users: IntArray, items: IntArray, requests: tuple[_Request, _Request]) -> spectral.Graph:
-    """The graph without padding; a ValueError where there is nothing that could tell ids apart."""
+    """Return the graph without padding; raise a ValueError if nothing could tell ids apart."""
     for ids, request in zip((users, items), requests, strict=True):
         if request.padding is not None and (ids == request.padding).any():
             kept = ids != request.padding

@@ -1,4 +1,4 @@
-"""`plan`: what a Bloom table of some size does to ids, what it costs, and which size and how many hashes to take."""
+"""`plan`: collisions and memory of a Bloom table, and a suggested size and number of hashes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from npbloom.optimizers import BY_NAME
 from npbloom.types import MAX_IDS, MAX_TABLE_ROWS, SPOTLIGHT_SEEDS
 
 SUGGESTED: Final = (2, 3, 4)  # the numbers of hashes that Serrà and Karatzoglou found best
-FEW: Final = 1e-3  # the share of ids without a vector of their own that a suggestion may leave
+FEW: Final = 1e-3  # greatest share of ids without a vector of their own in a suggestion
 UNITS: Final = {
     "": 1,
     "b": 1,
@@ -31,41 +31,41 @@ UNITS: Final = {
 @dataclass(frozen=True)
 class Plan:
     """
-    A Bloom table, before it is made: its size, what it costs, and what to expect of the hashes.
+    A Bloom table that is not made yet: its size, its memory, and the expected collisions.
 
     Parameters
     ----------
     num_ids, embedding_dim : int
-        What is embedded.
+        Number of ids, and length of a vector.
     num_rows : int
         Height of the table.
     compression_ratio : float
-        Rows for each id.
+        Number of rows for each id.
     num_hash_functions : int
-        Rows that an id reads, k.
+        Number of rows that an id reads, k.
     combine : {"sum", "mean", "concat"}
-        How they make a vector.
+        Operation that makes a vector of them.
     share_all : float
         Expected share of ids that have all probes, and so their vector, in common with another id.
     repeat_probe : float
-        Expected share of ids two of whose probes meet.
+        Expected share of ids of which two probes are the same row.
     touch_padding : float
-        Expected share of ids that lose a probe to the row reserved for padding.
+        Expected share of ids with a probe on the row reserved for padding.
     ids_per_row : float
-        How many ids read a row, on average.
+        Number of ids that read a row, on average.
     table_bytes, state_bytes : int
         Memory of the table and of the optimizer's state.
     full_bytes : int
-        What a table with a row for each id, and its state, would take.
+        Memory of a table with a row for each id, and of its state.
     suggested_hashes : int
-        The k to take with a table of this memory or ratio.
+        Suggested k for a table of this memory or ratio.
     suggested_ratio : float
-        The ratio to take: the one that was asked for, or that of the highest table that fits the memory; 1 where a row for each
-        id fits, and no hashing is needed.
+        Suggested ratio: the given one, or that of the highest table that fits the memory. It is 1
+        if a row for each id fits, and no hashing is needed.
 
     See Also
     --------
-    plan : Makes it.
+    plan : Function that makes it.
 
     Examples
     --------
@@ -97,13 +97,13 @@ class Plan:
 
     @property
     def total_bytes(self) -> int:
-        """Table and state together."""
+        """Bytes of table and state together."""
         return self.table_bytes + self.state_bytes
 
 
 @dataclass(frozen=True)
 class _Question:
-    """What `plan` was asked, checked."""
+    """Checked arguments of `plan`."""
 
     num_ids: int
     dim: int
@@ -116,12 +116,12 @@ class _Question:
     share: bool
 
     def row_bytes(self, k: int) -> tuple[int, int]:
-        """Bytes of a table's row, and of its state."""
+        """Return the bytes of a table's row, and of its state."""
         row = self.dim * self.dtype.itemsize
         if self.optimizer is None:
             return row, 0
         spec = BY_NAME[self.optimizer].state_spec((1, self.dim), self.dtype, k if self.combine == "concat" else 1)
-        return row, sum(array.nbytes for array in spec.values() if array.shape)  # a counter does not grow with the rows
+        return row, sum(array.nbytes for array in spec.values() if array.shape)  # without counters
 
     @property
     def full_bytes(self) -> int:
@@ -129,7 +129,7 @@ class _Question:
         return self.num_ids * sum(self.row_bytes(1))
 
     def height(self, k: int) -> int:
-        """Rows of the table (L19)."""
+        """Return the number of rows of the table (L19)."""
         if self.memory is None:
             try:
                 return table_height(self.num_ids, self.ratio, None, self.padded)
@@ -143,7 +143,12 @@ class _Question:
         return rows
 
     def shares(self, k: int) -> tuple[float, float, float, float]:
-        """Expected shares of ids that share all probes, repeat one, and touch the padding row; ids that read a row."""
+        """
+        Return three expected shares of ids, and the number of ids that read a row.
+
+        The shares are those of ids that have all probes in common with another, that repeat a
+        probe, and that touch the padding row.
+        """
         rows = self.height(k)
         reached = rows - 1 if self.padded and not self.share else rows
         ids = max(1, self.num_ids - self.padded)
@@ -152,7 +157,11 @@ class _Question:
         return shared, repeat_probe(reached, k), touch, ids * k / reached
 
     def suggestion(self) -> int:
-        """The fewest hashes that leave few ids without a vector of their own, of those that fit the memory."""
+        """
+        Return the fewest hashes that leave few ids without a vector of their own.
+
+        Numbers of hashes that do not fit the memory are not considered.
+        """
         possible = [k for k in SUGGESTED if self.combine != "concat" or self.dim % k == 0] or [1]
         for number, k in enumerate(possible):
             try:
@@ -180,18 +189,20 @@ def plan(
     precompute_hashes: bool | None = None,
 ) -> Plan:
     r"""
-    What to expect of a Bloom table, by formula, before it is made.
+    Compute what to expect of a Bloom table before it is made.
 
-    With n ids beside padding, k hash functions and m rows (without the row reserved for padding where
-    ``share_padding_row=False``), each probe is a row drawn uniformly:
+    With n ids beside padding, k hash functions and m rows, each probe is a row drawn uniformly.
+    With ``share_padding_row=False`` m does not count the row reserved for padding.
 
     - an id repeats a probe with probability :math:`1 - \prod_{j<k} (1 - j / m)`;
     - it touches the row reserved for padding with probability :math:`1 - (1 - 1/m)^k`;
     - it shares all probes with another id, in any order, with probability
-      :math:`\sum_\lambda P_\lambda (1 - (1 - p_\lambda)^{n-1})`, where :math:`\lambda` runs over the partitions of k, of L parts:
-      :math:`p_\lambda = k! / (\prod_i \lambda_i! \, m^k)` is the probability of one multiset of rows that occur
-      :math:`\lambda_i` times, and :math:`P_\lambda = p_\lambda \, m (m-1) \cdots (m-L+1) / \prod_v c_v!` that of all multisets of
-      this kind, where :math:`c_v` parts equal v. With "concat" order matters, and it is :math:`1 - (1 - m^{-k})^{n-1}`.
+      :math:`\sum_\lambda P_\lambda (1 - (1 - p_\lambda)^{n-1})`. Here :math:`\lambda` runs over the
+      partitions of k, of L parts. :math:`p_\lambda = k! / (\prod_i \lambda_i! \, m^k)` is the
+      probability of one multiset of rows that occur :math:`\lambda_i` times.
+      :math:`P_\lambda = p_\lambda \, m (m-1) \cdots (m-L+1) / \prod_v c_v!` is that of all
+      multisets of this kind, where :math:`c_v` parts equal v. With "concat" order matters, and the
+      probability is :math:`1 - (1 - m^{-k})^{n-1}`.
 
     Parameters
     ----------
@@ -200,20 +211,21 @@ def plan(
     dim : int
         Length of a vector.
     memory : int, float or str, optional
-        Bytes for table and optimizer state together, or words such as ``"500 MB"`` and ``"2GiB"``: the table is the
-        highest that fits, up to one row for each id.
+        Bytes for table and optimizer state together, or a text such as ``"500 MB"`` or ``"2GiB"``.
+        The table is the highest that fits, up to one row for each id.
     ratio : float, optional
-        Rows for each id, instead of a memory. Of neither, 0.2.
+        Rows for each id, instead of `memory`. Without either it is 0.2.
     num_hashes : int, optional
-        Rows that an id reads, 1 to 24; by default what is suggested.
+        Rows that an id reads, 1 to 24; by default the suggested number.
     combine : {"sum", "mean", "concat"}
-        As in `BloomEmbedding`.
+        Operation as in `BloomEmbedding`.
     optimizer : str or None
-        A key of `npbloom.optimizers.BY_NAME`, whose state takes memory; sgd without momentum has none.
+        A key of `npbloom.optimizers.BY_NAME`, whose state takes memory; sgd without momentum has
+        none.
     dtype : float32 or float64
-        Of the table.
+        Dtype of the table.
     padding_idx, share_padding_row : optional
-        As in `BloomEmbedding`; which id is padding makes no difference.
+        Options as in `BloomEmbedding`; the value of the padding id makes no difference.
     precompute_hashes : bool, optional
         Deprecated, without effect.
 
@@ -225,17 +237,19 @@ def plan(
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind or out of its range, or the memory is too small for any table.
+        An argument is of the wrong kind or out of its range, or the memory is too small for any
+        table.
 
     See Also
     --------
-    npbloom.BloomEmbedding : The layer that is planned.
+    npbloom.BloomEmbedding : The layer whose table is planned.
 
     Notes
     -----
-    The suggestion is the fewest hashes, of 2, 3 and 4 (the best in Serrà and Karatzoglou, 2017), that leave fewer than one id in
-    a thousand without a vector of its own, else the most of them that are possible ("concat" needs k to divide `dim`). That ids
-    can be told apart says nothing about how well a model ranks: which ratio a task bears has to be measured (``npbloom fit``).
+    The suggested k is the smallest of 2, 3 and 4 (the best in Serrà and Karatzoglou, 2017) that
+    leaves fewer than one id in a thousand without a vector of its own. If none does, it is the
+    largest possible one ("concat" needs a k that divides `dim`). Distinct vectors say nothing about
+    how well a model ranks: measure which ratio a task allows (``npbloom fit``).
 
     Examples
     --------
@@ -271,7 +285,11 @@ def plan(
 
 
 def _suggested_ratio(asked: _Question, k: int) -> float:
-    """The ratio that was asked for; else 1 where no table need be compressed, or that of the table that fits."""
+    """
+    Return the ratio that was asked for, or the ratio for a memory.
+
+    For a memory it is 1 if no table need be compressed, else that of the highest table that fits.
+    """
     if asked.memory is None:
         return asked.ratio
     if asked.full_bytes <= asked.memory:
@@ -290,7 +308,7 @@ def _read_question(
     padding_idx: Any,
     share: Any,
 ) -> _Question:
-    """Check everything but the number of hashes."""
+    """Check all arguments but the number of hashes."""
     size = _check.positive_int(num_ids, "num_ids")
     if size > MAX_IDS:
         raise ValueError(f"`num_ids` must lie in [1, 2**63], not {size}.")
@@ -316,7 +334,7 @@ def _read_question(
 
 
 def _check_hashes(num_hashes: Any, asked: _Question) -> int:
-    """1 to 24, and a divisor of the dimension for "concat"."""
+    """Return a number of hashes from 1 to 24, which for "concat" divides the dimension."""
     k = _check.positive_int(num_hashes, "num_hashes")
     if k > len(SPOTLIGHT_SEEDS):
         raise ValueError(f"`num_hashes` must lie in [1, {len(SPOTLIGHT_SEEDS)}], not {k}.")
@@ -327,7 +345,7 @@ def _check_hashes(num_hashes: Any, asked: _Question) -> int:
 
 def read_bytes(memory: int | float | str) -> int:
     """
-    A number of bytes, given as such or in words.
+    Return a number of bytes, given as a number or as text.
 
     Parameters
     ----------
@@ -337,7 +355,7 @@ def read_bytes(memory: int | float | str) -> int:
     Returns
     -------
     int
-        At least 1.
+        Bytes, at least 1.
     """
     if isinstance(memory, str):
         found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", memory.lower())
@@ -350,18 +368,22 @@ def read_bytes(memory: int | float | str) -> int:
     return int(number)
 
 
-# ---- formulas -----------------------------------------------------------------------------------------------------------------
+# ---- formulas ------------------------------------------------------------------------------------
 
 
 def repeat_probe(num_rows: int, k: int) -> float:
-    """Probability that two of k probes of m rows meet."""
+    """Return the probability that two of k probes of m rows are the same row."""
     if k > num_rows:
         return 1.0
     return max(0.0, -math.expm1(sum(math.log1p(-j / num_rows) for j in range(k))))
 
 
 def share_all(num_ids: int, num_rows: int, k: int, ordered: bool) -> float:
-    """Probability that another id has the same probes, in the same order or in any (a sum over the partitions of k)."""
+    """
+    Return the probability that another id has the same probes.
+
+    They are in the same order if `ordered`, else in any order: a sum over the partitions of k.
+    """
     every = k * math.log(num_rows)  # the logarithm of the number of tuples
     if ordered:
         return _met(num_ids, -every)
@@ -377,7 +399,7 @@ def share_all(num_ids: int, num_rows: int, k: int, ordered: bool) -> float:
 
 
 def _met(num_ids: int, log_probability: float) -> float:
-    """Probability that at least one of the other ids does what each does with this probability."""
+    """Return the probability that any of the other ids has an event of this probability."""
     probability = math.exp(min(log_probability, 0.0))
     if num_ids == 1:
         return 0.0
@@ -385,7 +407,7 @@ def _met(num_ids: int, log_probability: float) -> float:
 
 
 def _partitions(total: int, most: int) -> Iterator[tuple[int, ...]]:
-    """The ways to write a number as a sum of parts that do not increase, none above `most`."""
+    """Yield the ways to write a number as a sum of non-increasing parts, none above `most`."""
     if total == 0:
         yield ()
     for part in range(min(total, most), 0, -1):

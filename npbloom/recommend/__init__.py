@@ -1,4 +1,4 @@
-"""Recommenders on these layers: Spotlight's factorization models, their data, losses and measures."""
+"""Recommender models on npbloom's layers: Spotlight's models, with data, losses and scores."""
 
 from npbloom.recommend import losses
 from npbloom.recommend._recommender import load_model

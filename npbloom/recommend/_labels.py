@@ -1,4 +1,4 @@
-"""Between the file's own ids (labels) and the numbers that tables are indexed with."""
+"""Labels: the file's own ids of users and items, and the row numbers that stand for them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ Label = int | str
 
 
 def text_labels(names: list[str]) -> LabelArray:
-    """An array of text that costs what it holds: one of NumPy's str is as wide as the longest, in every entry."""
+    """
+    Return text labels as an array of Python strings.
+
+    An array of NumPy's str would take the width of the longest label for every entry.
+    """
     return np.array(names, dtype=object)
 
 
 def check_labels(labels: Any, name: str, size: int, padding_idx: int | None) -> LabelArray | None:
-    """One distinct integer or string for each id; the padding id's entry stands for nothing and may be anything."""
+    """
+    Check that every id has a label of its own, an integer or a string; return the labels.
+
+    The label of the padding id is not checked.
+    """
     if labels is None:
         return None
     array = _label_array(labels, name)
@@ -36,7 +44,11 @@ def check_labels(labels: Any, name: str, size: int, padding_idx: int | None) -> 
 
 
 def _label_array(labels: Any, name: str) -> LabelArray:
-    """A copy, so that later writes by the caller cannot make two labels equal; a str for an integer among str."""
+    """
+    Return a copy of the labels, so that later writes by the caller cannot make two of them equal.
+
+    Integers among strings become strings.
+    """
     if hasattr(labels, "__array__"):
         array = unmasked(labels, name)
     else:
@@ -57,10 +69,10 @@ def _label_array(labels: Any, name: str) -> LabelArray:
 
 
 class Labels:
-    """Look labels up by id and ids by label; without labels the ids are the labels."""
+    """Labels of ids, and ids of labels; without labels the ids are the labels."""
 
     def __init__(self, values: LabelArray | None, size: int, padding_idx: int | None, kind: str) -> None:
-        """`values` as `check_labels` returned them; `kind` ("user", "item") is the word that errors use."""
+        """Take `values` from `check_labels`; errors call the ids by `kind`, "user" or "item"."""
         self.values = values
         self.size = size
         self.padding_idx = padding_idx
@@ -68,18 +80,26 @@ class Labels:
         self._numbers: dict[Label, int] | None = None  # made on the first lookup
 
     def agrees_with(self, other: Labels) -> bool:
-        """Whether no id has two names; where one side has no labels, its ids are taken as they are."""
+        """
+        Return True if no id has two different labels.
+
+        A side without labels agrees with every other side.
+        """
         if self.values is None or other.values is None or self.values is other.values:
             return True
         return np.array_equal(self.values, other.values)
 
     def names(self, ids: npt.NDArray[np.int64]) -> list[Label]:
-        """The labels of checked ids, as Python integers or strings."""
+        """Return the labels of checked ids, as Python integers or strings."""
         found: list[Label] = (ids if self.values is None else self.values[ids]).tolist()
         return found
 
     def number(self, label: Any) -> int:
-        """The id of a label; a ValueError for an unknown one. Digits find an integer label, and an integer a string of digits."""
+        """
+        Return the id of a label, or raise a ValueError if the label is unknown.
+
+        A string of digits finds an integer label, and an integer finds a label of digits.
+        """
         given: Label = str(label) if isinstance(label, str) else as_integer(label, f"{self.kind}_label")
         integers = self.values is None or self.values.dtype.kind in "iu"
         wanted: Label | None = _as_number(given) if integers else str(given)
@@ -89,7 +109,7 @@ class Labels:
         return number
 
     def _find(self, label: Label) -> int | None:
-        """The id of a label of the right type, or None."""
+        """Return the id of a label of the right type, or None."""
         if self.values is None:
             known = isinstance(label, int) and 0 <= label < self.size and label != self.padding_idx
             return int(label) if known else None
@@ -98,13 +118,17 @@ class Labels:
             self._numbers = dict(zip(names, range(self.size), strict=True))
             if self.padding_idx is not None:
                 padding = names[self.padding_idx]
-                if self._numbers.get(padding) == self.padding_idx:  # an id of the file may be spelled like the placeholder
+                if self._numbers.get(padding) == self.padding_idx:  # a real label may equal the placeholder
                     del self._numbers[padding]
         return self._numbers.get(label)
 
 
 def _as_number(label: Label) -> int | None:
-    """An integer as it is, a string of decimal digits as the integer it spells, None for other strings."""
+    """
+    Return an integer as it is, and a string of decimal digits as the integer it spells.
+
+    For any other string return None.
+    """
     if isinstance(label, int):
         return label
     try:

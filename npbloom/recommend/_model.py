@@ -1,4 +1,4 @@
-"""What both factorization models share: two tables of vectors, two of biases, and scores from them."""
+"""Base of both factorization models: two tables of vectors, two of biases, and their scores."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ Embeddings = ScaledEmbedding | ZeroEmbedding | BloomEmbedding
 
 
 class FactorizationModel(Recommender):
-    """Scores that are dot products of a user's and an item's vector plus their biases; trained by minibatches.
+    """
+    A model that scores a pair by the dot product of two vectors plus two biases.
 
-    Scores are summed in the dtype of the tables, column by column, user's bias and item's bias last, so that a pair has the same
-    bits alone, in an array, and in an evaluation of all users.
+    Scores are summed in the dtype of the tables, column by column, with the user's and the item's
+    bias last. So a pair has the same bits when it is scored alone, in an array, and in an
+    evaluation of all users.
     """
 
     _losses: ClassVar[dict[str, Callable[..., Any]]]
@@ -42,7 +44,11 @@ class FactorizationModel(Recommender):
         item_embeddings: Embeddings | None,
         rng: Rng,
     ) -> None:
-        """Check and keep the hyperparameters; tables are made by the first `fit`, which knows how many users there are."""
+        """
+        Check and keep the hyperparameters.
+
+        The first `fit` makes the tables, since the interactions say how many ids there are.
+        """
         self.loss = _check.choice(loss, "loss", tuple(self._losses))
         self.embedding_dim = _check.positive_int(embedding_dim, "embedding_dim")
         self._configure_training(
@@ -63,7 +69,7 @@ class FactorizationModel(Recommender):
             self.embedding_dim = layer.embedding_dim
 
     def _make_layers(self, interactions: Interactions) -> dict[str, Any]:
-        """Tables for all users and items, but those that were given."""
+        """Return tables for all users and items; keep the tables that the user gave."""
         padding, layers = interactions.padding_idx, dict(self.layers)
         for kind, size in (("user", interactions.num_users), ("item", interactions.num_items)):
             layer = layers.get(f"{kind}_embeddings")
@@ -77,11 +83,11 @@ class FactorizationModel(Recommender):
         return layers
 
     def _more_layers(self, interactions: Interactions) -> dict[str, Any]:
-        """Whatever else is trained; also the place to set what the first interactions decide."""
+        """Return further layers to train, and set values that depend on the first interactions."""
         return {}
 
     def _lookup(self, users: IntArray, items: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Vectors of users (n, d) and of each user's items (n, w, d), and their scores (n, w)."""
+        """Return vectors of users (n, d), vectors of their items (n, w, d), and scores (n, w)."""
         user_vectors = self.layers["user_embeddings"].forward(users)
         item_vectors = self.layers["item_embeddings"].forward(items)
         scores = np.einsum("nd,nwd->nw", user_vectors, item_vectors)
@@ -92,7 +98,7 @@ class FactorizationModel(Recommender):
     def _descend(
         self, users: IntArray, items: IntArray, user_vectors: FloatArray, item_vectors: FloatArray, grad: FloatArray
     ) -> None:
-        """One step of each table; `grad` (n, w) is the gradient of the scores of the users' items (n, w)."""
+        """Update each table once; `grad` (n, w) is the gradient with respect to the scores."""
         user_grad = np.einsum("nw,nwd->nd", grad, item_vectors)
         item_grad = grad[..., np.newaxis] * user_vectors[:, np.newaxis]
         self._update("user_embeddings", users, user_grad)
@@ -101,53 +107,65 @@ class FactorizationModel(Recommender):
         self._update("item_biases", items, grad[..., np.newaxis])
 
     def _update(self, name: str, ids: IntArray, grad_out: FloatArray) -> None:
-        """One step of one table: an id that occurs more than once is moved once, by the sum of its gradients (L26)."""
+        """
+        Update one table once.
+
+        An id that occurs more than once moves once, by the sum of its gradients (L26).
+        """
         assert self._steps is not None
         self._steps.update(self.layers[name], ids, grad_out)
 
-    # ---- scores -----------------------------------------------------------------------------------------------------
+    # ---- scores ----------------------------------------------------------------------------------
 
     def _constant(self) -> float:
-        """What every score has added to it."""
+        """Return the number that is added to every score."""
         return 0.0
 
     def _user_vectors(self, users: IntArray) -> FloatArray:
-        """Vectors whose dot products with those of items are scores: the bias and a 1 follow the embedding."""
+        """
+        Return vectors whose dot products with item vectors are scores, shape (n, d + 2).
+
+        The bias and a 1 follow the embedding.
+        """
         vectors = self.layers["user_embeddings"].forward(users)
         biases = self.layers["user_biases"].forward(users) + vectors.dtype.type(self._constant())
         return np.concatenate([vectors, biases, np.ones_like(biases)], axis=1)
 
     def _item_vectors(self, items: IntArray) -> FloatArray:
-        """The items' side of `_user_vectors`."""
+        """Return the item vectors that belong to `_user_vectors`, shape (n, d + 2)."""
         biases = self.layers["item_biases"].forward(items)
         return np.concatenate([self.layers["item_embeddings"].forward(items), np.ones_like(biases), biases], axis=1)
 
     def _all_items(self) -> FloatArray:
-        """Vectors of all items, (d + 2, num_items): an item is a column."""
+        """Return the vectors of all items as columns, shape (d + 2, num_items)."""
         return np.ascontiguousarray(self._item_vectors(np.arange(self.num_items)).T)
 
     def _score(self, users: IntArray, columns: FloatArray) -> FloatArray:
-        """Scores of all items for some users, (n, num_items); `columns` from `_all_items`."""
+        """Return scores (n, num_items) of all items; `columns` comes from `_all_items`."""
         return ranking.score_items(self._user_vectors(users), columns)
 
     def _scorer(self, users: IntArray) -> Scorer:
-        """Vectors are finite where scores are, but for sums that overflow."""
+        """
+        Return a function from users to scores of all items.
+
+        Finite vectors give finite scores, except where a sum overflows.
+        """
         columns = self._all_items()
         finite(columns, self._user_vectors(users))
         return lambda block: self._score(block, columns)
 
     def _score_user(self, user: int) -> FloatArray:
-        """The score of each item for a user."""
+        """Return the score of each item for a user."""
         scores: FloatArray = self._score(np.array([user]), self._all_items())[0]
         return scores
 
     def _score_pairs(self, users: IntArray, items: IntArray) -> FloatArray:
-        """The score of each pair."""
+        """Return the score of each pair."""
         return ranking.score_pairs(self._user_vectors(users), self._item_vectors(items))
 
     @classmethod
     def _made_again(cls, settings: dict[str, Any], layers: dict[str, Any], rng: Rng, description: dict[str, Any]) -> Self:
-        """On the embeddings; biases must fit the numbers of users and items."""
+        """Return a model on these embeddings; biases must fit the numbers of users and items."""
         if layers.keys() != {"user_embeddings", "item_embeddings", "user_biases", "item_biases", *cls._more}:
             raise ValueError("its layers are not those of such a model")
         for kind in ("user", "item"):
@@ -157,7 +175,7 @@ class FactorizationModel(Recommender):
 
 
 def _check_layer(layer: Any, name: str) -> Embeddings:
-    """A layer that looks single ids up."""
+    """Return the layer, or raise a TypeError if it does not look up single ids."""
     if not isinstance(layer, Embeddings):
         raise TypeError(f"`{name}` must be a ScaledEmbedding, ZeroEmbedding or BloomEmbedding, not {type(layer).__name__}.")
     return layer

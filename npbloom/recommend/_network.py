@@ -1,4 +1,8 @@
-"""Bits -> ReLU layers -> softmax over bits, forward and backward written out; every matrix is the table of a layer."""
+"""
+Network of the paper: bits, ReLU layers, softmax over bits, with forward and backward passes.
+
+Every matrix is the table of a layer.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ Layers = dict[str, Any]
 def make_layers(
     num_bits: int, hidden: tuple[int, ...], coder: BloomCoder | None, dtype: np.dtype[Any], rng: np.random.Generator
 ) -> Layers:
-    """Weights of normal values of variance 2 / (inputs + outputs), biases of zeros."""
+    """Return layers with zero biases and normal weights of variance 2 / (inputs + outputs)."""
 
     def drawn(rows: int, columns: int, inputs: int, outputs: int) -> FloatArray:
         values: FloatArray = rng.standard_normal((rows, columns), dtype=dtype.type)
@@ -38,7 +42,7 @@ def make_layers(
 
 
 def make_shapes(num_bits: int, hidden: tuple[int, ...]) -> dict[str, tuple[int, int]]:
-    """The shapes of the tables that `make_layers` makes."""
+    """Return the shapes of the tables that `make_layers` makes."""
     shapes = {"input": (num_bits, hidden[0]), "input_biases": (1, hidden[0])}
     for number, (inputs, outputs) in enumerate(pairwise(hidden), 1):
         shapes |= {f"hidden_{number}": (inputs, outputs), f"hidden_{number}_biases": (1, outputs)}
@@ -46,7 +50,12 @@ def make_shapes(num_bits: int, hidden: tuple[int, ...]) -> dict[str, tuple[int, 
 
 
 def _output_biases(num_bits: int, coder: BloomCoder | None, dtype: np.dtype[Any]) -> ZeroEmbedding | BloomEmbedding:
-    """One for each bit. With a coder an item's is the sum of its bits', so the layer, and its file, knows the bits of items."""
+    """
+    Return the layer of output biases, one bias for each bit.
+
+    With a coder an item's bias is the sum of its bits' biases. So the layer, and its file, know
+    which bits an item has.
+    """
     if coder is None:
         return ZeroEmbedding(num_bits, 1, dtype=dtype)
     options: dict[str, Any] = {"hash_table": coder.table}
@@ -57,7 +66,7 @@ def _output_biases(num_bits: int, coder: BloomCoder | None, dtype: np.dtype[Any]
 
 
 def coder_of(layers: Layers) -> BloomCoder | None:
-    """The coder that `make_layers` was given."""
+    """Return the coder that `make_layers` was given."""
     biases = layers["output_biases"]
     if not isinstance(biases, BloomEmbedding):
         return None
@@ -67,11 +76,11 @@ def coder_of(layers: Layers) -> BloomCoder | None:
     return BloomCoder.murmur(*sizes, biases.num_hash_functions)
 
 
-# ---- forward and backward -----------------------------------------------------------------------------------------------------
+# ---- forward and backward ------------------------------------------------------------------------
 
 
 def forward(layers: Layers, bits: IntArray, offsets: IntArray) -> tuple[list[FloatArray], FloatArray]:
-    """Outputs of the ReLU layers, and logits (n, num_bits), of instances given as bits."""
+    """Return outputs of the ReLU layers, and logits (n, num_bits), of instances given as bits."""
     first: FloatArray = layers["input"].forward(bits, offsets)
     first += layers["input_biases"].weight
     activations = [np.maximum(first, 0, out=first)]
@@ -85,7 +94,11 @@ def forward(layers: Layers, bits: IntArray, offsets: IntArray) -> tuple[list[Flo
 
 
 def backward(layers: Layers, activations: list[FloatArray], grad_logits: FloatArray) -> dict[str, FloatArray]:
-    """Gradients of all tables as arrays of their shapes; that of "input" as the gradient (n, width) of its output."""
+    """
+    Return the gradients of all tables, each of the shape of its table.
+
+    For "input" the gradient is that of the layer's output, shape (n, width).
+    """
     grads = {
         "output": grad_logits.T @ activations[-1],
         "output_biases": grad_logits.sum(axis=0)[:, np.newaxis],
@@ -103,5 +116,5 @@ def backward(layers: Layers, activations: list[FloatArray], grad_logits: FloatAr
 
 
 def _depth(layers: Layers) -> int:
-    """Number of ReLU layers."""
+    """Return the number of ReLU layers."""
     return len(layers) // 2 - 1

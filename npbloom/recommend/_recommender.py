@@ -1,4 +1,4 @@
-"""What all recommenders share: training by minibatches, whom and what they know by which names, predictions, and files."""
+"""Base of all recommenders: training by minibatches, labels, predictions, and files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Recommender(ABC):
     def _configure_training(
         self, *, n_iter: int, batch_size: int, l2: float, learning_rate: float, optimizer: str, rng: Rng
     ) -> None:
-        """Check and keep how to train."""
+        """Check and keep the settings of training."""
         self.n_iter = _check.positive_int(n_iter, "n_iter")
         self.batch_size = _check.positive_int(batch_size, "batch_size")
         self.l2 = _check.at_least_zero(l2, "l2")
@@ -51,7 +51,7 @@ class Recommender(ABC):
         self._steps: Optimizer | None = None
 
     def __repr__(self) -> str:
-        """The constructor call, without layers, and how far the model is."""
+        """Return the constructor call without layers, and the state of training."""
         words = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._settings)
         state = (
             "not fitted"
@@ -60,16 +60,17 @@ class Recommender(ABC):
         )
         return f"{type(self).__name__}({words})  # {state}"
 
-    # ---- training ---------------------------------------------------------------------------------------------------
+    # ---- training --------------------------------------------------------------------------------
 
     def fit(self, interactions: Interactions, verbose: bool = False) -> Self:
         """
-        Train for `n_iter` epochs of shuffled minibatches; again: go on from there.
+        Train for `n_iter` epochs of shuffled minibatches; further calls continue the training.
 
         Parameters
         ----------
         interactions : Interactions
-            What to learn from: two users at least. Calls after the first must name users and items alike.
+            Interactions to learn from, of at least two users. Later calls must use the same
+            numbers and labels of users and items.
         verbose : bool, default False
             Show a progress bar for each epoch, on a terminal only.
 
@@ -85,8 +86,9 @@ class Recommender(ABC):
 
         Notes
         -----
-        Optimizer state is kept between calls; `history` grows by one entry an epoch: ``loss``, the mean over all
-        examples, each at the time of its step, and ``seconds``. Moments and weight decay act on touched rows only (L27).
+        Optimizer state is kept between calls. `history` gets one entry an epoch: ``loss`` is the
+        mean over all examples, each at the time of its step, and ``seconds`` is the time taken.
+        Moments and weight decay act on touched rows only (L27).
         """
         if not isinstance(interactions, Interactions):
             raise TypeError(f"`interactions` must be Interactions, not {type(interactions).__name__}.")
@@ -98,7 +100,7 @@ class Recommender(ABC):
             order = self._rng.permutation(examples)
             total = 0.0
             bar = tqdm(total=len(order), desc=f"epoch {len(self.history) + 1}", leave=False, disable=hidden)
-            with bar, np.errstate(over="ignore", invalid="ignore"):  # a training that diverges shows in `history`
+            with bar, np.errstate(over="ignore", invalid="ignore"):  # divergence shows in `history`
                 for batch in np.split(order, range(self.batch_size, len(order), self.batch_size)):
                     total += self._step(interactions, batch) * len(batch)
                     bar.update(len(batch))
@@ -106,16 +108,16 @@ class Recommender(ABC):
         return self
 
     def _examples(self, interactions: Interactions) -> int:
-        """How many examples there are; by default an interaction is one."""
+        """Return the number of examples; by default each interaction is one."""
         return len(interactions)
 
     @abstractmethod
     def _step(self, interactions: Interactions, batch: IntArray) -> float:
-        """One step on some examples; the mean loss before it."""
+        """Run one step on a batch of examples; return the mean loss before the step."""
 
     @abstractmethod
     def _check_data(self, interactions: Interactions) -> None:
-        """What learning asks of the interactions, besides that there are some of two users."""
+        """Check what this model needs of the interactions; two users are checked elsewhere."""
 
     def _prepare(self, interactions: Interactions) -> None:
         """Check the interactions; on the first call make the layers and the optimizer."""
@@ -132,9 +134,9 @@ class Recommender(ABC):
         self._remember(interactions)
 
     def _begin(self, interactions: Interactions) -> None:
-        """Layers for all users and items, and their optimizer."""
+        """Make the layers of all users and items, and their optimizer."""
         padding = interactions.padding_idx
-        check_range(interactions.user_ids, interactions.num_users, padding, "user_ids")  # their arrays can be written into
+        check_range(interactions.user_ids, interactions.num_users, padding, "user_ids")  # users can write into the arrays
         check_range(interactions.item_ids, interactions.num_items, padding, "item_ids")
         layers = self._make_layers(interactions)
         self._steps = self._make_optimizer(layers)
@@ -145,15 +147,15 @@ class Recommender(ABC):
 
     @abstractmethod
     def _make_layers(self, interactions: Interactions) -> dict[str, Any]:
-        """All that is trained, by name."""
+        """Return all layers to train, by name."""
 
     def _make_optimizer(self, layers: dict[str, Any]) -> Optimizer:
-        """The optimizer of all layers."""
+        """Return the optimizer of all layers."""
         make: Callable[..., Optimizer] = BY_NAME[self.optimizer]
         return make(list(layers.values()), lr=self.learning_rate, weight_decay=self.l2)
 
     def _check_known(self, interactions: Interactions, name: str = "interactions") -> None:
-        """The model must know all users and items, by the same labels."""
+        """Check that the model knows all users and items, by the same labels."""
         for kind, ids, size, known, labels in (
             ("user", interactions.user_ids, self.num_users, self._users, interactions._users),
             ("item", interactions.item_ids, self.num_items, self._items, interactions._items),
@@ -172,7 +174,7 @@ class Recommender(ABC):
 
     @property
     def fitted(self) -> Interactions:
-        """The pairs of user and item that the model was fitted on, each once; saved with the model."""
+        """Pairs of user and item that the model was fitted on, each once; saved with the model."""
         self._check_fitted()
         return Interactions(
             *(self._seen // self.num_items, self._seen % self.num_items, None, None, self.num_users, self.num_items),
@@ -182,48 +184,54 @@ class Recommender(ABC):
         )
 
     def _check_fitted(self) -> None:
-        """A ValueError before the first `fit`."""
+        """Raise a ValueError before the first `fit`."""
         if self._steps is None:
             raise ValueError("The model must be fitted first: call `fit`.")
 
-    # ---- scores -----------------------------------------------------------------------------------------------------
+    # ---- scores ----------------------------------------------------------------------------------
 
     @abstractmethod
     def _scorer(self, users: IntArray) -> Scorer:
-        """A function from some of these users to new rows of scores of all items; a ValueError where they are not finite."""
+        """
+        Return a function from some of these users to new rows of scores of all items.
+
+        Raise a ValueError if the scores are not finite.
+        """
 
     @abstractmethod
     def _score_pairs(self, users: IntArray, items: IntArray) -> FloatArray:
-        """The score of each pair."""
+        """Return the score of each pair."""
 
     @abstractmethod
     def _score_user(self, user: int) -> FloatArray:
-        """The score of each item for a user, finite or not."""
+        """Return the score of each item for a user, finite or not."""
 
     def _link(self, scores: FloatArray) -> FloatArray:
-        """Scores to predictions."""
+        """Return the predictions that belong to scores."""
         return scores
 
     def predict(self, user_ids: ArrayLike, item_ids: ArrayLike | None = None) -> FloatArray:
         """
-        Predictions for one user and all items, or for pairs.
+        Predict scores or ratings for one user and all items, or for pairs.
 
         Parameters
         ----------
         user_ids : int or int array
-            The users, by number. Without `item_ids` one user.
+            Row numbers of the users. Without `item_ids` exactly one user.
         item_ids : int array, optional
-            The items, by number; as many as users, or any number for one user.
+            Row numbers of the items: as many as users, or any number for one user.
 
         Returns
         -------
         float array
-            Without `item_ids` one prediction for each item, shape (num_items,); else one for each pair.
+            Without `item_ids` one prediction for each item, shape (num_items,). Else one for each
+            pair, in the shape of `item_ids`.
 
         Raises
         ------
         TypeError, ValueError, IndexError
-            The ids are not integers, do not fit each other, or are out of range; or the model is not fitted.
+            The ids are not integers, do not fit each other, or are out of range; or the model is
+            not fitted.
         """
         self._check_fitted()
         users = check_ids(user_ids, self.num_users, "user_ids")
@@ -243,27 +251,29 @@ class Recommender(ABC):
 
     def recommend(self, user_label: Label, n: int = 10, exclude: Interactions | None = None) -> list[Label]:
         """
-        The items with the highest scores for a user, best first.
+        Return the items with the highest scores for a user, best first.
 
         Parameters
         ----------
         user_label : int or str
-            The user, by the file's own id.
+            The user's label, which is the file's own id.
         n : int, default 10
-            How many; fewer are returned where there are not so many items.
+            Number of items; fewer are returned if there are not so many.
         exclude : Interactions, optional
-            Items that the user has met here are left out. `fitted` holds what the model was fitted on.
+            Items that the user has met in these interactions are left out. `fitted` holds the
+            pairs of the training.
 
         Returns
         -------
         list of int or str
-            Items by the file's own ids. Of equal scores the lower number comes first; padding never comes.
+            Labels of the items. Of equal scores the lower row number comes first; padding is never
+            recommended.
 
         Raises
         ------
         TypeError, ValueError
-            The user is unknown, `n` is less than 1, `exclude` numbers users or items otherwise, the model is not fitted, or
-            its scores are not numbers any more.
+            The user is unknown, `n` is less than 1, `exclude` does not fit the model's users
+            or items, the model is not fitted, or its scores are not numbers any more.
         """
         self._check_fitted()
         user, count = self._users.number(user_label), _check.positive_int(n, "n")
@@ -289,8 +299,9 @@ class Recommender(ABC):
         path : str or path-like
             The file.
         with_optimizer : bool, default True
-            Also write the optimizer's state and the generator's, so that `fit` goes on after `load` as if nothing had happened.
-            Without them the file is smaller (a third, with Adam).
+            Also write the state of the optimizer and of the generator, so that `fit` after `load`
+            gives the same bits as without saving. Without them the file is smaller (by a third,
+            with Adam).
 
         Raises
         ------
@@ -299,8 +310,8 @@ class Recommender(ABC):
 
         Notes
         -----
-        Tables and state are tensors; hyperparameters, labels, history and the pairs the model was fitted on (so that they can be
-        left out of recommendations) are JSON in the file's metadata. Nothing is pickled.
+        Tables and optimizer state are tensors. Hyperparameters, labels, history and the pairs of
+        the training are JSON in the file's metadata. Nothing is pickled.
         """
         self._check_fitted()
         optimizer = self._steps if _check.flag(with_optimizer, "with_optimizer") else None
@@ -308,7 +319,7 @@ class Recommender(ABC):
         _saved.write(path, self.layers, optimizer, {**self._description(), "generator": generator})
 
     def _description(self) -> dict[str, Any]:
-        """All but tables, state and generator, for JSON."""
+        """Return everything except tables, state and generator, for JSON."""
         return {
             "model": type(self).__name__,
             "settings": {name: getattr(self, name) for name in self._settings},
@@ -341,7 +352,7 @@ class Recommender(ABC):
         OSError
             The file is missing or cannot be read.
         ValueError
-            The file is damaged, or holds something else than such a model.
+            The file is damaged, or holds something other than such a model.
         """
         description, layers, optimizer = _saved.read(path)
         kinds = {kind.__name__: kind for kind in _kinds(cls)}
@@ -356,7 +367,7 @@ class Recommender(ABC):
 
     @classmethod
     def _restored(cls, description: dict[str, Any], layers: dict[str, Any], optimizer: Optimizer | None) -> Self:
-        """A model from `_description`, its layers, and an optimizer or none."""
+        """Return a model from `_description`, its layers, and an optimizer or None."""
         generator = description["generator"]
         rng = None if generator is None else _saved.unpack_generator(generator)
         model = cls._made_again(description["settings"], layers, rng, description)
@@ -376,18 +387,26 @@ class Recommender(ABC):
     @classmethod
     @abstractmethod
     def _made_again(cls, settings: dict[str, Any], layers: dict[str, Any], rng: Rng, description: dict[str, Any]) -> Self:
-        """A model of these settings on these layers; a KeyError, TypeError or ValueError where they do not fit."""
+        """
+        Return a model of these settings on these layers.
+
+        Raise a KeyError, TypeError or ValueError if they do not fit.
+        """
 
 
 def _kinds(cls: type[Recommender]) -> Iterator[type[Any]]:
-    """A class and all that are derived from it."""
+    """Yield a class and all classes derived from it."""
     yield cls
     for kind in cls.__subclasses__():
         yield from _kinds(kind)
 
 
 def distinct(*arrays: IntArray) -> IntArray:
-    """All values in increasing order, each once: `np.unique` hashes, which takes 9 ms for 100,000 pairs, and sorting 0.4."""
+    """
+    Return all values once, in increasing order.
+
+    For 100,000 pairs sorting takes 0.4 ms; `np.unique`, which hashes, takes 9 ms.
+    """
     values: IntArray = np.sort(np.concatenate(arrays))
     first = np.append(True, values[1:] != values[:-1])[: len(values)]
     found: IntArray = values[first]
@@ -395,7 +414,7 @@ def distinct(*arrays: IntArray) -> IntArray:
 
 
 def finite(*arrays: FloatArray) -> None:
-    """A ValueError where something is not a number: no rank could be trusted."""
+    """Raise a ValueError if a value is not finite: no rank could be trusted."""
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("The model's scores are not finite: its training diverged; a lower learning rate may help.")
 

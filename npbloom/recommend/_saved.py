@@ -1,4 +1,8 @@
-"""Models to files and back: tensors by `npbloom.checkpoint`, all else as JSON in the file's metadata; nothing is pickled."""
+"""
+Files of models: tensors in `npbloom.checkpoint`'s format, all else as JSON in the metadata.
+
+Nothing is pickled.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,9 @@ from npbloom.types import IntArray
 
 KEY = "npbloom.recommend"
 FORMAT = 1
-# Numbers may take 32 times the bytes of their text and of the tables, and 16 MiB. Real pairs take 2 to 20 times their text, all
-# pairs that are possible 500 times: that text is filled up, so that a forged one can be told from it.
+# Limit of unpacked pairs: 32 times the bytes of their text and of the tables, and 16 MiB. The
+# pairs of real data take 2 to 20 times their text, all possible pairs 500 times. `pack_numbers`
+# pads a text that would be too short, so that a forged one can be told from it.
 MOST_NUMBERS = 32
 FEW_NUMBERS = 2**24
 GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")  # those of NumPy; a file cannot name any other class
@@ -27,13 +32,13 @@ Path = str | os.PathLike[str]
 
 
 def write(path: Path, layers: dict[str, Any], optimizer: Optimizer | None, description: dict[str, Any]) -> None:
-    """Layers, optimizer and a description that JSON can hold."""
+    """Write layers, an optimizer and a description that JSON can hold."""
     text = json.dumps({"format": FORMAT, **description}, separators=(",", ":"))
     checkpoint.save(path, layers, optimizer, {KEY: text})
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], Optimizer | None]:
-    """What `write` wrote: the description, the layers, the optimizer."""
+    """Return the description, the layers and the optimizer that `write` wrote."""
     found = checkpoint.load(path)
     text = (found.metadata or {}).get(KEY)
     if text is None:
@@ -48,25 +53,30 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], Optimizer | None]:
 
 
 def pack_labels(labels: LabelArray | None) -> list[Any] | None:
-    """Labels as a list of integers or strings."""
+    """Return labels as a list of integers or strings."""
     return None if labels is None else list(labels.tolist())
 
 
 def pack_numbers(numbers: IntArray, tables: int = 0) -> str:
     """
-    Increasing integers as text: differences, compressed.
+    Return increasing integers as text: their differences, compressed.
 
-    The text is filled up with spaces where `unpack_numbers`, with the same bytes of tables beside it, would find it too short.
+    The text is padded with spaces if `unpack_numbers`, given the same `tables`, would find it too
+    short. `tables` is the number of bytes of all tables in the file.
     """
     text = base64.b64encode(zlib.compress(np.diff(numbers, prepend=0).astype("<i8").tobytes())).decode("ascii")
     return text.ljust(-(-(numbers.size * 8 - FEW_NUMBERS) // MOST_NUMBERS) - tables)
 
 
 def unpack_numbers(text: str, tables: int = 0) -> IntArray:
-    """The integers of `pack_numbers`; a ValueError where they would take far more memory than the text and the tables do."""
+    """
+    Return the integers that `pack_numbers` packed.
+
+    Raise a ValueError if they would take far more memory than the text and the tables.
+    """
     most = MOST_NUMBERS * (len(text) + tables) + FEW_NUMBERS
     stream = zlib.decompressobj()
-    raw = stream.decompress(base64.b64decode(text), most + 1)  # one more, or the end might not be seen
+    raw = stream.decompress(base64.b64decode(text), most + 1)  # 1 more byte: it shows the end
     if not stream.eof:
         raise ValueError(f"its pairs of users and items are cut off, or take more than {most:,} bytes")
     numbers = np.frombuffer(raw, dtype="<i8")
@@ -74,12 +84,12 @@ def unpack_numbers(text: str, tables: int = 0) -> IntArray:
 
 
 def pack_generator(rng: np.random.Generator) -> Any:
-    """Where a generator stands, arrays as lists."""
+    """Return the state of a generator, with arrays as lists."""
     return json.loads(json.dumps(rng.bit_generator.state, default=lambda array: array.tolist()))
 
 
 def unpack_generator(state: Any) -> np.random.Generator:
-    """A generator that goes on from there."""
+    """Return a generator that continues from a packed state."""
     if state["bit_generator"] not in GENERATORS:
         raise ValueError(f"there is no bit generator {state['bit_generator']!r}.")
     bits = getattr(np.random, state["bit_generator"])()

@@ -1,4 +1,4 @@
-"""`fetch_movielens`: a fixed release of MovieLens, from a folder of the user's or from GroupLens."""
+"""`fetch_movielens`: a fixed release of MovieLens, from a local folder or from GroupLens."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ BASE_URL: Final = "https://files.grouplens.org/datasets/movielens/"
 
 
 class Release(NamedTuple):
-    """A release: its folder (and the name of its zip file), its file of ratings, and the MD5 sum that GroupLens publishes."""
+    """
+    A release of MovieLens.
+
+    It has a folder, which is also the name of the zip file, a file of ratings, and the MD5 sum that
+    GroupLens publishes.
+    """
 
     folder: str
     ratings: str
     md5: str | None
 
 
-# The sums stand beside the archives: BASE_URL + "ml-100k.zip.md5", BASE_URL + "ml-1m.zip.md5". GroupLens publishes none for
-# ml-latest-small, which changes over time: it is read from a folder of the user's, and not fetched.
+# Sources of the sums: BASE_URL + "ml-100k.zip.md5" and BASE_URL + "ml-1m.zip.md5". GroupLens
+# publishes no sum for ml-latest-small, which changes over time: it is read from a local folder and
+# never fetched.
 RELEASES: Final = {
     "100k": Release("ml-100k", "u.data", "0e33842e24a9c977be4e0107933c0723"),
     "1m": Release("ml-1m", "ratings.dat", "c4d9eecfca2ab87c1945afe126590906"),
@@ -35,26 +41,28 @@ def fetch_movielens(
     release: str = "100k", *, base_url: str = BASE_URL, cache_dir: str | os.PathLike[str] | None = None
 ) -> Interactions:
     """
-    The ratings of a MovieLens release.
+    Return the ratings of a MovieLens release.
 
     Parameters
     ----------
     release : {"100k", "1m", "latest-small"}
-        100,000 ratings of 1998, a million of 2003, or the hundred thousand of ml-latest-small, which is not fetched.
+        100,000 ratings of 1998, a million of 2003, or the hundred thousand of ml-latest-small,
+        which is not fetched.
     base_url : str, optional
-        Where the archives are, instead of GroupLens.
+        Address of the archives, instead of that of GroupLens.
     cache_dir : str or path-like, optional
-        Where a fetched archive is kept; by default the folder ``npbloom`` of the user's cache.
+        Folder of fetched archives; by default the folder ``npbloom`` of the user's cache.
 
     Returns
     -------
     Interactions
-        As `read_ratings` returns them, with ratings and timestamps.
+        Ratings and timestamps, as `read_ratings` returns them.
 
     Raises
     ------
     ValueError
-        The release is unknown, or not fetched from anywhere, or the archive has not the published MD5 sum.
+        The release is unknown, or is never fetched and not found, or the MD5 sum of the archive is
+        not the published one.
     ModuleNotFoundError
         An archive must be fetched and pooch is not installed.
     OSError
@@ -62,21 +70,24 @@ def fetch_movielens(
 
     Notes
     -----
-    First the folder that the environment variable ``NPBLOOM_DATA_DIR`` names is looked into, for ``ml-100k/u.data`` and the like;
-    what is found there is read as it is. The terms of use are in each release's README: research, no redistribution.
+    A file in the folder that the environment variable ``NPBLOOM_DATA_DIR`` names, such as
+    ``ml-100k/u.data``, comes before the cache and is read without a check of its sum. The terms of
+    use are in each release's README: research, no redistribution.
 
     References
     ----------
-    .. [1] Harper and Konstan (2015), The MovieLens datasets: history and context, ACM Transactions on Interactive Intelligent
-       Systems 5(4). https://grouplens.org/datasets/movielens/
+    .. [1] Harper and Konstan (2015), The MovieLens datasets: history and context, ACM Transactions
+       on Interactive Intelligent Systems 5(4). https://grouplens.org/datasets/movielens/
 
     Examples
     --------
     >>> import tempfile
     >>> from unittest import mock
-    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, NPBLOOM_DATA_DIR=folder):
-    ...     Path(folder, "ml-100k").mkdir()
-    ...     _ = Path(folder, "ml-100k", "u.data").write_text("196\\t242\\t3\\t881250949\\n186\\t302\\t3\\t891717742\\n")
+    >>> lines = "196\\t242\\t3\\t881250949\\n186\\t302\\t3\\t891717742\\n"
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with folder as path, mock.patch.dict(os.environ, NPBLOOM_DATA_DIR=path):
+    ...     Path(path, "ml-100k").mkdir()
+    ...     _ = Path(path, "ml-100k", "u.data").write_text(lines)
     ...     fetch_movielens("100k")
     <Interactions: 2 users x 2 items, 2 interactions>
     """
@@ -94,7 +105,7 @@ def fetch_movielens(
 
 
 def _fetched(release: Release, base_url: str, cache_dir: str | os.PathLike[str] | None) -> Path:
-    """The file of ratings, from the cache or by way of the archive."""
+    """Return the path of the ratings, from the cache or from the fetched archive."""
     try:
         import pooch
     except ModuleNotFoundError:

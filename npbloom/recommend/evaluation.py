@@ -1,4 +1,4 @@
-"""Scores of models: ranks of test items among all items, counted for blocks of users, and errors of ratings."""
+"""Scores of models: ranks of test items among all items, and errors of predicted ratings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLOCK = 2**22  # scores held at once: 16 MB of float32
 
 @dataclass(frozen=True)
 class _Ranks:
-    """Every test item of every user, users in order: `starts` bounds the users' items."""
+    """Ranks of every user's test items, users in order: `starts` bounds each user's items."""
 
     starts: IntArray
     above: IntArray  # items with a higher score
@@ -30,40 +30,44 @@ class _Ranks:
     competitors: int
 
     def mean_per_user(self, values: FloatArray) -> npt.NDArray[np.float64]:
-        """The mean over each user's test items."""
+        """Return the mean over each user's test items."""
         return np.add.reduceat(values, self.starts[:-1]) / np.diff(self.starts) if len(values) else np.empty(0)
 
     def hits(self, k: int) -> IntArray:
-        """How many of each user's test items are among the first k; of equal scores the lower number comes first."""
+        """
+        Return the number of each user's test items among the first k.
+
+        Of equal scores the lower item number comes first.
+        """
         found = (self.above + self.before < k).astype(np.int64)
         return np.add.reduceat(found, self.starts[:-1]) if len(found) else np.empty(0, dtype=np.int64)
 
     def reciprocal(self) -> npt.NDArray[np.float64]:
-        """The mean of 1 / rank over each user's test items; equal scores share their average rank."""
+        """Return the mean of 1 / rank over each user's items; ties share their average rank."""
         return self.mean_per_user(1.0 / (self.above + 1.0 + self.equal / 2.0))
 
     def gains(self, k: int) -> npt.NDArray[np.float64]:
-        """Each user's normalised discounted cumulative gain at k."""
+        """Return each user's normalised discounted cumulative gain at k."""
         place = self.above + self.before
         gains = np.where(place < k, 1.0 / np.log2(2.0 + place), 0.0)
         sizes = np.diff(self.starts)
-        best = np.cumsum(1.0 / np.log2(2.0 + np.arange(min(k, sizes.max(initial=0)))))  # of 1, 2, ... items, all in front
+        best = np.cumsum(1.0 / np.log2(2.0 + np.arange(min(k, sizes.max(initial=0)))))  # gains if all items come first
         found: npt.NDArray[np.float64] = self.mean_per_user(gains) * sizes / best[np.minimum(sizes, k) - 1]
         return found
 
 
 class RankingScores(NamedTuple):
     """
-    Scores of one ranking, a value for each user with test interactions, by increasing user id.
+    Scores of one ranking, with one value for each user with test interactions, by user id.
 
     Parameters
     ----------
     mrr : float64 array
-        As `mrr_score`.
+        Scores as in `mrr_score`.
     hit_rate : float64 array
-        As `hit_rate_score`.
+        Scores as in `hit_rate_score`.
     ndcg : float64 array
-        As `ndcg_score`.
+        Scores as in `ndcg_score`.
 
     Examples
     --------
@@ -79,22 +83,24 @@ class RankingScores(NamedTuple):
 
 def mrr_score(model: Any, test: Interactions, train: Interactions | None = None) -> npt.NDArray[np.float64]:
     """
-    Mean reciprocal rank of each user's test items.
+    Return the mean reciprocal rank of each user's test items.
 
     Parameters
     ----------
     model : ImplicitFactorizationModel, ExplicitFactorizationModel or ImplicitNetworkModel
-        A fitted model; also any object whose ``predict(user_id)`` gives a score for each item, which takes a call a user.
+        A fitted model, or any object whose ``predict(user_id)`` gives a score for each item. Such
+        an object is called once for each user.
     test : Interactions
-        What to find.
+        Pairs to find.
     train : Interactions, optional
-        What the users have met before: these items are put last, all with the same score.
+        Pairs from before: these items are put last, all with the same score.
 
     Returns
     -------
     float64 array
-        One value for each user with test interactions, by increasing user id: the mean, over the user's distinct test items, of
-        1 / rank among all items. Equal scores share their average rank. Padding is no item.
+        One value for each user with test interactions, by increasing user id: the mean, over the
+        user's distinct test items, of 1 / rank among all items. Equal scores share their average
+        rank. The padding item has no rank.
 
     Raises
     ------
@@ -103,8 +109,8 @@ def mrr_score(model: Any, test: Interactions, train: Interactions | None = None)
 
     Notes
     -----
-    Spotlight's definition; there a test item that is also in `train` is last too, and so it is here. The whole users by items
-    matrix is never held.
+    The definition is Spotlight's: a test item that is also in `train` is last. Scores are computed
+    in blocks of users, so the matrix of all users and items is never in memory.
 
     Examples
     --------
@@ -113,7 +119,8 @@ def mrr_score(model: Any, test: Interactions, train: Interactions | None = None)
     ...         return np.array([0.1, 0.4, 0.2, 0.3])
     >>> mrr_score(Known(), Interactions([0, 0], [1, 2], num_items=4))        # ranks 1 and 3
     array([0.66666667])
-    >>> mrr_score(Known(), Interactions([0], [2], num_items=4), train=Interactions([0], [1], num_items=4))
+    >>> train = Interactions([0], [1], num_items=4)
+    >>> mrr_score(Known(), Interactions([0], [2], num_items=4), train)
     array([0.5])
     """
     return _ranks(model, test, train).reciprocal()
@@ -123,25 +130,27 @@ def precision_recall_score(
     model: Any, test: Interactions, train: Interactions | None = None, k: int | Sequence[int] = 10
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """
-    Precision and recall of the k items with the highest scores.
+    Return precision and recall of the k items with the highest scores.
 
     Parameters
     ----------
     model : ImplicitFactorizationModel, ExplicitFactorizationModel or ImplicitNetworkModel
-        As in `mrr_score`.
+        A model as in `mrr_score`.
     test : Interactions
-        What to find.
+        Pairs to find.
     train : Interactions, optional
-        Items to put last.
+        Pairs whose items are put last.
     k : int or sequence of int, default 10
-        Length of the list; several lengths give a column each.
+        Length of the list. Several lengths give one column each.
 
     Returns
     -------
     tuple of (float64 array, float64 array)
-        Precision and recall, of shape (users,), or (users, len(k)) for several lengths. One value for each user with test
-        interactions, by increasing user id: the share of the first k items that are test items, and the share of the user's
-        distinct test items that are among them. Where there are fewer items than k, precision is out of all items.
+        Precision and recall, of shape (users,), or (users, len(k)) for several lengths. One value
+        for each user with test interactions, by increasing user id. Precision is the share of the
+        first k items that are test items; recall is the share of the user's distinct test items
+        that are among the first k. With fewer items than k, precision divides by the number of
+        items.
 
     Raises
     ------
@@ -150,7 +159,7 @@ def precision_recall_score(
 
     Notes
     -----
-    Spotlight's definition. Of equal scores the lower item number comes first.
+    The definition is Spotlight's. Of equal scores the lower item number comes first.
 
     Examples
     --------
@@ -170,23 +179,24 @@ def precision_recall_score(
 
 def hit_rate_score(model: Any, test: Interactions, train: Interactions | None = None, k: int = 100) -> npt.NDArray[np.float64]:
     """
-    Whether any of a user's test items is among the k items with the highest scores.
+    Return 1 for each user with a test item among the k highest scores, and 0 for the others.
 
     Parameters
     ----------
     model : ImplicitFactorizationModel, ExplicitFactorizationModel or ImplicitNetworkModel
-        As in `mrr_score`.
+        A model as in `mrr_score`.
     test : Interactions
-        What to find.
+        Pairs to find.
     train : Interactions, optional
-        Items to put last.
+        Pairs whose items are put last.
     k : int, default 100
         Length of the list.
 
     Returns
     -------
     float64 array
-        1 or 0 for each user with test interactions, by increasing user id; the mean is the hit rate.
+        1 or 0 for each user with test interactions, by increasing user id. The mean is the hit
+        rate.
 
     Raises
     ------
@@ -207,18 +217,19 @@ def hit_rate_score(model: Any, test: Interactions, train: Interactions | None = 
 
 def ndcg_score(model: Any, test: Interactions, train: Interactions | None = None, k: int = 10) -> npt.NDArray[np.float64]:
     r"""
-    Normalised discounted cumulative gain of the k items with the highest scores.
+    Return the normalised discounted cumulative gain of the k items with the highest scores.
 
-    A test item at place p counts :math:`1 / \log_2(1 + p)`, for p up to k; the sum is divided by the largest that is possible.
+    A test item at place p counts :math:`1 / \log_2(1 + p)` for p up to k. The sum is divided by the
+    largest possible sum.
 
     Parameters
     ----------
     model : ImplicitFactorizationModel, ExplicitFactorizationModel or ImplicitNetworkModel
-        As in `mrr_score`.
+        A model as in `mrr_score`.
     test : Interactions
-        What to find; all test items are worth the same.
+        Pairs to find; all count the same.
     train : Interactions, optional
-        Items to put last.
+        Pairs whose items are put last.
     k : int, default 10
         Length of the list.
 
@@ -241,7 +252,8 @@ def ndcg_score(model: Any, test: Interactions, train: Interactions | None = None
     >>> class Known:
     ...     def predict(self, user_id):
     ...         return np.array([0.1, 0.4, 0.2, 0.3])
-    >>> ndcg_score(Known(), Interactions([0, 1, 1], [2, 1, 3], num_items=4))     # place 3; places 1 and 2, which is the best
+    >>> test = Interactions([0, 1, 1], [2, 1, 3], num_items=4)
+    >>> ndcg_score(Known(), test)           # user 0: place 3; user 1: places 1 and 2, the best
     array([0.5, 1. ])
     """
     length = _check.positive_int(k, "k")
@@ -263,11 +275,11 @@ def ranking_scores(
     Parameters
     ----------
     model : ImplicitFactorizationModel, ExplicitFactorizationModel or ImplicitNetworkModel
-        As in `mrr_score`.
+        A model as in `mrr_score`.
     test : Interactions
-        What to find.
+        Pairs to find.
     train : Interactions, optional
-        Items to put last.
+        Pairs whose items are put last.
     hit_rate_k, ndcg_k : int, default 100 and 10
         Lengths of the lists.
     progress : bool, default False
@@ -276,12 +288,13 @@ def ranking_scores(
     Returns
     -------
     RankingScores
-        ``mrr``, ``hit_rate`` and ``ndcg``: a float64 array each.
+        ``mrr``, ``hit_rate`` and ``ndcg``, a float64 array each.
 
     Raises
     ------
     TypeError, ValueError, IndexError
-        A length is less than 1, the interactions do not fit the model, or its scores are not numbers.
+        A length is less than 1, the interactions do not fit the model, or its scores are not
+        numbers.
 
     Examples
     --------
@@ -301,12 +314,13 @@ def ranking_scores(
 
 def rmse_score(model: Any, test: Interactions) -> float:
     """
-    Root of the mean squared error of predicted ratings.
+    Return the root of the mean squared error of predicted ratings.
 
     Parameters
     ----------
     model : ExplicitFactorizationModel
-        A fitted model; also any object whose ``predict(user_ids, item_ids)`` gives a rating for each pair.
+        A fitted model, or any object whose ``predict(user_ids, item_ids)`` gives a rating for each
+        pair.
     test : Interactions
         Pairs with ratings.
 
@@ -336,23 +350,27 @@ def rmse_score(model: Any, test: Interactions) -> float:
     return float(np.sqrt(np.mean((test.ratings - predictions) ** 2)))
 
 
-# ---- ranks ----------------------------------------------------------------------------------------------------------
+# ---- ranks ---------------------------------------------------------------------------------------
 
 
 def _check_interactions(value: Any, name: str) -> None:
-    """A TypeError for anything but Interactions."""
+    """Raise a TypeError for anything but Interactions."""
     if not isinstance(value, Interactions):
         raise TypeError(f"`{name}` must be Interactions, not {type(value).__name__}.")
 
 
 def _distinct(interactions: Interactions) -> tuple[IntArray, IntArray]:
-    """Users and items of the distinct pairs, by user, then item."""
+    """Return users and items of the distinct pairs, sorted by user, then item."""
     pairs = np.unique(interactions.user_ids * interactions.num_items + interactions.item_ids)
     return pairs // interactions.num_items, pairs % interactions.num_items
 
 
 def _ranks(model: Any, test: Interactions, train: Interactions | None, bar: Any = None) -> _Ranks:
-    """Rank each test item among all items of its user; a bar is told how many users there are, and how many are done."""
+    """
+    Rank each test item among all items of its user.
+
+    `bar` is a progress bar of users, or None.
+    """
     _check_interactions(test, "test")
     if train is not None:
         _check_interactions(train, "train")
@@ -373,7 +391,7 @@ def _ranks(model: Any, test: Interactions, train: Interactions | None, bar: Any 
         met = block[np.minimum(rows, len(block) - 1)] == known_users[known]  # train may know users that test does not
         scores[rows[met], known_items[known][met]] = -np.inf
         if padding is not None:
-            scores[:, padding] = np.nan  # counts nowhere
+            scores[:, padding] = np.nan  # NaN is neither above nor equal
         bounds = starts[first : first + len(block) + 1]
         part = slice(bounds[0], bounds[-1])
         above[part], equal[part], before[part] = ranking.count_ranks(scores, items[part], (bounds - bounds[0])[:-1])
@@ -383,7 +401,7 @@ def _ranks(model: Any, test: Interactions, train: Interactions | None, bar: Any 
 
 
 def _scorer(model: Any, test: Interactions, train: Interactions | None) -> tuple[Scorer, int, int | None]:
-    """A function from users to new rows of scores, the number of items, and the padding item."""
+    """Return a function from users to new rows of scores, the number of items, the padding id."""
     if isinstance(model, Recommender):
         model._check_fitted()
         model._check_known(test, "test")
@@ -403,12 +421,12 @@ def _scorer(model: Any, test: Interactions, train: Interactions | None) -> tuple
 
 
 def _padding(*known: Any) -> int | None:
-    """The padding item, where any of them knows of one."""
+    """Return the padding item, if one of the arguments has one, else None."""
     return next((one.padding_idx for one in known if one is not None and one.padding_idx is not None), None)
 
 
 def _row(scores: ArrayLike, size: int) -> FloatArray:
-    """One user's predictions, as floats."""
+    """Return one user's predictions as floats."""
     row = np.asarray(scores)
     _check.shape(row, "predictions", (size,))
     return row if row.dtype in _check.FLOAT_DTYPES else row.astype(np.float64)

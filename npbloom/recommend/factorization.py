@@ -1,4 +1,4 @@
-"""`ImplicitFactorizationModel` learns from what was met, `ExplicitFactorizationModel` from ratings."""
+"""Factorization models, `ImplicitFactorizationModel` and `ExplicitFactorizationModel`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_NEGATIVES = 5
 @final
 class ImplicitFactorizationModel(FactorizationModel):
     r"""
-    Factorization for implicit feedback: items a user has met are to score higher than items drawn at random.
+    Factorization for implicit feedback, which ranks items a user has met above random items.
 
     The score of user u and item i is :math:`p_u \cdot q_i + b_u + c_i`.
 
@@ -31,12 +31,12 @@ class ImplicitFactorizationModel(FactorizationModel):
     loss : {"bpr", "log_bpr", "pointwise", "hinge", "adaptive_hinge"}
         See `npbloom.recommend.losses`.
     embedding_dim : int, default 32
-        Length of the vectors :math:`p_u` and :math:`q_i`. Ignored where a layer is given: the layer decides (L34 names this
-        exception).
+        Length of the vectors :math:`p_u` and :math:`q_i`. If a layer is given, the length is the
+        layer's and this argument is ignored (L34 names this exception).
     n_iter : int, default 10
         Epochs of one `fit`.
     batch_size : int, default 1024
-        Interactions a step.
+        Interactions in one step.
     l2 : float, default 0.0
         Weight decay, on the rows that a step touches (L27).
     learning_rate : float, default 1e-2
@@ -44,12 +44,15 @@ class ImplicitFactorizationModel(FactorizationModel):
     optimizer : str, a key of `npbloom.optimizers.BY_NAME`
         One optimizer for all tables.
     user_embeddings, item_embeddings : ScaledEmbedding, ZeroEmbedding or BloomEmbedding, optional
-        The tables of the vectors, of one dimension; by default ScaledEmbedding. Biases are ZeroEmbedding, one for each id.
+        Tables of the vectors, of the same dimension; by default ScaledEmbedding. Biases are
+        ZeroEmbedding, one for each id.
     num_negative_samples : int, default 5
-        Items drawn for each interaction by the adaptive hinge, which takes the highest; the other losses draw one, and refuse
-        any other number here than the default.
+        Number of items drawn for each interaction by the adaptive hinge, which takes the one with
+        the highest score. The other losses draw one item, and refuse any number here but the
+        default.
     rng : numpy.random.Generator or int, optional
-        Source of initial values, order and negatives: the same seed gives the same model, to the bit.
+        Source of initial values, order and negatives. The same seed gives the same model, bit for
+        bit.
 
     Raises
     ------
@@ -58,9 +61,10 @@ class ImplicitFactorizationModel(FactorizationModel):
 
     Notes
     -----
-    Negatives are drawn uniformly from all items, met ones included, as in Spotlight; padding is never drawn. Each interaction has
-    negatives of its own, scored against its own user: the ancestor's reshape mixes users. Rows of the item table that occur as
-    positives and as negatives are updated once a step, with the sum of their gradients.
+    Negatives are drawn uniformly from all items, including those that the user has met, as in
+    Spotlight. Padding is never drawn. Each interaction has its own negatives, scored for its own
+    user; Spotlight's reshape mixes users. Rows of the item table that occur as positives and as
+    negatives are updated once a step, with the sum of their gradients.
 
     Examples
     --------
@@ -111,13 +115,13 @@ class ImplicitFactorizationModel(FactorizationModel):
             raise ValueError(f"`num_negative_samples` is for the loss 'adaptive_hinge'; {loss!r} draws one for each interaction.")
 
     def _check_data(self, interactions: Interactions) -> None:
-        """There must be something else to draw."""
+        """Raise a ValueError if there is no second item to draw."""
         first = 0 if interactions.padding_idx is None else 1
         if interactions.num_items - first < 2:
             raise ValueError("`interactions` must be with at least 2 items, not 1: there is none to prefer it to.")
 
     def _step(self, interactions: Interactions, batch: IntArray) -> float:
-        """Draw negatives, compare, and update each table once."""
+        """Draw negatives, compare, update each table once; return the loss before the update."""
         users, positives = interactions.user_ids[batch], interactions.item_ids[batch]
         drawn = self.num_negative_samples if self.loss == "adaptive_hinge" else 1
         first = 0 if self.padding_idx is None else 1
@@ -139,19 +143,21 @@ class ExplicitFactorizationModel(FactorizationModel):
     r"""
     Factorization for ratings.
 
-    The score of user u and item i is :math:`s = p_u \cdot q_i + b_u + c_i + \mu` with a global intercept :math:`\mu`.
+    The score of user u and item i is :math:`s = p_u \cdot q_i + b_u + c_i + \mu` with a global
+    intercept :math:`\mu`.
 
     Parameters
     ----------
     loss : {"regression", "poisson", "logistic"}
-        See `npbloom.recommend.losses`. Predictions are :math:`s`, :math:`e^s` and :math:`\sigma(s)`.
+        See `npbloom.recommend.losses`. Predictions are :math:`s`, :math:`e^s` and
+        :math:`\sigma(s)`.
     embedding_dim : int, default 32
-        Length of the vectors :math:`p_u` and :math:`q_i`. Ignored where a layer is given: the layer decides (L34 names this
-        exception).
+        Length of the vectors :math:`p_u` and :math:`q_i`. If a layer is given, the length is the
+        layer's and this argument is ignored (L34 names this exception).
     n_iter : int, default 10
         Epochs of one `fit`.
     batch_size : int, default 1024
-        Interactions a step.
+        Interactions in one step.
     l2 : float, default 0.0
         Weight decay, on the rows that a step touches (L27).
     learning_rate : float, default 1e-2
@@ -159,9 +165,10 @@ class ExplicitFactorizationModel(FactorizationModel):
     optimizer : str, a key of `npbloom.optimizers.BY_NAME`
         One optimizer for all tables.
     user_embeddings, item_embeddings : ScaledEmbedding, ZeroEmbedding or BloomEmbedding, optional
-        The tables of the vectors, of one dimension; by default ScaledEmbedding. Biases are ZeroEmbedding, one for each id.
+        Tables of the vectors, of the same dimension; by default ScaledEmbedding. Biases are
+        ZeroEmbedding, one for each id.
     rng : numpy.random.Generator or int, optional
-        Source of initial values and order: the same seed gives the same model, to the bit.
+        Source of initial values and order. The same seed gives the same model, bit for bit.
 
     Raises
     ------
@@ -170,10 +177,15 @@ class ExplicitFactorizationModel(FactorizationModel):
 
     Notes
     -----
-    The intercept starts, with the interactions of the first `fit`, at the mean rating (regression), at the logarithm of the mean
-    rating, of at least 1e-6 (poisson), or at the log odds of (p + 1) / (N + 2), with p of N ratings above 0 (logistic). It is
-    trained: what is added to the start is a table of one row under the same optimizer, so weight decay draws it to the start,
-    not to 0. Spotlight has no intercept: with Adam on touched rows only, biases alone are slow to learn a mean of 3.5.
+    The start of the intercept comes from the interactions of the first `fit`:
+
+    - regression: the mean rating;
+    - poisson: the logarithm of the mean rating, where the mean is taken as at least 1e-6;
+    - logistic: the log odds of (p + 1) / (N + 2), with p of N ratings above 0.
+
+    The intercept is trained: a table of one row, under the same optimizer, is added to the start.
+    So weight decay draws the intercept to its start, not to 0. Spotlight has no intercept: with
+    Adam on touched rows only, biases alone are slow to learn a mean of 3.5.
 
     Examples
     --------
@@ -220,11 +232,11 @@ class ExplicitFactorizationModel(FactorizationModel):
 
     @property
     def intercept(self) -> float:
-        """The global intercept as it is now."""
+        """Current value of the global intercept."""
         return self._constant()
 
     def _check_data(self, interactions: Interactions) -> None:
-        """There must be ratings, and counts where the loss is one of counts."""
+        """Raise a ValueError without ratings, or for negative ratings under a loss of counts."""
         if interactions.ratings is None:
             raise ValueError("`interactions` must have ratings: this model learns nothing else.")
         if self.loss == "poisson":
@@ -236,23 +248,23 @@ class ExplicitFactorizationModel(FactorizationModel):
                 )
 
     def _more_layers(self, interactions: Interactions) -> dict[str, Any]:
-        """The table of one row that is added to the intercept's start."""
+        """Return the table of one row that is added to the intercept's start; set that start."""
         self._intercept_start = _first_intercept(self.loss, _ratings(interactions))
         return {"intercept": ZeroEmbedding(1, 1, dtype=np.float64)}
 
     def _constant(self) -> float:
-        """The intercept."""
+        """Return the intercept."""
         return self._intercept_start + float(self.layers["intercept"].weight[0, 0])
 
     def _link(self, scores: FloatArray) -> FloatArray:
-        """Scores to ratings."""
+        """Return the ratings that belong to scores."""
         if self.loss == "poisson":
             with np.errstate(over="ignore"):
                 return np.exp(scores)
         return losses.sigmoid(scores) if self.loss == "logistic" else scores
 
     def _step(self, interactions: Interactions, batch: IntArray) -> float:
-        """Predict, compare, and update each table once."""
+        """Predict, compare, and update each table once; return the loss before the update."""
         users, items = interactions.user_ids[batch], interactions.item_ids[batch, np.newaxis]
         user_vectors, item_vectors, scores = self._lookup(users, items)
         scores += scores.dtype.type(self._constant())
@@ -263,30 +275,30 @@ class ExplicitFactorizationModel(FactorizationModel):
     def _descend(
         self, users: IntArray, items: IntArray, user_vectors: FloatArray, item_vectors: FloatArray, grad: FloatArray
     ) -> None:
-        """The intercept too."""
+        """Update the intercept too."""
         super()._descend(users, items, user_vectors, item_vectors, grad)
         self._update("intercept", np.zeros(len(grad), dtype=np.int64), grad)
 
     def _description(self) -> dict[str, Any]:
-        """The intercept's start too."""
+        """Add the intercept's start."""
         return {**super()._description(), "intercept_start": self._intercept_start}
 
     @classmethod
     def _restored(cls, description: dict[str, Any], layers: dict[str, Any], optimizer: Optimizer | None) -> Self:
-        """The intercept's start too."""
+        """Restore the intercept's start too."""
         model = super()._restored(description, layers, optimizer)
         model._intercept_start = float(description["intercept_start"])
         return model
 
 
 def _ratings(interactions: Interactions) -> FloatArray:
-    """Ratings that were found to be there."""
+    """Return ratings that `_check_data` has found."""
     assert interactions.ratings is not None
     return interactions.ratings
 
 
 def _first_intercept(loss: str, ratings: FloatArray) -> float:
-    """Where the intercept starts."""
+    """Return the start of the intercept."""
     if loss == "regression":
         return float(ratings.mean())
     if loss == "poisson":

@@ -1,4 +1,4 @@
-"""`read_ratings`: files of ratings in the forms people keep them in."""
+"""`read_ratings`: text files of ratings, with or without a header, in common layouts."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ from npbloom.types import IntArray
 
 Path = str | os.PathLike[str]
 
-LONGEST_LABEL = 4096  # characters: any URL or path fits; a longer one is a file that is read wrongly, and would fill every error
-BLOCK = 65536  # rows split into fields at once: memory stays bounded, and most of the work is done inside C loops
+# Any URL or path fits. A longer label means that the file is read wrongly, and would fill messages.
+LONGEST_LABEL = 4096  # characters
+BLOCK = 65536  # rows split at once: memory stays bounded, and most of the work is in C loops
 BLOCK_CHARACTERS = 2**21  # fewer rows where lines are long
 
 # Recognised column names, lower case, letters and digits only, the likelier first.
@@ -46,37 +47,42 @@ RECBOLE_TYPES = ("token", "float", "token_seq", "float_seq")
 
 def read_ratings(path: Path) -> Interactions:
     """
-    Read a file of ratings: users and items by the file's own ids, ratings and times where the file has them.
+    Read a file of ratings, with users and items by the file's own ids.
 
     Parameters
     ----------
     path : str or path-like
-        A text file in UTF-8, one interaction a line, gzipped or not. Fields are separated by commas, tabs, semicolons,
-        spaces or ``::``; commas, tabs and semicolons with quoted fields. A header names the columns (``userId``, ``user_id``,
-        ``reviewerID``, ``movieId``, ``item``, ``asin``, ``rating``, ``score``, ``stars``, ``timestamp`` ..., RecBole's
-        ``user_id:token``); other columns are passed over. Without a header the columns are user, item, rating, timestamp,
-        of which the first two must be there.
+        A text file in UTF-8, one interaction a line, gzipped or not. Fields are separated by
+        commas, tabs, semicolons, spaces or ``::``. Fields may be quoted between commas, tabs and
+        semicolons. A header names the columns (``userId``, ``user_id``, ``reviewerID``,
+        ``movieId``, ``item``, ``asin``, ``rating``, ``score``, ``stars``, ``timestamp`` ...,
+        RecBole's ``user_id:token``); other columns are skipped. Without a header the columns are
+        user, item, rating and timestamp, of which the first two are required.
 
     Returns
     -------
     Interactions
-        Users and items are numbered from 1 in order of first appearance; 0 is padding. ``user_labels[user_id]`` and
-        ``item_labels[item_id]`` are the file's own ids: int64 where every one is an integer as Python writes it (so "007"
-        is not one), else an object array of str, which costs what the ids hold (``.astype(str)`` makes each as wide as the
-        longest). The entries at 0 stand for nothing: -1 or "". Timestamps are integers where all are; dates in ISO format
-        become seconds since 1970, taken as UTC where they name no zone. A file has numbers or dates, not both.
+        Interactions with ratings and timestamps if the file has them. Users and items are numbered
+        from 1 in order of first appearance; 0 is padding. ``user_labels[user_id]`` and
+        ``item_labels[item_id]`` are the file's own ids. They are int64 if every id is an integer
+        as Python writes it ("007" is not), else an object array of str. An object array takes the
+        memory of its strings; ``.astype(str)`` makes each as wide as the longest. The entries at 0
+        are placeholders: -1 or "". Timestamps are integers if all are integers. Dates in ISO
+        format become seconds since 1970, taken as UTC if they name no zone. A file has numbers or
+        dates, not both.
 
     Raises
     ------
     OSError
         The file is missing or cannot be read.
     ValueError
-        The file is empty, or a line of it is not what it must be; the sentence names the file, the line and the column. Or it
-        is beyond a limit: an id of 4,096 characters, a row of 1,048,576, a gzip file of 128 times its own size (and 1 MiB).
+        The file is empty, or a line is malformed; the message names the file, the line and the
+        column. Or the file is beyond a limit: an id of 4,096 characters, a row of 1,048,576
+        characters, a gzip file whose text is 128 times its own size plus 1 MiB.
 
     Notes
     -----
-    Memory follows the size of the text, whatever stands in it (docs/guarantees.md).
+    Memory grows with the size of the text, whatever its content (docs/guarantees.md).
 
     Examples
     --------
@@ -101,14 +107,14 @@ def read_ratings(path: Path) -> Interactions:
         raise ValueError(f"{path}: the gzip file is damaged ({error}).") from None
 
 
-# ---- the file and its layout ----------------------------------------------------------------------------------------
+# ---- the file and its layout ---------------------------------------------------------------------
 
 
 class _File:
     """A ratings file: its path, its separator, and its rows."""
 
     def __init__(self, path: str) -> None:
-        """Find the separator in the first line that is not blank."""
+        """Find the separator from the first line that is not blank."""
         self.path = path
         if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
             raise ValueError(f"{path} is no regular file: it is read more than once, which a pipe or a device does not allow.")
@@ -125,11 +131,11 @@ class _File:
             self.separator = max("\t,;", key=unquoted.count)
 
     def open(self) -> Lines:
-        """The text of the file, without a byte order mark, unzipped where it is gzipped."""
+        """Open the text of the file, unzipped if it is gzipped, without a byte order mark."""
         return Lines(self.path)
 
     def split(self, lines: Lines) -> Iterator[list[str]]:
-        """The fields of each row; blank lines are passed over."""
+        """Yield the fields of each row; skip blank lines."""
         fields: Iterator[list[str]]
         if self.separator is None:
             fields = map(str.split, lines)
@@ -146,7 +152,11 @@ class _File:
                 yield row
 
     def line_of(self, row: int) -> int:
-        """The number of the line on which a row starts, both counted from the top; only read again for an error's sake."""
+        """
+        Return the number of the line on which a row starts, both counted from the top.
+
+        The file is read again for that, so only errors ask for it.
+        """
         before = 0
         with self.open() as lines:
             for number, _ in enumerate(self.split(lines)):
@@ -159,11 +169,11 @@ class _File:
             return max(lines.lines, before + 1)
 
     def empty(self) -> ValueError:
-        """A ValueError for a file without a row."""
+        """Return a ValueError for a file without a row."""
         return ValueError(f"{self.path} is empty: there is no interaction in it.")
 
     def error(self, row: int, what: str, column: int | None = None, name: str | None = None) -> ValueError:
-        """A ValueError that names the file, the line and the column."""
+        """Return a ValueError that names the file, the line and the column."""
         where = f"{self.path}, line {self.line_of(row)}"
         if column is not None:
             where += f", column {column + 1}" + (f" ({name})" if name else "")
@@ -171,7 +181,7 @@ class _File:
 
 
 def _next_not_blank(lines: Lines) -> str | None:
-    """The next line that is not blank."""
+    """Return the next line that is not blank, or None."""
     for line in lines:
         lines.row_start = lines.characters
         if line.strip():
@@ -181,19 +191,27 @@ def _next_not_blank(lines: Lines) -> str | None:
 
 @dataclass
 class _Layout:
-    """Where the columns are: `names` of the header (None without one), `width` of every row, a column for each role."""
+    """
+    Layout of the columns of a file.
+
+    It has the `names` of the header, or None, the `width` of every row, and a column for each role.
+    """
 
     names: list[str] | None
     width: int
     columns: dict[str, int]
 
     def name(self, role: str) -> str:
-        """What the file, or else this module, calls the column of a role."""
+        """Return the name of a role's column: the header's, or the role itself without a header."""
         return role if self.names is None else self.names[self.columns[role]][:60]
 
 
 def _layout(file: _File, first: list[str], second: list[str] | None) -> _Layout:
-    """Read the header, if the first row is one; the second row helps to tell."""
+    """
+    Read the header, if the first row is one, and return the layout.
+
+    The second row helps to tell a header from data.
+    """
     names = [_plain_name(field) for field in first]
     columns: dict[str, int] = {}
     for role in ROLES:
@@ -217,23 +235,27 @@ def _layout(file: _File, first: list[str], second: list[str] | None) -> _Layout:
 
 
 def _plain_name(field: str) -> str:
-    """A column's name in lower case letters and digits, without RecBole's type."""
+    """Return a column's name in lower case letters and digits, without RecBole's type."""
     name, _, kind = field.rpartition(":")
     return re.sub(r"[^a-z0-9]", "", (name if name and kind.strip() in RECBOLE_TYPES else field).lower())
 
 
 def _examples(role: str) -> str:
-    """Some names a column may have, for an error."""
+    """Return some names that a column may have, for an error."""
     return {"user": "user_id, userId, user, ...", "item": "item_id, movieId, item, asin, ..."}[role]
 
 
 def _quoted(field: str) -> str:
-    """A field in a sentence; a long one only begins there."""
+    """Return a field in quotes for a message, cut after 60 characters."""
     return repr(field) if len(field) <= 60 else f"{field[:60]!r}..."
 
 
 def _is_number(field: str) -> bool:
-    """Whether a field is meant as a number, be it none that a rating can have: infinite, or with an underscore."""
+    """
+    Return True if a field is meant as a number.
+
+    It may be one that no rating can have: infinite, or with an underscore.
+    """
     try:
         float(field)
     except ValueError:
@@ -241,7 +263,7 @@ def _is_number(field: str) -> bool:
     return True
 
 
-# ---- rows to arrays -------------------------------------------------------------------------------------------------
+# ---- rows to arrays ------------------------------------------------------------------------------
 
 
 def _read(file: _File) -> Interactions:
@@ -251,7 +273,7 @@ def _read(file: _File) -> Interactions:
         first = next(rows, None)
         if first is None:  # a quoted field of blanks only
             raise file.empty()
-        second = next(rows, None) if len(first) > 1 else None  # one column is refused without it, and it may be far
+        second = next(rows, None) if len(first) > 1 else None  # not needed to refuse one column
     layout = _layout(file, first, second)
     header = 0 if layout.names is None else 1
     users, items = _Numbering(), _Numbering()
@@ -285,7 +307,7 @@ def _read(file: _File) -> Interactions:
 
 
 def _checked_rows(file: _File, lines: Lines) -> Iterator[list[str]]:
-    """The rows of a file; quotes that do not match are a ValueError."""
+    """Yield the rows of a file; raise a ValueError if quotes do not match."""
     try:
         yield from file.split(lines)
     except csv.Error as error:
@@ -294,7 +316,7 @@ def _checked_rows(file: _File, lines: Lines) -> Iterator[list[str]]:
 
 
 def _blocks(rows: Iterator[list[str]], lines: Lines) -> Iterator[list[list[str]]]:
-    """Rows in blocks of some number, or of some length where they are long."""
+    """Yield blocks of `BLOCK` rows, or of fewer if the rows are long."""
     block, start = [], lines.characters
     for row in rows:
         block.append(row)
@@ -306,7 +328,7 @@ def _blocks(rows: Iterator[list[str]], lines: Lines) -> Iterator[list[list[str]]
 
 
 def _check_widths(file: _File, layout: _Layout, block: list[list[str]], done: int) -> None:
-    """Every row must have as many fields as the first row."""
+    """Check that every row has as many fields as the first row."""
     if set(map(len, block)) == {layout.width}:
         return
     row = next(number for number, fields in enumerate(block) if len(fields) != layout.width)
@@ -314,7 +336,7 @@ def _check_widths(file: _File, layout: _Layout, block: list[list[str]], done: in
 
 
 def _fields(number: int) -> str:
-    """``"1 field"``, ``"2 fields"``."""
+    """Return ``"1 field"``, ``"2 fields"`` and so on."""
     return f"{number} field" + ("" if number == 1 else "s")
 
 
@@ -322,12 +344,12 @@ class _Numbering:
     """Ids from 1 in order of first appearance."""
 
     def __init__(self) -> None:
-        """No label seen yet."""
+        """Begin without labels."""
         self._numbers: defaultdict[str, int] = defaultdict(count(1).__next__)
         self._ids: list[IntArray] = []
 
     def __len__(self) -> int:
-        """Number of distinct labels."""
+        """Return the number of distinct labels."""
         return len(self._numbers)
 
     def add(self, column: Sequence[str]) -> None:
@@ -335,11 +357,11 @@ class _Numbering:
         self._ids.append(np.fromiter(map(self._numbers.__getitem__, map(str.strip, column)), np.int64, len(column)))
 
     def ids(self) -> IntArray:
-        """All ids."""
+        """Return all ids."""
         return np.concatenate(self._ids)
 
     def fault(self, role: str) -> tuple[int, str] | None:
-        """The first row whose label is none, or too long to be one, and the sentence about it."""
+        """Return the first row whose label is missing or too long, and a message, or None."""
         if "" in self._numbers:
             name, what = "", f"there is no {role}."
         else:
@@ -350,7 +372,11 @@ class _Numbering:
         return int(np.flatnonzero(self.ids() == self._numbers[name])[0]), what
 
     def labels(self) -> LabelArray:
-        """The labels by id, integers where all of them are written as Python writes an int64; entry 0 stands for nothing."""
+        """
+        Return the labels by id, with a placeholder at 0.
+
+        They are integers if all are written as Python writes an int64, else strings.
+        """
         names = list(self._numbers)
         try:
             integers = list(map(int, names))
@@ -365,7 +391,7 @@ _Parser = Callable[[Sequence[str]], npt.NDArray[Any]]
 
 
 def _parsed(file: _File, layout: _Layout, role: str, column: Sequence[str], done: int, parse: _Parser) -> npt.NDArray[Any]:
-    """A block of numbers; the first field that is none is a ValueError."""
+    """Parse a block of numbers; raise a ValueError for the first field that is none."""
     try:
         values = parse(column)
         if np.isfinite(values).all():
@@ -381,7 +407,7 @@ def _parsed(file: _File, layout: _Layout, role: str, column: Sequence[str], done
 
 
 def _reads(parse: _Parser, field: str) -> bool:
-    """Whether a field alone can be read."""
+    """Return True if a field alone can be read."""
     try:
         return bool(np.isfinite(parse([field])).all())
     except ValueError:
@@ -389,14 +415,14 @@ def _reads(parse: _Parser, field: str) -> bool:
 
 
 def _floats(column: Sequence[str]) -> npt.NDArray[Any]:
-    """Fields as float64; ``4_5``, which Python reads as 45, is no number."""
+    """Return fields as float64; refuse ``4_5``, which Python reads as 45."""
     if "_" in "".join(column):
         raise ValueError("a number has no underscore")
     return np.fromiter(map(float, column), np.float64, len(column))
 
 
 def _numbers(column: Sequence[str]) -> npt.NDArray[Any]:
-    """Fields as int64 where all are integers, else as float64."""
+    """Return fields as int64 if all are integers, else as float64."""
     floats = _floats(column)
     try:
         return np.fromiter(map(int, column), np.int64, len(column))
@@ -405,36 +431,36 @@ def _numbers(column: Sequence[str]) -> npt.NDArray[Any]:
 
 
 class _Times:
-    """Fields as times: all of a file numbers, or all of them dates, as its first one is."""
+    """Parser of times: all of a file are numbers, or all are dates, as the first one decides."""
 
     def __init__(self) -> None:
-        """No field seen yet."""
+        """Begin without a kind."""
         self.dates: bool | None = None
 
     def __call__(self, column: Sequence[str]) -> npt.NDArray[Any]:
-        """Numbers, or seconds since 1970."""
+        """Return numbers, or seconds since 1970."""
         if self.dates is None:
             self.dates = not _is_number(column[0])
         return _dates(column) if self.dates else _numbers(column)
 
     def otherwise(self, field: str) -> bool:
-        """Whether a field that cannot be read could be in a file of the other kind."""
+        """Return True if an unreadable field could be read in a file of the other kind."""
         return _reads(_numbers if self.dates else _dates, field)
 
 
 def _dates(column: Sequence[str]) -> npt.NDArray[Any]:
-    """Dates in ISO format as seconds since 1970, UTC where they name no zone."""
+    """Return dates in ISO format as seconds since 1970, taken as UTC if they name no zone."""
     return np.fromiter(map(_seconds, column), np.float64, len(column))
 
 
 def _seconds(field: str) -> float:
-    """One date."""
+    """Return one date as seconds since 1970."""
     moment = datetime.fromisoformat(field.strip())
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _undecodable_line(path: str) -> int:
-    """The first line that is not UTF-8."""
+    """Return the number of the first line that is not UTF-8."""
     with opened(path) as lines:
         for number, line in enumerate(iter(lambda: lines.readline(4 * LONGEST + 4), b""), 1):
             try:

@@ -1,4 +1,4 @@
-"""`Interactions`: who met what, when, and how they liked it."""
+"""`Interactions`: pairs of users and items, with ratings and timestamps."""
 
 from __future__ import annotations
 
@@ -14,41 +14,42 @@ from npbloom.types import ArrayLike, IntArray, as_integer, unmasked
 
 class Interactions:
     r"""
-    Pairs of a user and an item, with ratings and times where they are known.
+    Pairs of a user and an item, with optional ratings and timestamps.
 
     Parameters
     ----------
     user_ids : int array, shape (n,)
-        The user of each interaction, ``0 <= id < num_users``. Ids are taken as they are, not renumbered.
+        User id of each interaction, ``0 <= id < num_users``. Ids are not renumbered.
     item_ids : int array, shape (n,)
-        The item of each interaction, ``0 <= id < num_items``.
+        Item id of each interaction, ``0 <= id < num_items``.
     ratings : real array, shape (n,), optional
-        How the user rated the item. Integers become float64.
+        Rating of each interaction. Integers become float64.
     timestamps : real array, shape (n,), optional
-        When; any unit, greater is later.
+        Time of each interaction, in any unit; greater is later.
     num_users, num_items : int, optional
-        Number of ids there are; by default the greatest id plus one.
+        Number of ids; by default the greatest id plus one.
     user_labels, item_labels : int or str array, shape (num_users,) and (num_items,), optional
-        The file's own id of each user and item, all different; an integer among strings becomes one. Without labels the ids
-        are the labels.
+        Labels: the file's own id of each user and item, all different. If any label is a string,
+        integers become strings too. Without labels the ids are the labels.
     padding_idx : 0, optional
-        0 says that user 0 and item 0 do not exist: no interaction has them, and models never draw nor recommend item 0.
-        None (the default) says that 0 is an id like any other.
+        0 reserves id 0 of users and items: no interaction has it, and models never draw or
+        recommend item 0. With None (the default) 0 is an id like any other.
 
     Raises
     ------
     TypeError
-        Ids are not integers, ratings or timestamps are not real numbers, labels are neither integers nor strings.
+        Ids are not integers, ratings or timestamps are not real numbers, labels are neither
+        integers nor strings.
     ValueError
-        Lengths differ, a rating or timestamp is not finite, an id is the padding id, a label occurs twice,
-        `padding_idx` is not 0, or there are no ids and no `num_users` or `num_items`.
+        Lengths differ, a rating or timestamp is not finite, an id is the padding id, a label occurs
+        twice, `padding_idx` is not 0, or there are no ids and no `num_users` or `num_items`.
     IndexError
         An id lies outside ``[0, num_users)`` or ``[0, num_items)``.
 
     Notes
     -----
-    Arrays are copied, so what was checked stays as it was checked. Range errors are those of L2: the first offending id and
-    its position.
+    Arrays are copied, so that they stay as they were checked. A range error names the first
+    offending id and its position (L2).
 
     Examples
     --------
@@ -80,7 +81,7 @@ class Interactions:
         item_labels: ArrayLike | None = None,
         padding_idx: int | None = None,
     ) -> None:
-        """Check and copy everything."""
+        """Check and copy all arguments."""
         self.padding_idx = _padding(padding_idx)
         users, items = _check.ids(user_ids, "user_ids"), _check.ids(item_ids, "item_ids")
         if users.ndim != 1:
@@ -102,27 +103,28 @@ class Interactions:
 
     @property
     def user_labels(self) -> LabelArray | None:
-        """The file's own id of each user, ``user_labels[user_id]``: integers, or str as objects. None: the ids are the labels."""
+        """Labels of users by id, integers or strings; None if the ids are the labels."""
         return self._users.values
 
     @property
     def item_labels(self) -> LabelArray | None:
-        """The file's own id of each item, ``item_labels[item_id]``: integers, or str as objects. None: the ids are the labels."""
+        """Labels of items by id, integers or strings; None if the ids are the labels."""
         return self._items.values
 
     def user_id(self, label: Label) -> int:
         """
-        The id of the user with this label.
+        Return the id of the user with this label.
 
         Parameters
         ----------
         label : int or str
-            The file's own id. Digits find an integer label, and an integer a label that is its digits.
+            The file's own id. A string of digits finds an integer label, and an integer finds a
+            label of digits.
 
         Returns
         -------
         int
-            The number that tables are indexed with.
+            Row number in tables of users.
 
         Raises
         ------
@@ -133,17 +135,18 @@ class Interactions:
 
     def item_id(self, label: Label) -> int:
         """
-        The id of the item with this label.
+        Return the id of the item with this label.
 
         Parameters
         ----------
         label : int or str
-            The file's own id. Digits find an integer label, and an integer a label that is its digits.
+            The file's own id. A string of digits finds an integer label, and an integer finds a
+            label of digits.
 
         Returns
         -------
         int
-            The number that tables are indexed with.
+            Row number in tables of items.
 
         Raises
         ------
@@ -153,18 +156,18 @@ class Interactions:
         return self._items.number(label)
 
     def __len__(self) -> int:
-        """Number of interactions."""
+        """Return the number of interactions."""
         return len(self.user_ids)
 
     def __repr__(self) -> str:
-        """How many users, items and interactions there are, padding not counted."""
+        """Return the numbers of users, items and interactions, padding not counted."""
         reserved = 0 if self.padding_idx is None else 1
         users, items = self.num_users - reserved, self.num_items - reserved
         return f"<Interactions: {users} users x {items} items, {len(self)} interactions>"
 
     def select(self, chosen: npt.NDArray[Any]) -> Interactions:
         """
-        The interactions at some positions, with the same users, items and labels.
+        Return the interactions at some positions, with the same users, items and labels.
 
         Parameters
         ----------
@@ -191,7 +194,11 @@ class Interactions:
 
 
 def check_range(ids: IntArray, size: int, padding_idx: int | None, name: str) -> None:
-    """An IndexError for the first id outside ``[0, size)``, a ValueError for a padding id (L2)."""
+    """
+    Raise an IndexError for the first id outside ``[0, size)`` (L2).
+
+    Raise a ValueError for a padding id.
+    """
     bad = np.flatnonzero((ids < 0) | (ids >= size))
     if bad.size:
         raise _check.outside(int(bad[0]), ids, size, name)
@@ -202,7 +209,7 @@ def check_range(ids: IntArray, size: int, padding_idx: int | None, name: str) ->
 
 
 def _padding(value: Any) -> int | None:
-    """None or 0."""
+    """Return None or 0, the only padding ids."""
     if value is None:
         return None
     number = as_integer(value, "padding_idx")
@@ -212,7 +219,7 @@ def _padding(value: Any) -> int | None:
 
 
 def _size(value: Any, ids: IntArray, name: str, source: str) -> int:
-    """A given number of ids, or the greatest id plus one."""
+    """Return the given number of ids, or the greatest id plus one."""
     if value is not None:
         return _check.positive_int(value, name)
     if not ids.size:
@@ -221,7 +228,11 @@ def _size(value: Any, ids: IntArray, name: str, source: str) -> int:
 
 
 def _numbers(value: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any] | None:
-    """An own copy of finite real numbers, one per interaction; integers stay integers for timestamps only."""
+    """
+    Return a copy of finite real numbers, one for each interaction.
+
+    Integers stay integers in timestamps only.
+    """
     if value is None:
         return None
     array = unmasked(value, name)

@@ -1,8 +1,8 @@
 r"""
-Losses of scores, each with its hand-written gradient.
+Losses of scores, with hand-written gradients.
 
-Every function returns the mean loss and its gradient with respect to the scores it was given, in their dtype; everything
-in between is float64. :math:`\sigma(x) = 1 / (1 + e^{-x})`.
+Every function returns the mean loss and its gradient with respect to the given scores, in the
+scores' dtype; everything in between is float64. :math:`\sigma(x) = 1 / (1 + e^{-x})`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ from npbloom.types import ArrayLike, FloatArray, unmasked
 PairLoss = tuple[float, FloatArray, FloatArray]
 RatingLoss = tuple[float, FloatArray]
 
-_quiet = np.errstate(over="ignore", invalid="ignore")  # scores that diverged show in the loss, not in warnings from in here
+_quiet = np.errstate(over="ignore", invalid="ignore")  # diverged scores show in the loss, not in warnings
 
 
 @_quiet
 def sigmoid(scores: FloatArray) -> FloatArray:
-    """The logistic function, to full relative precision in both tails and without overflow."""
+    """
+    Return the logistic function of scores.
+
+    It has full relative precision in both tails, and does not overflow.
+    """
     result: FloatArray = np.exp(-np.logaddexp(scores.dtype.type(0.0), -scores))
     return result
 
 
 def _scores(value: ArrayLike, name: str) -> FloatArray:
-    """Scores as they are, float32 or float64."""
+    """Return scores as they are, float32 or float64, or raise a TypeError or ValueError."""
     scores = _check.floats(value, name, None)
     if scores.size == 0:
         raise ValueError(f"`{name}` must not be empty: a mean of nothing is undefined.")
@@ -34,14 +38,14 @@ def _scores(value: ArrayLike, name: str) -> FloatArray:
 
 
 def _pair(positive: ArrayLike, negative: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Scores of positives and of as many negatives."""
+    """Return scores of positives, and of as many negatives."""
     first, second = _scores(positive, "positive"), _scores(negative, "negative")
     _check.shape(second, "negative", first.shape)
     return first, second
 
 
 def _rated(scores: ArrayLike, ratings: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Scores, and as many ratings as float64."""
+    """Return scores, and as many ratings as float64."""
     first = _scores(scores, "scores")
     second = unmasked(ratings, "ratings")
     if second.dtype.kind not in "iuf":
@@ -53,7 +57,7 @@ def _rated(scores: ArrayLike, ratings: ArrayLike) -> tuple[FloatArray, FloatArra
 @_quiet
 def bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     r"""
-    Bayesian personalised ranking as Spotlight has it: mean of :math:`1 - \sigma(s^+ - s^-)`.
+    Compute Bayesian personalised ranking of Spotlight: the mean of :math:`1 - \sigma(s^+ - s^-)`.
 
     Parameters
     ----------
@@ -93,7 +97,7 @@ def bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
 @_quiet
 def log_bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     r"""
-    Bayesian personalised ranking as first published: mean of :math:`-\log\sigma(s^+ - s^-)`.
+    Compute Bayesian personalised ranking of the paper: the mean of :math:`-\log\sigma(s^+ - s^-)`.
 
     Parameters
     ----------
@@ -116,8 +120,8 @@ def log_bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
 
     References
     ----------
-    .. [1] Rendle, Freudenthaler, Gantner and Schmidt-Thieme (2009), BPR: Bayesian personalized ranking from implicit
-       feedback, UAI.
+    .. [1] Rendle, Freudenthaler, Gantner and Schmidt-Thieme (2009), BPR: Bayesian personalized
+       ranking from implicit feedback, UAI.
 
     Examples
     --------
@@ -133,7 +137,7 @@ def log_bpr(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
 @_quiet
 def pointwise(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     r"""
-    Each score on its own: mean of :math:`1 - \sigma(s^+) + \sigma(s^-)`.
+    Compute the pointwise loss: the mean of :math:`1 - \sigma(s^+) + \sigma(s^-)`.
 
     Parameters
     ----------
@@ -171,7 +175,7 @@ def pointwise(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
 @_quiet
 def hinge(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
     r"""
-    A margin of one: mean of :math:`\max(0, 1 - s^+ + s^-)`.
+    Compute the hinge loss with a margin of one: the mean of :math:`\max(0, 1 - s^+ + s^-)`.
 
     Parameters
     ----------
@@ -206,7 +210,9 @@ def hinge(positive: ArrayLike, negative: ArrayLike) -> PairLoss:
 @_quiet
 def adaptive_hinge(positive: ArrayLike, negatives: ArrayLike) -> PairLoss:
     r"""
-    The hinge of each positive against the highest of its own negatives: mean of :math:`\max(0, 1 - s^+ + \max_j s^-_j)`.
+    Compute the hinge loss of each positive against the highest of its own negatives.
+
+    It is the mean of :math:`\max(0, 1 - s^+ + \max_j s^-_j)`.
 
     Parameters
     ----------
@@ -231,7 +237,8 @@ def adaptive_hinge(positive: ArrayLike, negatives: ArrayLike) -> PairLoss:
 
     References
     ----------
-    .. [1] Weston, Bengio and Usunier (2011), WSABIE: scaling up to large vocabulary image annotation, IJCAI.
+    .. [1] Weston, Bengio and Usunier (2011), WSABIE: scaling up to large vocabulary image
+       annotation, IJCAI.
 
     Examples
     --------
@@ -252,7 +259,7 @@ def adaptive_hinge(positive: ArrayLike, negatives: ArrayLike) -> PairLoss:
 @_quiet
 def regression(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
     r"""
-    Mean squared error: mean of :math:`(s - r)^2`.
+    Compute the mean squared error: the mean of :math:`(s - r)^2`.
 
     Parameters
     ----------
@@ -286,7 +293,9 @@ def regression(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
 @_quiet
 def poisson(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
     r"""
-    Negative log likelihood of counts with mean :math:`e^s`, without its constant: mean of :math:`e^s - r s`.
+    Compute the negative log likelihood of counts with mean :math:`e^s`, without its constant.
+
+    It is the mean of :math:`e^s - r s`.
 
     Parameters
     ----------
@@ -321,14 +330,16 @@ def poisson(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
 @_quiet
 def logistic(scores: ArrayLike, ratings: ArrayLike) -> RatingLoss:
     r"""
-    Mean binary cross-entropy of whether the rating is above 0: mean of :math:`\log(1 + e^s) - [r > 0]\, s`.
+    Compute the mean binary cross-entropy of ratings above 0.
+
+    It is the mean of :math:`\log(1 + e^s) - [r > 0]\, s`.
 
     Parameters
     ----------
     scores : float array
         Log odds :math:`s`.
     ratings : real array of the same shape
-        Ratings :math:`r`; above 0 is a yes.
+        Ratings :math:`r`; a rating above 0 is the positive class.
 
     Returns
     -------

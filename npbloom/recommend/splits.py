@@ -1,4 +1,4 @@
-"""Splits of interactions into a part to train on and a part to test on."""
+"""Splits of interactions into a training set and a test set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from npbloom.types import Rng
 
 
 def _fraction(value: float) -> float:
-    """The part that goes into the test set: a real number between 0 and 1, both excluded."""
+    """Return the fraction of the test set, a real number between 0 and 1, both excluded."""
     fraction = _check.real(value, "test_percentage")
     if not 0 < fraction < 1:
         raise ValueError(f"`test_percentage` must be a fraction between 0 and 1, such as 0.2, not {fraction:g}.")
@@ -26,16 +26,17 @@ def random_train_test_split(
     Parameters
     ----------
     interactions : Interactions
-        What to split.
+        Interactions to split.
     test_percentage : float, default 0.2
-        The fraction (Spotlight's word is percentage) of interactions in the test set, between 0 and 1.
+        Fraction of interactions in the test set, between 0 and 1. The name is Spotlight's.
     rng : numpy.random.Generator or int, optional
-        Where the randomness comes from; the same seed gives the same split.
+        Source of randomness; the same seed gives the same split.
 
     Returns
     -------
     tuple of (Interactions, Interactions)
-        Train and test: ``int((1 - test_percentage) * n)`` and the other interactions, each in their order of occurrence.
+        Train and test: ``int((1 - test_percentage) * n)`` and the other interactions, each in their
+        order of occurrence.
 
     Raises
     ------
@@ -44,7 +45,8 @@ def random_train_test_split(
 
     Examples
     --------
-    >>> train, test = random_train_test_split(Interactions([0, 0, 1, 1, 1], [0, 1, 0, 1, 2]), 0.4, rng=0)
+    >>> interactions = Interactions([0, 0, 1, 1, 1], [0, 1, 0, 1, 2])
+    >>> train, test = random_train_test_split(interactions, 0.4, rng=0)
     >>> len(train), len(test)
     (3, 2)
     """
@@ -63,17 +65,17 @@ def user_based_train_test_split(
     Parameters
     ----------
     interactions : Interactions
-        What to split.
+        Interactions to split.
     test_percentage : float, default 0.2
-        The fraction of users in the test set, between 0 and 1.
+        Fraction of users in the test set, between 0 and 1.
     rng : numpy.random.Generator or int, optional
-        Where the randomness comes from; the same seed gives the same split.
+        Source of randomness; the same seed gives the same split.
 
     Returns
     -------
     tuple of (Interactions, Interactions)
-        Train and test: all interactions of ``int((1 - test_percentage) * users)`` users, and those of the others. Users without
-        interactions are not counted.
+        Train and test: all interactions of ``int((1 - test_percentage) * users)`` users, and those
+        of the others. Users without interactions are not counted.
 
     Raises
     ------
@@ -82,11 +84,13 @@ def user_based_train_test_split(
 
     Notes
     -----
-    Spotlight hashes user ids into hundredths, so that the fraction is met only about; here it is met exactly.
+    The fraction is met exactly. Spotlight hashes user ids into hundredths, which meets it only
+    roughly.
 
     Examples
     --------
-    >>> train, test = user_based_train_test_split(Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 2]), 0.3, rng=0)
+    >>> interactions = Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 2])
+    >>> train, test = user_based_train_test_split(interactions, 0.3, rng=0)
     >>> np.intersect1d(train.user_ids, test.user_ids)
     array([], dtype=int64)
     """
@@ -103,13 +107,14 @@ def leave_last_out(interactions: Interactions) -> tuple[Interactions, Interactio
     Parameters
     ----------
     interactions : Interactions
-        What to split. The last interaction is the one with the greatest timestamp, of equal ones the one that occurs last;
-        without timestamps the one that occurs last.
+        Interactions to split. The last interaction of a user is the one with the greatest
+        timestamp. Among equal timestamps, and without timestamps, it is the one that occurs last.
 
     Returns
     -------
     tuple of (Interactions, Interactions)
-        Train and test. The test set has one interaction of every user with at least two; users with one stay in the training set.
+        Train and test. The test set has one interaction of every user with at least two; users with
+        one stay in the training set.
 
     Examples
     --------

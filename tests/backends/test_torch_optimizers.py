@@ -15,7 +15,8 @@ from tests.support._layers import bag, bag_arguments, bloom, embedding
 from tests.support.strategies import Bags, Bloom, Lookup, bags, bloom_bags, blooms, id_arrays, lookups
 
 KINDS = {"embedding": lookups, "bag": bags, "bloom": blooms, "bloom bag": bloom_bags}
-# Rates such that a first step, of length lr with Adam, does not lead to zero, where the sign of a rounding error would decide.
+# Rates such that a first step, of length lr with Adam, does not lead to zero, where the sign of a
+# rounding error would decide.
 RATES = st.sampled_from([0.013, 0.11, 0.37])
 DECAYS = st.sampled_from([0.0, 0.01])
 

@@ -44,7 +44,7 @@ class Pair:
         slices = self.layer.num_slices
         return array.reshape(len(array) * slices, -1)
 
-    # ---- the reference's answers -------------------------------------------------------------------------------------
+    # ---- the reference's answers -----------------------------------------------------------------
 
     def forward(self, ids: Any, more: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Output, and the table afterwards."""
@@ -164,7 +164,7 @@ def grad_of(draw: Any, shape: tuple[int, ...]) -> np.ndarray:
     return grad
 
 
-# ---- changes that must not go unnoticed -----------------------------------------------------------------------------
+# ---- changes that must not go unnoticed ----------------------------------------------------------
 
 TABLE = ("shape", "flat", "dtype", "resize", "longer")
 STATE = ("counter", "endless", "shape", "closed", "table", "missing", "stranger")

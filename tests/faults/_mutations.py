@@ -149,7 +149,7 @@ MUTATIONS: tuple[Callable[[bytearray, random.Random, Sequence[bytes]], None], ..
 )
 
 
-# ---- structures of JSON --------------------------------------------------------------------------------------------------
+# ---- structures of JSON --------------------------------------------------------------------------
 
 HOSTILE: list[Any] = [
     None,

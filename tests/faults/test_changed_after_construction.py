@@ -28,7 +28,7 @@ def layer_of(name: str, **options: Any) -> Any:
     return LAYERS[name](weight=layer.weight.copy(), **options)
 
 
-# ---- the table --------------------------------------------------------------------------------------------------------------
+# ---- the table -----------------------------------------------------------------------------------
 
 
 def transposed(weight: np.ndarray) -> None:
@@ -174,7 +174,7 @@ def test_values_may_be_written_and_a_table_closed_and_opened(name: str) -> None:
     nb.SGD(layer, lr=1.0).update(layer, ONE_BAG, gradient((1, DIM) if is_bag(layer) else (1, 3, DIM)))
 
 
-# ---- attributes -------------------------------------------------------------------------------------------------------------
+# ---- attributes ----------------------------------------------------------------------------------
 
 VALUES = (None, 0, 2, -1, -1.0, "median", True, np.float64, [[0, 1]])
 EVERY = {
@@ -258,7 +258,7 @@ def test_pickles_of_earlier_versions_are_read(name: str) -> None:
     assert older.state(layer)["step"] == 1
 
 
-# ---- tables of hashes -------------------------------------------------------------------------------------------------------
+# ---- tables of hashes ----------------------------------------------------------------------------
 
 
 def specs() -> dict[str, nb.HashSpec]:

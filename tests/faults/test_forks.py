@@ -162,7 +162,7 @@ def test_workers_of_a_torch_data_loader(method: str, tmp_path: Path) -> None:
     assert run_script(PROBLEM + script, tmp_path) == "6 True\n"
 
 
-# ---- the end of an interpreter ----------------------------------------------------------------------------------------------
+# ---- the end of an interpreter -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("daemon", [True, False])

@@ -107,7 +107,7 @@ def test_damaged_checkpoints(seeds: list[bytes], tmp_path: Path) -> None:
     LOG.info("%s", dict(counts))
 
 
-# ---- forgeries: the digests fit, what they cover was never written by `save` ------------------------------------------------
+# ---- forgeries: the digests fit, what they cover was never written by `save` ---------------------
 
 
 def test_forged_checkpoints(seeds: list[bytes], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.support._layers import DIM, LAYERS, OPTIMIZERS, gradient, is_bag
 MODES = ("sum", "mean", "max")
 
 
-# ---- arrays of the caller's that change under an optimizer ------------------------------------------------------------------
+# ---- arrays of the caller's that change under an optimizer ---------------------------------------
 
 
 def closed(layer: Any, optimizer: Any) -> None:
@@ -69,7 +69,7 @@ def test_what_was_spoiled_after_construction_is_refused_before_a_step(name: str,
     assert_same_bits([np.array(array) for array in (layer.weight, *optimizer.state(layer).values())], before)
 
 
-# ---- kinds of arrays --------------------------------------------------------------------------------------------------------
+# ---- kinds of arrays -----------------------------------------------------------------------------
 
 
 class Strange(np.ndarray):
@@ -110,7 +110,7 @@ def test_either_byte_order_is_read(order: str) -> None:
     assert_same_bits(layer.weight, twin.weight)
 
 
-# ---- nothing at all ---------------------------------------------------------------------------------------------------------
+# ---- nothing at all ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
@@ -141,7 +141,7 @@ def test_empty_batches_of_every_shape(name: str, make: Any) -> None:
     assert_same_bits(layer.weight, before)
 
 
-# ---- numbers ----------------------------------------------------------------------------------------------------------------
+# ---- numbers -------------------------------------------------------------------------------------
 
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-40, 5e-324, 2.5e-308, 3.4e38, 1e-38, 1.0]
 
@@ -179,7 +179,7 @@ def assert_updates_agree(name: str, arrays: list[np.ndarray], grad: nb.RowGrad, 
     assert_same_bits(tuple(written), getattr(nb.reference, name)(*arrays, grad, 0.1, **options))
 
 
-# ---- beyond 32 bits ---------------------------------------------------------------------------------------------------------
+# ---- beyond 32 bits ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["SGD with momentum", "Adagrad", "RowWiseAdagrad", "Adam"])

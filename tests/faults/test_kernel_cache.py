@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 300
-# Root may write to everything, by a capability that it can give up for good (PR_CAPBSET_DROP, CAP_DAC_OVERRIDE).
+# Root may write to everything, by a capability that it can give up for good (PR_CAPBSET_DROP,
+# CAP_DAC_OVERRIDE).
 LAUNCH = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)

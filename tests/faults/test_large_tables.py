@@ -1,7 +1,9 @@
 """
-Tables larger than memory: table and state as files, filled block by block, and a step that touches its rows only.
+Tables larger than memory: table and state as files, filled block by block, and a step that touches
+its rows only.
 
-A table of 96 MB here; `NPBLOOM_LARGE_TABLE_GB=12` asks for the real one, and `NPBLOOM_LARGE_TABLE_DIR` for a disk that has room.
+A table of 96 MB here; `NPBLOOM_LARGE_TABLE_GB=12` asks for the real one, and
+`NPBLOOM_LARGE_TABLE_DIR` for a disk that has room.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def bits(optimizer: Any, layer: Any) -> dict[str, bytes]:
     return {"weight": layer.weight.tobytes(), **{name: array.tobytes() for name, array in optimizer.state(layer).items()}}
 
 
-# ---- the same as in memory --------------------------------------------------------------------------------------------------
+# ---- the same as in memory -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -119,7 +121,7 @@ def test_a_table_that_cannot_be_filled_is_left_alone() -> None:
     assert (table == 1).all()
 
 
-# ---- state that does not fit ------------------------------------------------------------------------------------------------
+# ---- state that does not fit ---------------------------------------------------------------------
 
 GOOD: dict[str, Any] = {"sum": np.zeros((7, 4), np.float32), "step": np.zeros((), np.int64)}
 closed = np.zeros((7, 4), np.float32)
@@ -177,7 +179,7 @@ def test_layers_that_are_not_named_start_from_new_state() -> None:
     assert (optimizer.state(other)["sum"] == 0.5).all()
 
 
-# ---- what is in memory ------------------------------------------------------------------------------------------------------
+# ---- what is in memory ---------------------------------------------------------------------------
 
 
 def advice(path: Path) -> set[str]:

@@ -1,9 +1,10 @@
 """
-A machine over the whole public API: layers and optimizers of every kind are looked up, trained, copied, saved and loaded, beside
-a model that keeps tables and states in arrays of its own and computes with the reference.
+A machine over the whole public API: layers and optimizers of every kind are looked up, trained,
+copied, saved and loaded, beside a model that keeps tables and states in arrays of its own and
+computes with the reference.
 
-Between the calls it calls badly, sets attributes, and changes tables, states, hash tables and files under the layers: what was
-changed is refused until it is what it was.
+Between the calls it calls badly, sets attributes, and changes tables, states, hash tables and files
+under the layers: what was changed is refused until it is what it was.
 
 `NPBLOOM_MACHINE_RUNS` asks for more than 100 runs of at most 30 steps.
 """

@@ -1,5 +1,6 @@
 """
-No leak, and no hidden copy: what public calls hold at most, as multiples of what they are given, which docs/guarantees.md lists.
+No leak, and no hidden copy: what public calls hold at most, as multiples of what they are given,
+which docs/guarantees.md lists.
 
 `NPBLOOM_LEAK_STEPS=100000` asks for more than 2,000 steps.
 """
@@ -31,7 +32,7 @@ def ids_of(layer: Any) -> np.ndarray:
     return np.random.default_rng(0).integers(1, layer.num_embeddings, BATCH)
 
 
-# ---- leaks ------------------------------------------------------------------------------------------------------------------
+# ---- leaks ---------------------------------------------------------------------------------------
 
 
 def a_few_of_everything() -> Callable[[int], None]:
@@ -98,7 +99,7 @@ def print_figures(traced: int, grown: int) -> None:
     os.write(1, f"\n{STEPS} steps: {traced} bytes traced more, {grown} bytes resident more\n".encode())
 
 
-# ---- peaks ------------------------------------------------------------------------------------------------------------------
+# ---- peaks ---------------------------------------------------------------------------------------
 
 
 def peak(call: Callable[[], Any]) -> int:

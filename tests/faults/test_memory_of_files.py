@@ -1,7 +1,9 @@
 """
-What reading a file may take, as multiples of its size, which docs/guarantees.md lists, however it was made up.
+What reading a file may take, as multiples of its size, which docs/guarantees.md lists, however it
+was made up.
 
-By `tracemalloc`, which sees Python's memory and NumPy's. `NPBLOOM_FUZZ_CASES` asks for more than 60 files of each kind.
+By `tracemalloc`, which sees Python's memory and NumPy's. `NPBLOOM_FUZZ_CASES` asks for more than 60
+files of each kind.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def _compiled() -> None:
     nb.BloomEmbedding(9, 4, num_rows=5, rng=0).hash_rows([1])
 
 
-# ---- files of ratings -----------------------------------------------------------------------------------------------------
+# ---- files of ratings ----------------------------------------------------------------------------
 
 LETTERS = "abcxyzABCXYZ0123456789"
 TAILS = ("", "é", "\U0001f600", "字")
@@ -180,7 +182,7 @@ def test_gzip_of_nothing_but_the_same(data: bytes, tmp_path: Path) -> None:
     assert Judge("read_ratings")(data, MOST * size + SLACK, lambda: read_ratings(path))
 
 
-# ---- checkpoints whose digests fit -----------------------------------------------------------------------------------------
+# ---- checkpoints whose digests fit ---------------------------------------------------------------
 
 Forgery = tuple[dict[str, Any], dict[str, Any], dict[str, str]]  # tensors, structure, more metadata
 BLOOM = {"num_rows": 5, "num_hash_functions": 1, "padding_idx": 0, "precompute_hashes": True}
@@ -257,7 +259,7 @@ def test_forged_checkpoints(path: Path) -> None:
     LOG.info("%d of %d refused; the worst held %.2f of what is promised", judge.refused, CASES, judge.worst)
 
 
-# ---- models ---------------------------------------------------------------------------------------------------------------
+# ---- models --------------------------------------------------------------------------------------
 
 
 def bomb(size: int) -> str:

@@ -74,7 +74,7 @@ def trained(number: int) -> tuple[bytes, bytes]:
     return layer.weight.tobytes(), optimizer.state(layer)["sum"].tobytes()
 
 
-# ---- right bits -------------------------------------------------------------------------------------------------------------
+# ---- right bits ----------------------------------------------------------------------------------
 
 
 def test_eight_threads_look_up_one_table_and_train_their_own() -> None:
@@ -107,7 +107,7 @@ def test_the_number_of_threads_may_change_under_calls() -> None:
     assert 1 <= nb.get_num_threads() <= 9
 
 
-# ---- one table, several threads that train it -------------------------------------------------------------------------------
+# ---- one table, several threads that train it ----------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [lambda layer: nb.SGD(layer, lr=0.5, momentum=0.5), nb.RowWiseAdagrad, nb.Adagrad])
@@ -182,7 +182,7 @@ def test_a_lookup_during_training_sees_values_that_were_there() -> None:
     assert (layer.weight == 2.0**52 + 59).all()
 
 
-# ---- exceptions and signals -------------------------------------------------------------------------------------------------
+# ---- exceptions and signals ----------------------------------------------------------------------
 
 
 def test_an_interrupted_call_returns_when_no_task_runs_or_waits() -> None:
@@ -299,7 +299,7 @@ def test_a_call_in_the_middle_of_making_workers_is_answered(monkeypatch: pytest.
     assert answers == [expected] * 3
 
 
-# ---- no threads to be had ---------------------------------------------------------------------------------------------------
+# ---- no threads to be had ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 2])

@@ -1,9 +1,11 @@
 """
-Install the wheel in empty environments and use it: ``python check.py packaging``, for minutes, with a package registry.
+Install the wheel in empty environments and use it: ``python check.py packaging``, for minutes, with
+a package registry.
 
-For each Python that `pyproject.toml` names and that is on this machine: the wheel with its newest dependencies, `pip check`, the
-command, `program.py` as a program and before mypy and pyright, and the tests that need no other package. For the oldest Python
-once more with every dependency at its lower bound. A Python that is not on this machine is named and makes the step fail.
+For each Python that `pyproject.toml` names and that is on this machine: the wheel with its newest
+dependencies, `pip check`, the command, `program.py` as a program and before mypy and pyright, and
+the tests that need no other package. For the oldest Python once more with every dependency at its
+lower bound. A Python that is not on this machine is named and makes the step fail.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PYTHONS = ("3.11", "3.12", "3.13")
 PROGRAM = Path(__file__).with_name("program.py")
-# Tests that need no package besides pytest and the runtime dependencies; they run against the installed wheel.
+# Tests that need no package besides pytest and the runtime dependencies; they run against the
+# installed wheel.
 TESTS = ("kernels", "layers", "reference", "coding", "optimizers", "checkpoint/test_round_trips.py", "types")
 MORE_TESTS = ("laws",)  # with the lower bounds
 

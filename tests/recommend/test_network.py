@@ -46,7 +46,7 @@ def dense(model: ImplicitNetworkModel, items: list[list[int]]) -> np.ndarray:
     return rows
 
 
-# ---- training -------------------------------------------------------------------------------------------------------
+# ---- training ------------------------------------------------------------------------------------
 
 
 class Torch:
@@ -209,7 +209,7 @@ def test_a_training_that_diverges_shows_in_history() -> None:
         mrr_score(model, two_tastes())
 
 
-# ---- scores ---------------------------------------------------------------------------------------------------------
+# ---- scores --------------------------------------------------------------------------------------
 
 
 def expected_scores(model: ImplicitNetworkModel, items: list[list[int]]) -> np.ndarray:
@@ -315,7 +315,7 @@ def test_copies_and_pickles_predict_alike() -> None:
         assert same_tables(other.fit(two_tastes()), copy.deepcopy(model).fit(two_tastes()))
 
 
-# ---- what is refused ------------------------------------------------------------------------------------------------
+# ---- what is refused -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

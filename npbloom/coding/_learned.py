@@ -162,9 +162,12 @@ def learn_codes(
 
     Parameters
     ----------
-    user_ids, item_ids, num_users, num_items, user_rows, item_rows : int array, int array, int, int,
-    int or None, int or None
-        Interactions and sizes as in `learned_hash_tables`.
+    user_ids, item_ids : int array, shape (n,)
+        Interactions as in `learned_hash_tables`.
+    num_users, num_items : int
+        Numbers of ids as in `learned_hash_tables`.
+    user_rows, item_rows : int or None
+        Rows of each table as in `learned_hash_tables`.
     rank, num_hashes, user_padding, item_padding, rng, progress : optional
         Options as in `learned_hash_tables`.
 

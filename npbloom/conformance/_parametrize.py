@@ -100,7 +100,7 @@ def _know(expected: Iterable[str], backends: Iterable[str], checks: Iterable[str
 
 
 class DeclineGuard:
-    """Whether a backend answers anything at all; found out once, and only when a check has been declined."""
+    """Tell a backend that declines one check from one that declines all of them: asked once, on demand."""
 
     def __init__(self, backend: Backend, checks: list[Check], options: dict[str, Any]) -> None:
         self._backend, self._checks, self._options = backend, checks, options
@@ -144,7 +144,7 @@ class _Test:
 
 
 def _sentences(backend: Backend, result: CheckResult) -> str:
-    """What is wrong, and the program that shows it."""
+    """The fault in words, and the program that shows it."""
     if result.status == "declined":
         return f"{backend.name} declines every check: nothing was asked. {result.name}: {result.message}"
     head = f"{backend.name} {result.name}: {result.status}: {result.message}"

@@ -1,4 +1,4 @@
-"""What tests of golden vectors share."""
+"""Helpers of the tests of golden vectors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ VECTORS = {number: vector for name in SETS for number, vector in vectors_of(name
 
 
 def paths(expect, before=()):
-    """Where the bands of an expectation are: ``("out",)``, ``("state", "sum")``."""
+    """The paths of the bands of an expectation: ``("out",)``, ``("state", "sum")``."""
     for key, each in expect.items():
         yield from [(*before, key)] if isinstance(each, Band) else paths(each, (*before, key))
 
 
 def at(outputs, path):
-    """What is there."""
+    """The output at a path."""
     for key in path:
         outputs = outputs[key]
     return outputs

@@ -94,13 +94,13 @@ class SelfTest:
 
 
 def finds(each: Check, mutant: Backend, profile: str) -> bool:
-    """Whether a check finds a fault; it does not look for the smallest case."""
+    """True if a check finds a fault; it does not look for the smallest case."""
     result = run_check(mutant, each, replace(PROFILES[profile], shrink=False), seed=0)
     return result.status == "failed" and not result.message.startswith(BROKEN)
 
 
 def found_by_name(mutant: Mutant) -> bool:
-    """Whether a check that names the fault finds it."""
+    """True if one of the checks that the fault names finds it."""
     return any(finds(CHECKS[name], mutant, profile) for profile in ("fast", "full") for name in mutant.caught_by)
 
 

@@ -41,7 +41,7 @@ def examine(backend: Any, name: str) -> CheckResult:
 
 
 def by_hand(op: str, weight: Any, rows: Any, values: Any, state: dict[str, Any], **options: Any) -> dict[str, list[Any]]:
-    """What is expected after a step, as lists."""
+    """The expected table and state after a step, as lists."""
     arrays = {name: np.array(array) for name, array in state.items()}
     case = Case(
         op, "float64", weight=np.array(weight), rows=np.array(rows), values=np.array(values), state=arrays, options=options

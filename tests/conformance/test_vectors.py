@@ -13,7 +13,7 @@ import pytest
 from npbloom.conformance import Unsupported
 from npbloom.conformance.backends import NpBloom
 from npbloom.conformance.runner.wire import as_line, reply_object
-from npbloom.conformance.vectors import SETS, _files, export, judge
+from npbloom.conformance.vectors import SETS, export, files, judge
 from npbloom.conformance.vectors.judgement import verdict
 from npbloom.conformance.vectors.source import Source
 from npbloom.conformance.vectors.vector import FLAGS, RESULTS, Band, answer_of
@@ -56,7 +56,7 @@ def test_every_kind_of_case_is_there():
     assert {vector.result for vector in VECTORS.values()} == set(RESULTS)
     assert {flag for vector in VECTORS.values() for flag in vector.flags} == set(FLAGS)
     assert {vector.case.dtype for vector in VECTORS.values()} == {"float32", "float64"}
-    assert [min(_files.vectors_of(name)) for name in SETS] == [1001, 2001, 3001, 4001, 5001, 6001, 7001]
+    assert [min(files.vectors_of(name)) for name in SETS] == [1001, 2001, 3001, 4001, 5001, 6001, 7001]
     assert len(VECTORS) > 480
 
 

@@ -1,4 +1,4 @@
-"""What is built from this tree: a small wheel with the package and nothing else, and an sdist that gives the same wheel."""
+"""Builds of this tree: a small wheel with the package and nothing else, and an sdist of the same wheel."""
 
 from __future__ import annotations
 

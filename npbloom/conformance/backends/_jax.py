@@ -1,4 +1,4 @@
-"""What the adapters on JAX share: arrays of few shapes, since XLA compiles for every shape, and their dtypes."""
+"""Helpers of the adapters on JAX: arrays of few shapes, as XLA compiles for every shape, and dtypes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the adapters of torch and of its extensions share: arrays to tensors and back, and one thread."""
+"""Helpers of the adapters of torch and of its extensions: arrays to tensors and back, and one thread."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def threads(count: int) -> Iterator[None]:
 
 
 def names_every_row(case: Case, height: int) -> bool:
-    """Whether a step names every row: only then moving all rows is the same as moving those that are named."""
+    """True if a step names every row: only then moving all rows is the same as moving those named."""
     return len(np.unique(case.rows)) == height

@@ -164,7 +164,7 @@ def _lookup(case: Case) -> Outputs:
 
 
 def _offsets(case: Case) -> torch.Tensor:
-    """Where bags begin, and the number of ids."""
+    """The beginnings of bags, and the number of ids."""
     if case.op == "embedding":
         return torch.arange(case.ids.size + 1)
     if case.offsets is None:

@@ -168,7 +168,7 @@ def literal(value: Any) -> str:
 
 
 def _has_payload(array: np.ndarray[Any, Any]) -> bool:
-    """Whether an array holds a NaN of other bits than `np.nan`, which decimal numbers would lose."""
+    """True if an array holds a NaN of other bits than `np.nan`, which decimal numbers would lose."""
     if array.dtype.kind != "f" or not np.isnan(array).any():
         return False
     usual = np.full(1, np.nan, dtype=array.dtype).tobytes()

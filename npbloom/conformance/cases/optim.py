@@ -35,7 +35,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Traits:
-    """What a step has: nothing that is not named here occurs in it."""
+    """Traits of a step: nothing that is not named here occurs in it."""
 
     momentum: bool = False
     decay: bool = False

@@ -18,7 +18,7 @@ from npbloom.conformance.cases.case import BLOOMS, Case
 
 @dataclass(frozen=True)
 class Features:
-    """What the cases of one check have: nothing that is not named here occurs in them."""
+    """Features of the cases of one check: nothing that is not named here occurs in them."""
 
     modes: tuple[str, ...] = ("sum",)  # of bags
     padding: bool = False

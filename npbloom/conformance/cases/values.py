@@ -45,7 +45,7 @@ def _bag_sizes(structure: Structure) -> Array:
 
 
 def divides_exactly(case: Case) -> bool:
-    """Whether all counts of a case are powers of two: multiplying by a reciprocal gives the bits of the quotient then."""
+    """True if all counts of a case are powers of two: a product with a reciprocal is the quotient then."""
     product = divisors(Structure(case.op, len(case.weight), case.given()))
     return product & (product - 1) == 0
 

@@ -74,7 +74,7 @@ Judged = list[tuple[Case, dict[str, Expected]]]
 
 
 def _claims(run: CheckRun, dtype: str) -> tuple[tuple[tuple[str, str], ...], str]:
-    """What the right answers depend on, besides the case."""
+    """Claims of the backend on which the right answers depend."""
     return tuple(run.backend.profile[dtype].items()), run.policy("max_tie")
 
 
@@ -141,7 +141,7 @@ def judge_identity(run: CheckRun, structure: Structure, dtype: str, keys: Keys) 
 
 
 def answers(run: CheckRun, case: Case, keys: Keys) -> dict[str, Expected]:
-    """What must come back from this backend, exactly where nothing rounds."""
+    """The right answers of this backend, without tolerance if nothing rounds."""
     return with_policy(run, case, expected_of(case, run.backend.profile[case.dtype], run.policy("max_tie"), keys))
 
 

@@ -49,7 +49,7 @@ def compare(run: CheckRun, case: Case, outputs: Outputs, expected: dict[str, Exp
 
 
 def in_words(case: Case, found: dict[str, Any], expected: dict[str, Expected], names: list[str]) -> str:
-    """How often the row that is wrong was named, and with which gradients."""
+    """The number of times that the wrong row was named, and its gradients."""
     for name in names:
         if name not in found or expected[name].value.ndim == 0:
             continue

@@ -61,7 +61,7 @@ class Interval:
         return Interval(self.lo**exponent, self.hi**exponent)
 
     def widened(self, relative: Fraction, absolute: Fraction = Fraction(0)) -> Interval:
-        """What rounding may make of it. Rounded outwards, so that denominators stay small."""
+        """The interval with an error on both sides, rounded outwards so that denominators stay small."""
         if not relative and not absolute:
             return self
         reach = max(abs(self.lo), abs(self.hi)) * relative + absolute

@@ -146,7 +146,7 @@ def _row(result: CheckResult, name: int, width: int) -> list[str]:
 
 
 def _failure(result: CheckResult, width: int) -> list[str]:
-    """What a check asserts, what is wrong, and the program that shows it."""
+    """The claim of a check, the fault, and the program that shows it."""
     head = f"--- {result.name}: {result.status} "
     lines = [head.ljust(width, "-")]
     if result.sentence:

@@ -29,14 +29,14 @@ def snippet_of(backend: Backend, case: Case | None, steps: tuple[Case, ...] = ()
 
 
 def _imports(backend: Backend) -> list[str]:
-    """How to import `Case` and the backend's class."""
+    """The imports of `Case` and of the backend's class."""
     case, its = "from npbloom.conformance import Case", _import_of(backend)
     start = case.removesuffix("Case")
     return [f"{case}, {its.removeprefix(start)}"] if its.startswith(start) else [case, its]
 
 
 def _import_of(backend: Backend) -> str:
-    """How to import the backend's class; a comment where that cannot be done: paste the program where the class is."""
+    """The import of the backend's class; a comment if there is none, as for classes in functions."""
     kind = type(backend)
     name = kind.__qualname__.partition(".")[0]
     module = kind.__module__

@@ -22,7 +22,7 @@ class Failure(AssertionError):
 
 
 def _same_bits(left: Array, right: Array) -> bool:
-    """Whether two arrays of one shape and dtype hold the same bytes."""
+    """True if two arrays have the same shape, dtype and bytes."""
     return left.shape == right.shape and left.dtype == right.dtype and left.tobytes() == right.tobytes()
 
 

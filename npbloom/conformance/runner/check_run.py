@@ -23,7 +23,7 @@ DECLINED = object()  # sentinel: the backend declined the case
 
 @dataclass
 class Budget:
-    """How much a profile spends on one check."""
+    """Number and size of the cases that a profile spends on one check."""
 
     drawn: int  # Hypothesis examples of each stage
     exhaustive: bool = True
@@ -88,7 +88,7 @@ class CheckRun:
         return None if session is DECLINED else session
 
     def take_step(self, session: Session, now: Case, step: Case) -> Outputs:
-        """What a session returns for its next step, with arrays of its own; `now` is that step with table and state."""
+        """The answer of a session to its next step, copied; `now` is that step with table and state."""
         given_step = step.copy()
         outputs = self._answer(now, session.step, given_step)
         if outputs is DECLINED:
@@ -100,7 +100,7 @@ class CheckRun:
         return found
 
     def _answer(self, case: Case, question: Callable[[Case], Any], given_case: Case) -> Any:
-        """What a call returns, `DECLINED` where the backend declines it; a Failure where it raises."""
+        """The result of a call, `DECLINED` if the backend declines it; a Failure if it raises."""
         self.watch(case)
         try:
             return question(given_case)

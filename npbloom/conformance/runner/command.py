@@ -238,7 +238,7 @@ class _Runner:
                         raise Crashed(self._obituary())
 
     def _write(self, unsent: memoryview) -> memoryview:
-        """What is left of a line; a reader that has gone is found out when its answer does not come."""
+        """The rest of a line; that the reader has gone shows when its answer does not come."""
         try:
             return unsent[os.write(self._to, unsent) :]
         except BlockingIOError:
@@ -247,13 +247,13 @@ class _Runner:
             return unsent[:0]
 
     def _read(self) -> bool:
-        """Whether the program has written something."""
+        """True if the program has written something."""
         data = os.read(self._from, 1 << 18)
         self._pending += data
         return bool(data)
 
     def _obituary(self) -> str:
-        """How the program ended, and its last words."""
+        """A sentence about the end of the program, with its last line of stderr."""
         try:
             code = self._process.wait(1.0)
         except subprocess.TimeoutExpired:

@@ -62,7 +62,7 @@ class SharedCase:
         struct.pack_into("<QQ", self._memory, 0, self.count, len(data) if fits else 0)
 
     def cases(self) -> int:
-        """How many cases the child has noted."""
+        """Number of cases that the child has noted."""
         return int(struct.unpack_from("<Q", self._memory, 0)[0])
 
     def case(self) -> Case | None:
@@ -151,7 +151,7 @@ class _Child:
                 self._code = os.waitstatus_to_exitcode(os.waitpid(self._id, 0)[1])
 
     def _has_ended(self) -> bool:
-        """Whether it has, given a moment: the end of its pipe comes before its own."""
+        """True if the child ends within half a second: its pipe ends before it does."""
         for _ in range(100):
             child, status = os.waitpid(self._id, os.WNOHANG)
             if child:

@@ -144,7 +144,7 @@ def reply_object(number: int, outputs: Outputs) -> dict[str, Any]:
 
 
 def kind_of(reply: Mapping[str, Any]) -> str:
-    """Whether a reply has outputs, an error or "unsupported"; a ValueError where it has none of them, or several."""
+    """The kind of a reply: outputs, error or unsupported; a ValueError if it has none, or several."""
     found = [kind for kind in KINDS if kind in reply]
     if len(found) != 1:
         raise ValueError(f"must have one of {', '.join(KINDS)}, not {' and '.join(found) or 'none'}")

@@ -35,7 +35,7 @@ def vectors() -> Iterator[Vector]:
 
 
 def _flags(structure: Structure) -> tuple[str, ...]:
-    """What a structure has, in the words of the flags."""
+    """Flags of a structure."""
     ids, padding = structure.fields["ids"], structure.fields["padding_idx"]
     kept = ids.ravel() if padding is None else ids.ravel()[ids.ravel() != padding % structure.rows]
     found = ["Duplicates"] if len(np.unique(kept)) < kept.size else []
@@ -132,7 +132,7 @@ def _tied(order: list[int]) -> Case:
 
 
 def _choices() -> Iterator[Vector]:
-    """Where backends may differ: ties and NaN in a maximum."""
+    """Choices of backends: ties and NaN in a maximum."""
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2, 1]):
         case = _tied(order)
         expect = {key: band for key, band in expect_exact(case).items() if key == "out"}

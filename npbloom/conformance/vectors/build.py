@@ -46,7 +46,7 @@ def bloom(rows: int, ids: Array, count: int, hashes: int, padding_idx: int | Non
 
 
 def has_odd_divisors(structure: Structure) -> bool:
-    """Whether a count that divides is no power of two: its reciprocal is no float."""
+    """True if a count that divides is no power of two: its reciprocal is no float."""
     divisor = divisors(structure)
     return bool(divisor & (divisor - 1))
 

@@ -55,7 +55,7 @@ class Judgement:
         return bool(counts["passed"]) and not counts["failed"] and not counts["partial"] and not unanswered & answered
 
     def counts(self) -> dict[str, Counter[str]]:
-        """How many tests of each set came out how."""
+        """Number of tests of each set by status."""
         found: dict[str, Counter[str]] = {}
         for number, (status, _) in self.verdicts.items():
             found.setdefault(self.sets[number], Counter())[status] += 1
@@ -253,7 +253,7 @@ def _compare(key: str, got: Any, expected: Band | Mapping[str, Band]) -> None:
 
 
 def _described(key: str, got: Array, expected: Band, wrong: Array) -> str:
-    """Where it is wrong, what stands there, and what should."""
+    """Place of the first wrong element, its value, and the right values."""
     where = tuple(int(at) for at in np.argwhere(wrong)[0])
     place = f"[{', '.join(map(str, where))}]" if where else ""
     low, high = expected.lo[where].item(), expected.hi[where].item()

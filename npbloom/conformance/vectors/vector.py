@@ -136,7 +136,7 @@ def expect_normed(case: Case) -> dict[str, Band]:
 
 
 def _outputs(case: Case) -> dict[str, Array]:
-    """What the reference gives in float64, without the list of touched rows."""
+    """Outputs of the reference in float64, without the list of touched rows."""
     answer = LOOKUPS["bloom" if case.op == "bloom64" else case.op]
     outputs = answer(case)
     return {key: value for key, value in outputs.items() if key != "rows" or case.op == "hash"}

@@ -1,1 +1,5 @@
-"""npbloom beside its peers: one command measures, writes JSON, tables and plots. `python -m benchmarks --help`."""
+"""
+Measurements of npbloom beside its peers.
+
+One command, `python -m benchmarks`, measures and writes JSON, tables and plots.
+"""

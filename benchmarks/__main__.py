@@ -1,4 +1,8 @@
-"""`python -m benchmarks`: the environment is cleaned before NumPy is imported, which everything below does."""
+"""
+Entry point of `python -m benchmarks`.
+
+It cleans the environment before anything imports NumPy.
+"""
 
 from __future__ import annotations
 

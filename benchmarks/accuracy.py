@@ -1,4 +1,7 @@
-"""``python -m benchmarks.accuracy``: the study of accuracy at compression, in one command that goes on where it was stopped."""
+"""
+The study of accuracy at compression: ``python -m benchmarks.accuracy``. A later call goes on after
+the last finished run.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ RESULTS = Path(__file__).resolve().parent / "results" / "accuracy"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """Return the parser of the command line."""
     found = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     found.add_argument("--data", action="append", choices=data.NAMES, help="one set, and again for more (default: all)")
     found.add_argument("--model", action="append", choices=tuple(runs.GRID), help="one model, and again for more (default: both)")
@@ -30,7 +33,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def chosen_jobs(chosen: argparse.Namespace) -> Iterator[runs.Job]:
-    """What the options leave of the plan; full tables and popularity have no side and no ratio of their own."""
+    """
+    Yield the planned jobs that the options select.
+
+    Full tables and popularity have no side and no ratio of their own, so they are kept for any side
+    and ratio.
+    """
     for job in runs.order(tuple(chosen.data or data.NAMES)):
         if (
             (not chosen.model or job.model in (*chosen.model, runs.POPULARITY))
@@ -42,7 +50,7 @@ def chosen_jobs(chosen: argparse.Namespace) -> Iterator[runs.Job]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0."""
+    """Run the missing jobs, write the report, and return exit status 0."""
     chosen = parser().parse_args(arguments)
     start = time.monotonic()
     results, tuning = runs.Lines(chosen.out / "runs.jsonl"), runs.Lines(chosen.out / "tuning.jsonl")

@@ -1,4 +1,8 @@
-"""The classes of a benchmark, its cases and its targets; `benchmarks/topics` lists the benchmarks."""
+"""
+The classes of a benchmark, its cases and its targets.
+
+`benchmarks/topics` lists the benchmarks.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from benchmarks.results import Case, Result
 
 @dataclass(frozen=True)
 class Measured:
-    """What a benchmark hands back: the sizes it used, and its cases."""
+    """Result of a benchmark's run: the sizes it used, and its cases."""
 
     sizes: dict[str, Any]
     cases: list[Case]
@@ -20,7 +24,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Target:
-    """One figure that was asked for: work, against what, the figure, what was measured, and whether it is enough."""
+    """
+    A figure that was asked for: work, opponent, wanted figure, measured figure, and if it is held.
+    """
 
     work: str
     against: str
@@ -31,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A topic: how to measure it and how to show it."""
+    """A topic: the functions that measure it and show it."""
 
     name: str
     title: str
@@ -42,11 +48,11 @@ class Benchmark:
 
 
 def at_least(work: str, against: str, factor: float, measured: float) -> Target:
-    """A target of the kind: so many times as fast as somebody."""
+    """Return a target of the kind "so many times as fast as the opponent"."""
     return Target(work, against, f"at least {factor:g}x", f"{measured:.2f}x", measured >= factor)
 
 
 def at_most(work: str, against: str, limit: float, measured: float, unit: str = "x") -> Target:
-    """A target of the kind: no more than so many times as long, or so many seconds."""
+    """Return a target of the kind "at most so many times as long" or "at most so many seconds"."""
     gap = "" if unit == "x" else " "
     return Target(work, against, f"at most {limit:g}{gap}{unit}", f"{measured:.2f}{gap}{unit}", measured <= limit)

@@ -1,4 +1,4 @@
-"""The command line: measure, write, report."""
+"""The command line of `python -m benchmarks`: measure, write, report."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ QUICK_RESULTS = ROOT / "build" / "benchmarks"
 
 
 def _positive(text: str) -> int:
-    """A whole number of at least 1."""
+    """Return a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
 def _threads(text: str) -> tuple[int, ...]:
-    """Numbers with commas between."""
+    """Return whole numbers that stand between commas."""
     return tuple(dict.fromkeys(_positive(word) for word in text.split(",")))
 
 
 def parser() -> argparse.ArgumentParser:
-    """All options."""
+    """Return the parser of the command line."""
     found = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure npbloom beside its peers.")
     names = list(BENCHMARKS)
     found.add_argument(
@@ -48,13 +48,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def measure(benchmark: Benchmark, settings: Settings, run: dict[str, Any]) -> Result:
-    """One benchmark's result, with what belongs to it."""
+    """Run one benchmark, and return its result with run, machine and sizes."""
     measured = benchmark.run(settings)
     return Result(benchmark.name, run, machine.describe(), measured.sizes, measured.cases)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0, or 2 for wrong use."""
+    """Measure, write the report, and return exit status 0. Wrong use exits with status 2."""
     options = parser()
     chosen = options.parse_args(arguments)
     folder = (chosen.out or (QUICK_RESULTS if chosen.quick else document.RESULTS)).resolve()

@@ -1,4 +1,8 @@
-"""What must not be set while measuring. This module imports nothing that loads a BLAS library."""
+"""
+Environment variables that must be unset while measuring.
+
+This module imports nothing that loads a BLAS library.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Settings of OpenBLAS that hold it back on some machines; it reads them when it is loaded. And ours: threads are `--threads`.
+# Some of these settings of OpenBLAS slow it down on some machines; it reads them when it is loaded.
+# The others are set by `--threads` or change what is measured.
 UNWANTED = (
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",
@@ -21,7 +26,7 @@ UNWANTED = (
 
 
 def remove(variables: MutableMapping[str, str]) -> list[str]:
-    """Take the unwanted variables out; the names of those that were there."""
+    """Remove the unwanted variables, and return the names of those that were set."""
     found = [name for name in UNWANTED if name in variables]
     for name in found:
         del variables[name]
@@ -29,7 +34,11 @@ def remove(variables: MutableMapping[str, str]) -> list[str]:
 
 
 def clean(arguments: Sequence[str]) -> None:
-    """Clean this process's environment; start it again where NumPy was loaded already (by a .pth file or a profiler)."""
+    """
+    Clean the environment of this process.
+
+    Start the process again if NumPy is already loaded, by a .pth file or a profiler.
+    """
     if remove(os.environ) and "numpy" in sys.modules:
         os.chdir(ROOT)
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *arguments], dict(os.environ))

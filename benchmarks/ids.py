@@ -1,4 +1,4 @@
-"""Ids as they come: uniform, or a few of them most of the time."""
+"""Ids of batches: uniform, or Zipf's, where a few ids occur most of the time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ IntArray = npt.NDArray[np.int64]
 
 
 def draw(kind: str, count: int, num_ids: int, rng: np.random.Generator) -> IntArray:
-    """So many ids in [1, num_ids): 0 is padding. Zipf's ranks are shuffled: frequent ids do not lie together."""
+    """
+    Return `count` ids in [1, num_ids); 0 is padding.
+
+    Zipf's ranks are shuffled, so that frequent ids do not lie together.
+    """
     if kind == "uniform":
         return rng.integers(1, num_ids, count)
     names = rng.permutation(np.arange(1, num_ids))
@@ -27,10 +31,11 @@ def draw(kind: str, count: int, num_ids: int, rng: np.random.Generator) -> IntAr
 
 def draw_for(layer: Any, kind: str, count: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     """
-    Ids for a Bloom layer, and the rows they read, (count, k).
+    Return ids for a Bloom layer, and the rows they read, (count, k).
 
-    Ids that probe the reserved row 0 are left out (k of m, some ten in a million): npbloom adds zero there and trains
-    nothing, as Spotlight does, while peers that are given rows would train row 0.
+    Ids that probe the reserved row 0 are left out (k of m, some ten in a million). npbloom adds
+    zero there and trains nothing, as Spotlight does, while peers that are given rows would train
+    row 0.
     """
     ids = rows = np.empty(0, dtype=np.int64)
     spare = 1.02

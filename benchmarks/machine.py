@@ -1,4 +1,4 @@
-"""Where and with what was measured: processor, caches, memory, versions."""
+"""Description of the machine: processor, caches, memory, versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 def processor() -> str:
-    """The model, with family and model number where the name says little."""
+    """Return the processor's model name, with family and model number."""
     fields = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", _text(Path("/proc/cpuinfo")), flags=re.M)[:3])
     if "model name" not in fields:
         return platform.processor() or platform.machine()
@@ -25,7 +25,7 @@ def processor() -> str:
 
 
 def caches() -> dict[str, str]:
-    """Sizes of the first core's caches."""
+    """Return the sizes of the first core's caches."""
     found = {}
     for folder in sorted(CACHES.glob("index*")):
         kind = {"Data": "d", "Instruction": "i"}.get(_text(folder / "type"), "")
@@ -36,19 +36,23 @@ def caches() -> dict[str, str]:
 
 
 def memory() -> str:
-    """How much the machine has."""
+    """Return the size of the machine's memory."""
     match = re.search(r"^MemTotal:\s+(\d+)", _text(Path("/proc/meminfo")), flags=re.M)
     return f"{int(match[1]) / 2**20:.0f} GiB" if match else "unknown"
 
 
 def huge_pages() -> str:
-    """The kernel's policy: with `madvise` NumPy's large arrays have huge pages, torch's have not."""
+    """
+    Return the kernel's policy.
+
+    With `madvise`, NumPy's large arrays have huge pages, and torch's do not.
+    """
     match = re.search(r"\[(\w+)\]", _text(Path("/sys/kernel/mm/transparent_hugepage/enabled")))
     return match[1] if match else "unknown"
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that were measured; one that is missing is missing here."""
+    """Return the versions of Python and of the measured packages that are installed."""
     found = {"python": platform.python_version(), "npbloom": npbloom.__version__}
     for name in PACKAGES:
         try:
@@ -59,7 +63,7 @@ def versions() -> dict[str, str]:
 
 
 def describe() -> dict[str, Any]:
-    """Everything above."""
+    """Return everything above."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": processor(),
@@ -73,7 +77,11 @@ def describe() -> dict[str, Any]:
 
 
 def commit(root: Path) -> str:
-    """The commit that was measured, with a plus sign where files differ from it; empty outside a repository."""
+    """
+    Return the measured commit, with a plus sign if files differ from it.
+
+    Outside a repository it is empty.
+    """
     try:
         words = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
         done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
@@ -83,7 +91,7 @@ def commit(root: Path) -> str:
 
 
 def _text(path: Path) -> str:
-    """A file's text, empty where there is none."""
+    """Return the text of a file, empty if there is none."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError:

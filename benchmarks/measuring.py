@@ -1,4 +1,7 @@
-"""Time contenders side by side: in one process, one call each a round, in an order that changes from round to round."""
+"""
+Timing of contenders side by side: in one process, one call each a round, in an order that changes
+from round to round.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ WARM_UP = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line decides."""
+    """Settings from the command line."""
 
     quick: bool = False  # tiny sizes and few rounds: to see that everything runs
     rounds: int | None = None  # instead of each benchmark's own number
@@ -26,12 +29,20 @@ class Settings:
     fbgemm: bool = True  # False only where the tests run without it
 
     def rounds_or(self, usual: int) -> int:
-        """Rounds to measure: as asked for, else the benchmark's own number, or 3 in a quick run."""
+        """
+        Return the number of rounds: the one asked for, else the benchmark's own, or at most 3 in a
+        quick run.
+        """
         return self.rounds or (min(usual, 3) if self.quick else usual)
 
 
 def order(names: Sequence[str], turn: int) -> list[str]:
-    """Names in the order of one round: rotated by one each round; backwards every other time round: neighbours change, too."""
+    """
+    Return the names in the order of one round.
+
+    They are rotated by one each round. Every other full turn is reversed, so that neighbours
+    change, too.
+    """
     start = turn % len(names)
     rotated = [*names[start:], *names[:start]]
     return rotated[::-1] if turn // len(names) % 2 else rotated
@@ -39,7 +50,7 @@ def order(names: Sequence[str], turn: int) -> list[str]:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """The garbage collector does not run in the block; what is garbage already is collected first."""
+    """Collect garbage, then switch the collector off in the block."""
     was_on = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -52,7 +63,7 @@ def without_collector() -> Iterator[None]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """As many threads for npbloom as for torch, and for FBGEMM, which asks torch."""
+    """Give npbloom and torch the same number of threads. FBGEMM asks torch."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -63,7 +74,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def timed(call: Call, calls: int = 1) -> float:
-    """Seconds of one call, the mean of so many in a row."""
+    """Return the seconds of one call, the mean of `calls` in a row."""
     start = time.perf_counter()
     for _ in range(calls):
         call()
@@ -72,11 +83,11 @@ def timed(call: Call, calls: int = 1) -> float:
 
 def interleave(contenders: Mapping[str, Call], rounds: int, *, calls: int = 1, lead: bool = True) -> dict[str, list[float]]:
     """
-    Seconds a call of every contender in every round.
+    Return the seconds a call of every contender in every round.
 
-    With `lead` each timed call follows an untimed one of the same contender, as a training step follows a training step: OpenMP's
-    threads go on spinning for some milliseconds after a peer's call and would take a processor from the next contender, and
-    its caches hold the other's table.
+    With `lead`, each timed call follows an untimed one of the same contender, as a training step
+    follows a training step. After a peer's call, OpenMP's threads spin for some milliseconds and
+    would take a processor from the next contender, and the caches hold the other's table.
     """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for call in contenders.values():

@@ -1,4 +1,7 @@
-"""What a benchmark measured: raw samples with what they belong to, in a JSON file each, and the numbers made of them."""
+"""
+Results of a benchmark: raw samples with their context, in a JSON file each, and the figures
+computed from them.
+"""
 
 from __future__ import annotations
 
@@ -14,40 +17,44 @@ OURS = "npbloom"
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Lower quartile, median, upper quartile."""
+    """Return lower quartile, median, upper quartile."""
     low, middle, high = np.percentile(np.asarray(values, dtype=np.float64), [25, 50, 75])
     return float(low), float(middle), float(high)
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle value, or the mean of the two in the middle."""
+    """Return the middle value, or the mean of the two in the middle."""
     return quartiles(values)[1]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: what was compared, a sample a round for each contender, and numbers that go with it."""
+    """
+    One comparison: its labels, a sample a round for each contender, and numbers that go with it.
+    """
 
     labels: dict[str, str | int]
     samples: dict[str, list[float]]  # seconds a call, or bytes; sample i of all contenders is of round i
     facts: dict[str, float] = field(default_factory=dict)
 
     def median(self, contender: str = OURS) -> float:
-        """Median of a contender's samples."""
+        """Return the median of a contender's samples."""
         return median(self.samples[contender])
 
     def ratios(self, over: str, under: str = OURS) -> list[float]:
-        """Quotients of two contenders' samples, round by round."""
+        """Return the quotients of two contenders' samples, round by round."""
         return [a / b for a, b in zip(self.samples[over], self.samples[under], strict=True)]
 
     def ratio(self, over: str, under: str = OURS) -> float:
-        """The median of the rounds' quotients: so many times as long takes `over`."""
+        """Return the median of the rounds' quotients: the time of `over` in times of `under`."""
         return median(self.ratios(over, under))
 
 
 @dataclass(frozen=True)
 class Result:
-    """A benchmark's cases, with the run they come from, the machine, the versions and the sizes."""
+    """
+    Cases of a benchmark, with the run they come from, the machine, the versions and the sizes.
+    """
 
     benchmark: str
     run: dict[str, Any]
@@ -56,38 +63,38 @@ class Result:
     cases: list[Case]
 
     def all(self, **labels: str | int) -> list[Case]:
-        """Cases that have these labels, in the order they were measured in."""
+        """Return the cases that have these labels, in the order they were measured in."""
         return [case for case in self.cases if all(case.labels.get(name) == value for name, value in labels.items())]
 
     def one(self, **labels: str | int) -> Case:
-        """The one case that has these labels."""
+        """Return the one case that has these labels."""
         (case,) = self.all(**labels)
         return case
 
     def values(self, label: str) -> list[str | int]:
-        """The distinct values of a label, in the order they were measured in."""
+        """Return the distinct values of a label, in the order they were measured in."""
         return list(dict.fromkeys(case.labels[label] for case in self.cases if label in case.labels))
 
     @property
     def threads(self) -> int:
-        """The largest number of threads that was measured: the one that targets are about."""
+        """The largest number of threads that was measured. Targets are about it."""
         return max(int(value) for value in self.values("threads"))
 
     def to_json(self) -> str:
-        """A case a line, numbers with six digits."""
+        """Return JSON, a case a line, numbers with six digits."""
         head = {"benchmark": self.benchmark, "run": self.run, "machine": self.machine, "sizes": self.sizes}
         lines = [json.dumps(_short({"labels": c.labels, "samples": c.samples, "facts": c.facts})) for c in self.cases]
         return json.dumps(head, indent=1)[:-2] + ',\n "cases": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The inverse of `to_json`."""
+        """Return the result that `to_json` wrote."""
         read = json.loads(text)
         return cls(**{**read, "cases": [Case(**case) for case in read["cases"]]})
 
 
 def _short(value: Any) -> Any:
-    """Floats with six significant digits: a thousandth of a timing's spread."""
+    """Return floats with six significant digits, a thousandth of a timing's spread."""
     if isinstance(value, dict):
         return {key: _short(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -96,7 +103,7 @@ def _short(value: Any) -> Any:
 
 
 def write(result: Result, folder: Path) -> Path:
-    """Write a result's file."""
+    """Write the file of a result, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.benchmark}.json"
     path.write_text(result.to_json(), encoding="utf-8")
@@ -104,6 +111,6 @@ def write(result: Result, folder: Path) -> Path:
 
 
 def read(folder: Path) -> dict[str, Result]:
-    """All results in a folder, by benchmark."""
+    """Return all results of a folder, by benchmark."""
     found = (Result.from_json(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")))
     return {result.benchmark: result for result in found}

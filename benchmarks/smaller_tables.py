@@ -1,4 +1,7 @@
-"""``python -m benchmarks.smaller_tables``: the study of smaller tables, in one command that goes on where it was stopped."""
+"""
+The study of smaller tables: ``python -m benchmarks.smaller_tables``. A later call goes on after the
+last finished run.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ RESULTS = Path(__file__).resolve().parent / "results" / "smaller"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """Return the parser of the command line."""
     found = argparse.ArgumentParser(prog="python -m benchmarks.smaller_tables", description=__doc__)
     found.add_argument("--data", action="append", choices=data.NAMES, help="one set, and again for more (default: all)")
     found.add_argument("--method", action="append", metavar="NAME", help="one method, and again for more (default: all)")
@@ -27,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0."""
+    """Run the missing jobs, write the report, and return exit status 0."""
     chosen = parser().parse_args(arguments)
     start = time.monotonic()
     results, tuning = Lines(chosen.out / "runs.jsonl"), Lines(chosen.out / "tuning.jsonl")

@@ -1,19 +1,21 @@
 """
-The bytes that a step must move between memory and processor, and how fast this machine copies.
+Bytes that a step must move between memory and processor, and this machine's speed of copying.
 
-A step is a forward and an update. Memory moves in cache lines, so a table's row counts with every line it lies on, and a line
-that two rows share counts once. In each of the two passes each line that is touched counts once, however often it is touched:
+A step is a forward and an update. Memory moves in cache lines, so a table's row counts with every
+line it lies on, and a line that two rows share counts once. In each of the two passes a touched
+line counts once, however often it is touched:
 
-======== ======================================================================================================
-forward  ids; touched rows of the table, read; output, written
-update   output gradients, read; touched rows of the table and of the optimizer's state, read and written
-======== ======================================================================================================
+- forward: ids; touched rows of the table, read; output, written.
+- update: output gradients, read; touched rows of the table and of the optimizer's state, read
+  and written.
 
-Ids count in the forward only (the update finds them in a cache), and the rows that they hash to nowhere. That a pass meets
-each line once is more than a cache of any size could promise; that a second pass reads the table's rows again is what a cache
-smaller than the batch's rows (uniform ids: 37 MB) asks for. With zipf's ids the rows are fewer, and some of these bytes come
-from the last-level cache. Writes count once: a store that reads its line first moves more than this says. A copy of n bytes
-moves 2 n.
+Ids count in the forward only, because the update finds them in a cache. The rows that they hash to
+do not count at all. No cache can promise that a pass meets each line once. The second pass reads
+the table's rows again if the cache is smaller than the batch's rows (uniform ids: 37 MB). With
+Zipf's ids the rows are fewer, and some of these bytes come from the last-level cache.
+
+Writes count once. A store that reads its line first moves more than this. A copy of n bytes moves 2
+n.
 """
 
 from __future__ import annotations
@@ -31,7 +33,11 @@ COPIED = 256 * 2**20  # bytes of one copy: eight times the last-level cache of t
 
 
 def touched_bytes(items: npt.NDArray[np.int64], width: int) -> int:
-    """Bytes of the cache lines that distinct, sorted items of `width` bytes lie on, in an array that begins on a line."""
+    """
+    Return the bytes of the cache lines that distinct, sorted items of `width` bytes lie on.
+
+    The array begins on a line.
+    """
     if not len(items):
         return 0
     first = items * width // LINE
@@ -41,7 +47,7 @@ def touched_bytes(items: npt.NDArray[np.int64], width: int) -> int:
 
 
 def forward_bytes(ids: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], dim: int, itemsize: int) -> dict[str, int]:
-    """What the forward of a Bloom layer moves that hashes its ids."""
+    """Return the bytes that the forward of a Bloom layer that hashes its ids must move."""
     return {
         "ids": 8 * ids.size,
         "table, read": touched_bytes(np.unique(rows), dim * itemsize),
@@ -50,7 +56,7 @@ def forward_bytes(ids: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], dim: 
 
 
 def update_bytes(rows: npt.NDArray[np.int64], dim: int, itemsize: int, optimizer: str) -> dict[str, int]:
-    """What the update moves."""
+    """Return the bytes that the update must move."""
     touched = np.unique(rows)
     table = touched_bytes(touched, dim * itemsize)
     spec = BY_NAME[optimizer].state_spec((1, dim), np.dtype(f"f{itemsize}"))  # of a table of one row
@@ -63,7 +69,11 @@ def update_bytes(rows: npt.NDArray[np.int64], dim: int, itemsize: int, optimizer
 
 
 class Copy:
-    """A copy of a large array by so many threads, each its part: NumPy's copy, which lets go of the interpreter's lock."""
+    """
+    Copy of a large array by several threads, a part each.
+
+    NumPy's copy releases the interpreter's lock.
+    """
 
     def __init__(self, threads: int, size: int = COPIED) -> None:
         self._pool = ThreadPoolExecutor(threads)

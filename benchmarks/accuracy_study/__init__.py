@@ -1,1 +1,4 @@
-"""The study of accuracy at compression: how much of the full table's score each way to compress keeps, and what it costs."""
+"""
+The study of accuracy at compression: the share of the full table's score that each method keeps,
+and its cost in time.
+"""

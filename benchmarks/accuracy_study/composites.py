@@ -1,4 +1,8 @@
-"""Vectors made of more than one table, which npbloom does not ship: forward, and one optimizer step on all of their tables."""
+"""
+Vectors composed of several tables, which npbloom does not ship.
+
+Each class has a forward pass and one optimizer step on all of its tables.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +16,31 @@ from npbloom.types import HashSpec
 
 
 def table(values: np.ndarray) -> ScaledEmbedding:
-    """A layer with these values."""
+    """Return a layer with these values."""
     return ScaledEmbedding(*values.shape, weight=np.ascontiguousarray(values, dtype=np.float32))
 
 
 class Composite:
-    """Looks like a layer to a factorization model; `parts` is what the optimizer knows."""
+    """
+    Base of vectors from several tables.
+
+    A factorization model uses it as a layer; the optimizer sees `parts`.
+    """
 
     dtype = np.dtype(np.float32)
     parts: dict[str, Any]
 
     @property
     def num_parameters(self) -> int:
-        """Of all parts."""
+        """Number of parameters of all parts."""
         return sum(part.num_parameters for part in self.parts.values())
 
 
 class ImportanceWeighted(Composite):
-    r""":math:`e_i = \sum_j p_{ij} W_{h_j(i)}`, all p at first 1, so that it begins as a sum."""
+    r"""
+    Importance weights: :math:`e_i = \sum_j p_{ij} W_{h_j(i)}`. All p start at 1, so the model
+    starts as a sum.
+    """
 
     def __init__(self, ids: int, rows: int, k: int, dim: int, rng: np.random.Generator) -> None:
         if rows < 1:
@@ -40,12 +51,12 @@ class ImportanceWeighted(Composite):
         self.parts = {"rows": ScaledEmbedding(rows, dim, rng=rng), "importance": weights}
 
     def forward(self, ids: np.ndarray) -> np.ndarray:
-        """One vector for each id."""
+        """Return one vector for each id."""
         rows = self.parts["rows"].forward(hash_rows(ids, self.hashing))
         return np.einsum("...kd,...k->...d", rows, self.parts["importance"].forward(ids))
 
     def update(self, steps: Any, ids: np.ndarray, grad: np.ndarray) -> None:
-        """One step."""
+        """Take one step on the rows and on the weights."""
         probes = hash_rows(ids, self.hashing)
         rows, weights = self.parts["rows"].forward(probes), self.parts["importance"].forward(ids)
         steps.update(self.parts["rows"], probes, weights[..., np.newaxis] * grad[..., np.newaxis, :])
@@ -53,7 +64,10 @@ class ImportanceWeighted(Composite):
 
 
 class QuotientTimesRemainder(Composite):
-    r""":math:`e_i = Q_{\lfloor i / r \rfloor} \circ R_{i \bmod r}`; R begins around 1."""
+    r"""
+    Product of two rows: :math:`e_i = Q_{\lfloor i / r \rfloor} \circ R_{i \bmod r}`. R starts
+    around 1.
+    """
 
     def __init__(self, order: np.ndarray, quotients: int, divisor: int, dim: int, rng: np.random.Generator) -> None:
         self.order, self.divisor = order, divisor
@@ -61,13 +75,13 @@ class QuotientTimesRemainder(Composite):
         self.parts = {"quotients": ScaledEmbedding(quotients, dim, rng=rng), "remainders": table(remainders)}
 
     def forward(self, ids: np.ndarray) -> np.ndarray:
-        """One vector for each id."""
+        """Return one vector for each id."""
         places = self.order[ids]
         first = self.parts["quotients"].forward(places // self.divisor)
         return first * self.parts["remainders"].forward(places % self.divisor)
 
     def update(self, steps: Any, ids: np.ndarray, grad: np.ndarray) -> None:
-        """One step."""
+        """Take one step on both tables."""
         places = self.order[ids]
         upper, lower = places // self.divisor, places % self.divisor
         first, second = self.parts["quotients"].forward(upper), self.parts["remainders"].forward(lower)
@@ -76,7 +90,7 @@ class QuotientTimesRemainder(Composite):
 
 
 class LowRank(Composite):
-    r""":math:`e_i = A_i B`, of the spread of a full table at first."""
+    r"""Low-rank table: :math:`e_i = A_i B`. Its vectors start with the spread of a full table's."""
 
     def __init__(self, ids: int, rank: int, dim: int, rng: np.random.Generator) -> None:
         self.rank, self.dim = rank, dim
@@ -85,11 +99,11 @@ class LowRank(Composite):
         self.parts = {"short": table(short), "wide": table(wide)}
 
     def forward(self, ids: np.ndarray) -> np.ndarray:
-        """One vector for each id."""
+        """Return one vector for each id."""
         return self.parts["short"].forward(ids) @ self.parts["wide"].weight
 
     def update(self, steps: Any, ids: np.ndarray, grad: np.ndarray) -> None:
-        """One step; every id of a batch moves the matrix, so its gradient is dense."""
+        """Take one step. Every id of a batch changes the matrix, so its gradient is dense."""
         flat, own = grad.reshape(-1, self.dim), self.parts["short"].forward(ids).reshape(-1, self.rank)
         steps.update(self.parts["short"], ids, grad @ self.parts["wide"].weight.T)
         steps.step(self.parts["wide"], own.T @ flat)

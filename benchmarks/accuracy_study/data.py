@@ -1,4 +1,4 @@
-"""Three sets of interactions, each split into what is learned, what hyperparameters are chosen by, and what is tested."""
+"""Three sets of interactions, each split into training, validation and test interactions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMES = ("ml-latest-small", "ml-100k", "beauty")
 
 
 def _folder() -> Path:
-    """Where the files are."""
+    """Return the folder of the data sets."""
     named = os.environ.get("NPBLOOM_DATA_DIR")
     if not named:
         raise SystemExit("NPBLOOM_DATA_DIR must name the folder of ml-latest-small/ratings.csv and amazon-beauty/beauty.txt.")
@@ -21,7 +21,7 @@ def _folder() -> Path:
 
 
 def _movielens_100k() -> Path:
-    """MovieLens 100K out of the installed recbole package, which is not imported."""
+    """Return the file of MovieLens 100K in the installed recbole package, which is not imported."""
     spec = importlib.util.find_spec("recbole")
     for place in (spec.submodule_search_locations or []) if spec else []:
         path = Path(place) / "dataset_example" / "ml-100k" / "ml-100k.inter"
@@ -32,7 +32,7 @@ def _movielens_100k() -> Path:
 
 @functools.cache
 def load(name: str) -> Interactions:
-    """A set by its name."""
+    """Return the set of this name."""
     if name == "ml-latest-small":
         return read_ratings(_folder() / "ml-latest-small" / "ratings.csv")
     if name == "ml-100k":
@@ -42,6 +42,11 @@ def load(name: str) -> Interactions:
 
 @functools.cache
 def split(name: str, stage: str) -> tuple[Interactions, Interactions]:
-    """For "test" all but each user's last interaction, and those; for "validation" the same of what is left."""
+    """
+    Return training interactions and held-out ones.
+
+    For "test", the last interaction of each user is held out. For "validation", the same is done to
+    the training interactions of "test".
+    """
     train, test = leave_last_out(load(name))
     return (train, test) if stage == "test" else leave_last_out(train)

@@ -1,4 +1,8 @@
-"""Ways to store vectors of n ids in the parameters of ratio * n vectors. Biases, one number an id, are not compressed by any."""
+"""
+Methods that store the vectors of n ids in the parameters of ratio * n vectors.
+
+No method compresses the biases, one number an id.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from npbloom.coding import frequent_hash_table
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a table is made for."""
+    """Ids, columns, ratio and counts that a table is made for."""
 
     ids: int
     dim: int
@@ -24,7 +28,7 @@ class Sizes:
 
     @property
     def rows(self) -> int:
-        """Rows of a compressed table."""
+        """Number of rows of a compressed table."""
         return int(self.ratio * self.ids)
 
 
@@ -32,12 +36,14 @@ Maker = Callable[[Sizes, np.random.Generator], Any]
 
 
 def full(sizes: Sizes, rng: np.random.Generator) -> ScaledEmbedding:
-    """A row for each id."""
+    """Return a table with one row for each id."""
     return ScaledEmbedding(sizes.ids, sizes.dim, padding_idx=0, rng=rng)
 
 
 def hashed(combine: str, k: int) -> Maker:
-    """Spotlight's hash, and ways to combine its rows."""
+    """
+    Return a maker of tables with Spotlight's hash, whose k rows are combined as `combine` says.
+    """
 
     def make(sizes: Sizes, rng: np.random.Generator) -> BloomEmbedding:
         return BloomEmbedding(
@@ -48,14 +54,21 @@ def hashed(combine: str, k: int) -> Maker:
 
 
 def sum_of_small_rows(sizes: Sizes, rng: np.random.Generator) -> BloomEmbedding:
-    """A sum whose vectors begin with the spread of a full table's: each of 4 rows at 1 / (d sqrt 4)."""
+    """
+    Return a sum of rows whose vectors start with the spread of a full table's: 4 rows at 1 / (d
+    sqrt 4) each.
+    """
     weight = (rng.standard_normal((sizes.rows, sizes.dim)) / (sizes.dim * 2)).astype(np.float32)
     weight[0] = 0
     return BloomEmbedding(sizes.ids, sizes.dim, num_rows=sizes.rows, padding_idx=0, weight=weight)
 
 
 def frequent(k: int, share: float) -> Maker:
-    """Exact rows for the frequent; slices of hashed rows for the others (with k = 1 whole rows)."""
+    """
+    Return a maker of tables with exact rows for frequent ids.
+
+    The other ids take slices of hashed rows, or whole rows with k = 1.
+    """
 
     def make(sizes: Sizes, rng: np.random.Generator) -> BloomEmbedding:
         table = frequent_hash_table(sizes.counts, sizes.rows, k, share=share)
@@ -67,7 +80,7 @@ def frequent(k: int, share: float) -> Maker:
 
 
 def _quotient_heights(sizes: Sizes) -> tuple[int, int]:
-    """Heights of the tables of quotients and of remainders: together at most `rows`."""
+    """Return the heights of the tables of quotients and of remainders, together at most `rows`."""
     for divisor in range(2, sizes.ids):
         quotients = -(-sizes.ids // divisor)
         if quotients + divisor <= sizes.rows - 1:
@@ -76,26 +89,30 @@ def _quotient_heights(sizes: Sizes) -> tuple[int, int]:
 
 
 def quotient_plus_remainder(sizes: Sizes, rng: np.random.Generator) -> BloomEmbedding:
-    """Two ids share one of two rows, never both (Shi et al. 2019), added."""
+    """Return a sum of two rows for each id. Two ids share at most one of them (Shi et al. 2019)."""
     quotients, divisor = _quotient_heights(sizes)
-    ids = rng.permutation(sizes.ids)  # ids are numbered as they occur: neighbours should not share a row for that
+    ids = rng.permutation(sizes.ids)  # ids are numbered by first occurrence; neighbours must not share a row for that
     table = np.stack([1 + ids // divisor, 1 + quotients + ids % divisor], axis=1)
     return BloomEmbedding(sizes.ids, sizes.dim, num_rows=sizes.rows, hash_table=table, padding_idx=0, rng=rng)
 
 
 def quotient_times_remainder(sizes: Sizes, rng: np.random.Generator) -> QuotientTimesRemainder:
-    """The same, multiplied, as its authors advise."""
+    """Return the product of the two rows instead of the sum, as the authors advise."""
     return QuotientTimesRemainder(rng.permutation(sizes.ids), *_quotient_heights(sizes), sizes.dim, rng)
 
 
 def importance(sizes: Sizes, rng: np.random.Generator) -> ImportanceWeighted:
-    """Two rows with a learned weight each for every id (Svenstrup et al. 2017); the weights count as parameters."""
+    """
+    Return two rows with a learned weight each for every id (Svenstrup et al. 2017).
+
+    The weights count as parameters.
+    """
     rows = int((sizes.ratio * sizes.dim - 2) * sizes.ids / sizes.dim)
     return ImportanceWeighted(sizes.ids, rows, 2, sizes.dim, rng)
 
 
 def low_rank(sizes: Sizes, rng: np.random.Generator) -> LowRank:
-    """A short vector for each id, made longer by a matrix."""
+    """Return a short vector for each id, which a matrix widens to d columns."""
     rank = max(1, round(sizes.ratio * sizes.dim * sizes.ids / (sizes.ids + sizes.dim)))
     return LowRank(sizes.ids, rank, sizes.dim, rng)
 

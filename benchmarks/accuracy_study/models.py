@@ -1,4 +1,8 @@
-"""The two models of the study, each trained in stages so that one run is judged after several numbers of epochs."""
+"""
+The two models of the study.
+
+Training goes in stages, so that one run is judged after several numbers of epochs.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +34,12 @@ NETWORK = ("full", *(f"{name}{ending}" for name in CODED for ending in ("", POPU
 
 
 def trained_as(method: str) -> str:
-    """The method that says how a model is trained."""
+    """Return the name of the method that a model of this method is trained as."""
     return method.removesuffix(POPULAR)
 
 
 class Factorization(ImplicitFactorizationModel):  # type: ignore[misc]  # final to users; here tables of more than one part
-    """BPR over any kind of vectors."""
+    """BPR factorization over vectors of any kind."""
 
     def __init__(self, kinds: dict[str, str], ratio: float, **settings: Any) -> None:
         super().__init__("bpr", DIM, **settings)
@@ -68,7 +72,7 @@ class Factorization(ImplicitFactorizationModel):  # type: ignore[misc]  # final 
 
 
 def make(kind: str, method: str, side: str, ratio: float, train: Interactions, settings: dict[str, Any], seed: int) -> Any:
-    """A model that is not trained yet."""
+    """Return a model that is not trained yet."""
     rng = np.random.default_rng(seed)
     if kind == "factorization":
         kinds = {"user": method if side == "users and items" else "full", "item": method}
@@ -85,18 +89,22 @@ def make(kind: str, method: str, side: str, ratio: float, train: Interactions, s
 
 
 class Popularity:
-    """How often an item occurs in what is learned, for whomever."""
+    """Baseline that scores an item by its number of training interactions, for every user."""
 
     def __init__(self, train: Interactions) -> None:
         self.counts = np.bincount(train.item_ids, minlength=train.num_items).astype(np.float32)
 
     def predict(self, user: int) -> np.ndarray:
-        """The same for every user."""
+        """Return the same scores for every user."""
         return self.counts
 
 
 def score(model: Any, train: Interactions, test: Interactions) -> dict[str, float]:
-    """Hit rate at 100, mean reciprocal rank, and the mean of 1 / log2(1 + rank), with what was learned put last."""
+    """
+    Return hit rate at 100, mean reciprocal rank, and the mean of 1 / log2(1 + rank).
+
+    Training items rank last.
+    """
     ranks = _ranks(model, test, train)
     places = ranks.above + 1.0 + ranks.equal / 2.0
     return {
@@ -107,12 +115,14 @@ def score(model: Any, train: Interactions, test: Interactions) -> dict[str, floa
 
 
 def parameters(model: Any) -> dict[str, int]:
-    """Numbers that are trained, by table."""
+    """Return the number of trained parameters of each table."""
     return {name: int(layer.num_parameters) for name, layer in model.layers.items()}
 
 
 def train_for(model: Any, train: Interactions, epochs: int) -> float:
-    """So many epochs more; seconds of this process, all of its threads, and no other's."""
+    """
+    Train for more epochs, and return the CPU seconds of this process, all of its threads included.
+    """
     model.n_iter = epochs
     start = time.process_time()
     model.fit(train)
@@ -120,7 +130,11 @@ def train_for(model: Any, train: Interactions, epochs: int) -> float:
 
 
 def sample(test: Interactions, users: int | None) -> Interactions:
-    """The same part of the users for all, where there are many: validation need not rank for all of them."""
+    """
+    Return the interactions of a fixed sample of the users, or all if there are few.
+
+    Validation need not rank for all users.
+    """
     if users is None or len(test) <= users:
         return test
     chosen = np.random.default_rng(0).choice(len(test), users, replace=False)

@@ -1,4 +1,6 @@
-"""What is kept, as pictures: dots with standard errors, a row for each method."""
+"""
+Pictures of the scores relative to the full table: a row for each method, dots with standard errors.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ Found = dict[Key, dict[str, Cell]]
 
 
 def _series(found: Found, model: str, name: str) -> dict[str, dict[str, Cell]]:
-    """What is drawn side by side: both sides of factorizations, both rankings of networks."""
+    """
+    Return the series drawn side by side: both sides of a factorization, or both rankings of a
+    network.
+    """
     if model == "factorization":
         return {side: found.get((name, model, side, MAIN_RATIO), {}) for side in SIDES}
     table = found.get((name, model, SIDES[1], MAIN_RATIO), {})
@@ -40,7 +45,7 @@ def _series(found: Found, model: str, name: str) -> dict[str, dict[str, Cell]]:
 
 
 def _dots(axes: Any, tables: dict[str, dict[str, Cell]], methods: list[str]) -> None:
-    """A row for each method; error bars are standard errors over seeds."""
+    """Draw a row for each method. Error bars are standard errors over seeds."""
     for name, table in tables.items():
         colour, marker, shift = LOOKS[name]
         rows = [(place + shift, table[method].kept("hit")) for place, method in enumerate(methods) if method in table]
@@ -58,7 +63,7 @@ def _dots(axes: Any, tables: dict[str, dict[str, Cell]], methods: list[str]) -> 
 
 
 def at_main_ratio(found: Found, popular: dict[str, dict[str, Any]], model: str, path: Path) -> bool:
-    """One panel for each set."""
+    """Draw one panel for each set, and return False if there is nothing to draw."""
     names = [name for name in data.NAMES if any(key[:2] == (name, model) and key[3] == MAIN_RATIO for key in found)]
     if not names:
         return False
@@ -96,7 +101,11 @@ CURVES = {  # those that the advice is about
 
 
 def by_ratio(found: Found, path: Path) -> bool:
-    """Curves over ratios, for what was run at three of them or more."""
+    """
+    Draw curves over ratios for everything that was run at three ratios or more.
+
+    Return False if there is nothing.
+    """
     panels = [
         (name, model, side)
         for name in data.NAMES
@@ -144,7 +153,7 @@ def by_ratio(found: Found, path: Path) -> bool:
 
 
 def draw(found: Found, popular: dict[str, dict[str, Any]], folder: Path) -> Iterator[Path]:
-    """The pictures that there are results for."""
+    """Draw the pictures that have results, and yield their paths."""
     for model, name in (("factorization", "kept.png"), ("network", "network.png")):
         if at_main_ratio(found, popular, model, folder / name):
             yield folder / name

@@ -1,4 +1,4 @@
-"""Tables of the study in Markdown: what was run, and what it says."""
+"""Tables of the study in Markdown."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SIDE_BY_SIDE = (
 
 
 def _number(figure: Figure) -> str:
-    """``.718 ± .004``."""
+    """Return mean and error as ``.718 ± .004``."""
     error = "" if math.isnan(figure.error) else f" ± {figure.error:.3f}"
     return f"{figure.mean:.3f}{error}".replace("0.", ".")
 
 
 def _above(value: float) -> str:
-    """Standard errors, or nothing."""
+    """Return a number of standard errors, or nothing for NaN."""
     return "" if math.isnan(value) else f"{value:+.1f}"
 
 
 def _main(found: dict[Key, dict[str, Cell]], name: str, model: str, popular: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """The table at the main ratio."""
+    """Yield the lines of the table at the main ratio."""
     sides = [side for side in SIDES if (name, model, side, MAIN_RATIO) in found]
     if not sides:
         return
@@ -65,7 +65,11 @@ def _main(found: dict[Key, dict[str, Cell]], name: str, model: str, popular: dic
 
 
 def _side_by_side(found: dict[Key, dict[str, Cell]], model: str, side: str, score: str) -> Iterator[str]:
-    """All sets at the main ratio, a column each: what the document shows."""
+    """
+    Yield the lines of a table of all sets at the main ratio, a column each.
+
+    The document shows it.
+    """
     tables = {name: found[key] for name in data.NAMES if (key := (name, model, side, MAIN_RATIO)) in found}
     if not tables:
         return
@@ -80,17 +84,17 @@ def _side_by_side(found: dict[Key, dict[str, Cell]], model: str, side: str, scor
 
 
 def _kept(cell: Cell | None, score: str) -> str:
-    """``.718 ± .004 (5)``."""
+    """Return a cell as ``.718 ± .004 (5)``."""
     return "" if cell is None else f"{_number(cell.kept(score))} ({len(cell.seeds)})"
 
 
 def _times(ratio: float) -> str:
-    """T/T0, or nothing where no seconds were taken."""
+    """Return T/T0, or nothing if no seconds were taken."""
     return "" if math.isnan(ratio) else f"{ratio:.2f}"
 
 
 def _other_ratios(found: dict[Key, dict[str, Cell]]) -> Iterator[str]:
-    """S/S0 of hit rates at all ratios that were run."""
+    """Yield tables of S/S0 of hit rates at all ratios that were run."""
     for name in data.NAMES:
         for model in TITLES:
             for side in SIDES:
@@ -108,7 +112,7 @@ def _other_ratios(found: dict[Key, dict[str, Cell]]) -> Iterator[str]:
 
 
 def _chosen(tuning: list[dict[str, Any]]) -> Iterator[str]:
-    """Hyperparameters."""
+    """Yield the table of hyperparameters."""
     yield "## Hyperparameters that validation chose\n"
     yield "| data | model | compressed | method | chosen | epochs |\n|---|---|---|---|---|---|"
     for entry in sorted(tuning, key=lambda entry: (data.NAMES.index(entry["data"]), entry["model"])):
@@ -118,7 +122,7 @@ def _chosen(tuning: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def write(folder: Path) -> list[Path]:
-    """The table and the pictures; the paths."""
+    """Write the tables and the pictures, and return their paths."""
     runs, tuning = Lines(folder / "runs.jsonl").entries, Lines(folder / "tuning.jsonl").entries
     found, popular = cells(runs), {entry["data"]: entry for entry in runs if entry["model"] == POPULARITY}
     lines = [

@@ -1,4 +1,8 @@
-"""What is run, in which order, and the lines that every run leaves: what is there already is not run again."""
+"""
+Jobs in their order, and the files of lines that they leave.
+
+A job that has a line is not run again.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,11 @@ GRID_OF_BEAUTY = {  # fewer interactions of each id: more decay; more users: few
 
 @dataclass(frozen=True)
 class Job:
-    """A cell of the study. The full table is the same at every ratio and on both sides: it is one cell."""
+    """
+    A cell of the study.
+
+    The full table is the same at every ratio and on both sides, so it is one cell.
+    """
 
     data: str
     model: str
@@ -46,7 +54,9 @@ class Job:
 
 
 def cells(name: str, model: str, ratio: float, methods: Iterable[str] | None = None) -> Iterator[Job]:
-    """All methods, on both sides where there are two, one seed after the other."""
+    """
+    Yield the jobs of all methods, on both sides if the model has two, one seed after the other.
+    """
     sides = SIDES if model == "factorization" else SIDES[1:]
     known = FACTORIZATION if model == "factorization" else models.NETWORK
     for side, seed in itertools.product(sides, SEEDS):
@@ -58,7 +68,7 @@ def cells(name: str, model: str, ratio: float, methods: Iterable[str] | None = N
 
 
 def order(names: Iterable[str]) -> Iterator[Job]:
-    """The essential part first: ratio 0.2 on all sets; then other ratios."""
+    """Yield the essential part first, ratio 0.2 on all sets, then other ratios."""
     planned = [(name, model) for model in GRID for name in data.NAMES]
     yield from (Job(name, POPULARITY, POPULARITY, "none", 1.0, 0) for name in data.NAMES if name in names)
     for ratio in (MAIN_RATIO, *OTHER_RATIOS):
@@ -68,7 +78,7 @@ def order(names: Iterable[str]) -> Iterator[Job]:
 
 
 class Lines:
-    """A file of JSON lines that several processes append to; what was read once is not read again."""
+    """A file of JSON lines that several processes append to. A line is read once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -78,23 +88,23 @@ class Lines:
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        """All that is there by now; a line that is being written has no end yet."""
+        """All complete lines so far. A line without an end is still being written."""
         self._catch_up()
         return list(self._entries)
 
     def add(self, entry: dict[str, Any]) -> None:
-        """One line more."""
+        """Append one line."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
     def find(self, job: Job) -> dict[str, Any] | None:
-        """The entry of a job, the first where there are more."""
+        """Return the first entry of a job, or None."""
         self._catch_up()
         return self._by_job.get(job)
 
     def _catch_up(self) -> None:
-        """Read the lines that have ended since the last time."""
+        """Read the lines that were completed since the last call."""
         if not self.path.is_file():
             return
         with self.path.open("rb") as file:
@@ -109,10 +119,11 @@ class Lines:
 
 
 def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
-    """Hyperparameters of a method, chosen on the validation split by the mean of 1 / log2(1 + rank).
+    """
+    Return the hyperparameters of a method, chosen by the mean of 1 / log2(1 + rank) on validation.
 
-    Once for each method, set and side, at the main ratio: for other ratios they are the same, and for a network that counts
-    popularity.
+    They are chosen once for each method, set and side, at the main ratio. Other ratios use the same
+    ones, and so does a network that counts popularity.
     """
     job = replace(job, method=models.trained_as(job.method))
     ratio = 1.0 if job.method == "full" else MAIN_RATIO
@@ -139,7 +150,7 @@ def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1)  # a network is trained once for both of its rankings
 def trained(job: Job, settings: tuple[tuple[str, float], ...], epochs: int) -> tuple[Any, float]:
-    """A model of all but the last interactions, and the seconds that it took."""
+    """Return a model trained on all but the last interactions, and the seconds that it took."""
     train = data.split(job.data, "test")[0]
     model = models.make(job.model, job.method, job.side, job.ratio, train, dict(settings), job.seed)
     return model, models.train_for(model, train, epochs)
@@ -164,7 +175,7 @@ def run(job: Job, chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def go(jobs: Iterable[Job], results: Lines, tuning: Lines, seconds_left: Callable[[], float]) -> Iterator[str]:
-    """Run what is missing until time is up; a word on each."""
+    """Run the missing jobs until time is up, and yield a line of text on each."""
     impossible: set[Job] = set()
     for job in jobs:
         if results.find(job) is not None or replace(job, seed=0) in impossible:

@@ -1,4 +1,4 @@
-"""What the lines of the runs say: scores relative to the full table seed by seed, their errors, and seconds."""
+"""Scores relative to the full table, seed by seed, with their errors, and seconds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SCORES = ("hit", "mrr")
 
 @dataclass(frozen=True)
 class Figure:
-    """A mean over seeds and its standard error."""
+    """Mean over seeds with its standard error."""
 
     mean: float
     error: float
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Figure:
-        """Of one value an error that is not known."""
+        """Return mean and standard error of the values. The error of a single value is NaN."""
         found = list(values)
         mean = sum(found) / len(found)
         if len(found) == 1:
@@ -35,7 +35,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Cell:
-    """A method at a ratio on one side: entries by seed, beside those of the full table and of Spotlight's sum."""
+    """
+    A method at a ratio on one side: entries by seed, with those of the full table and of
+    Spotlight's sum.
+    """
 
     method: str
     entries: dict[int, dict[str, Any]]
@@ -48,15 +51,18 @@ class Cell:
         return sorted(self.entries.keys() & self.full.keys())
 
     def whole(self, name: str) -> Figure:
-        """The full table's score, of all of its seeds."""
+        """Return the score of the full table over all of its seeds."""
         return Figure.of(entry[name] for entry in self.full.values())
 
     def kept(self, name: str) -> Figure:
-        """S / S0, seed by seed."""
+        """Return S / S0 over the seeds."""
         return Figure.of(self.entries[seed][name] / self.full[seed][name] for seed in self.seeds)
 
     def above_sum(self, name: str) -> float:
-        """By how many standard errors of the difference, seed by seed, the score is above that of Spotlight's sum; else NaN."""
+        """
+        Return the difference to Spotlight's sum in standard errors of that difference, seed by
+        seed, or NaN.
+        """
         seeds = [seed for seed in self.seeds if seed in self.plain]
         if self.method == SUM or len(seeds) < 2:
             return math.nan
@@ -64,7 +70,11 @@ class Cell:
         return difference.mean / difference.error if difference.error else math.nan
 
     def seconds(self) -> float:
-        """T / T0: CPU seconds an epoch over those of the full table; medians over seeds, NaN where none were taken."""
+        """
+        Return T / T0, the CPU seconds an epoch over those of the full table.
+
+        Both are medians over seeds; NaN if no seconds were taken.
+        """
         own, whole = (
             sorted(entry["cpu_seconds"] / entry["epochs"] for entry in each.values() if entry["cpu_seconds"] is not None)
             for each in (self.entries, self.full)
@@ -78,7 +88,11 @@ Key = tuple[str, str, str, float]  # data, model, side, ratio
 
 
 def cells(entries: Iterable[dict[str, Any]]) -> dict[Key, dict[str, Cell]]:
-    """All cells, by what they are compared within; the full table is in none, and beside each."""
+    """
+    Return all cells by data, model, side and ratio.
+
+    The full table is no cell of its own; each cell holds its entries.
+    """
     found: dict[Key, dict[str, dict[int, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     full: dict[tuple[str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     for entry in entries:

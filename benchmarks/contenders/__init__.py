@@ -1,1 +1,4 @@
-"""The tables that are compared: ours and the peers', all with one interface, and the check that they do the same work."""
+"""
+The tables that are compared, npbloom's and the peers', with one interface, and the check that they
+do the same work.
+"""

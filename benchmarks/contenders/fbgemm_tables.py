@@ -1,4 +1,6 @@
-"""FBGEMM's table-batched embeddings on a CPU, whose backward pass is the exact optimizer's step."""
+"""
+FBGEMM's table-batched embeddings on a CPU, whose backward pass takes the exact optimizer's step.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ POOLING = {"sum": PoolingMode.SUM, "mean": PoolingMode.MEAN}
 
 
 class FbgemmTable(ModuleTable):
-    """One table, pooled over given rows or over bags."""
+    """FBGEMM's module with one table, pooled over given rows or over bags."""
 
     name: ClassVar[str] = "fbgemm"
 
@@ -42,7 +44,7 @@ class FbgemmTable(ModuleTable):
 
     @staticmethod
     def _input(batch: Batch) -> tuple[Any, ...]:
-        """Indices, offsets with the end, and weights."""
+        """Return indices, offsets with the end, and weights."""
         weights = None if batch.per_sample_weights is None else torch.from_numpy(batch.per_sample_weights)
         if batch.offsets is not None:
             return torch.from_numpy(batch.ids), torch.from_numpy(np.append(batch.offsets, len(batch.ids))), weights
@@ -51,15 +53,15 @@ class FbgemmTable(ModuleTable):
 
     @property
     def weight(self) -> FloatArray:
-        """A view of the one table."""
+        """View of the one table."""
         weight: FloatArray = self.module.split_embedding_weights()[0].detach().numpy()
         return weight
 
     def accumulators(self) -> list[FloatArray]:
-        """The one optimizer state, where there is one."""
+        """Return the optimizer's state, an empty list for SGD."""
         return [state.detach().numpy() for states in self.module.split_optimizer_states() for state in states]
 
     def step(self) -> None:
-        """The backward pass updates the table."""
+        """Run forward and backward. The backward pass updates the table."""
         number = self.turn()
         self.module(*self._inputs[number]).backward(self._grads[number])

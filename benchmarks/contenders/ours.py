@@ -12,7 +12,7 @@ SETTINGS = {"lr": LEARNING_RATE, "eps": EPS}
 
 
 class Ours(Table):
-    """A layer of npbloom: it is given ids and hashes them itself."""
+    """A layer of npbloom with its optimizer. It is given ids and hashes them itself."""
 
     name: ClassVar[str] = "npbloom"
 
@@ -31,27 +31,27 @@ class Ours(Table):
 
     @property
     def weight(self) -> FloatArray:
-        """The layer's own."""
+        """The layer's own array."""
         weight: FloatArray = self.layer.weight
         return weight
 
     def accumulators(self) -> list[FloatArray]:
-        """Under torch's names."""
+        """Return the state under torch's names."""
         state = self.optimizer.state(self.layer)
         return [state[name] for name in ("sum", "exp_avg_sq") if name in state]
 
     def forward(self) -> Any:
-        """The layer's call."""
+        """Call the layer."""
         number = self.turn()
         return self.layer.forward(self.batches[number].ids, **self._bags[number])
 
     def output(self) -> FloatArray:
-        """The same array."""
+        """Return the same array."""
         out: FloatArray = self.forward()
         return out
 
     def step(self) -> None:
-        """Forward, then the fused update."""
+        """Run forward, then the fused update."""
         number = self.turn()
         batch, bags = self.batches[number], self._bags[number]
         self.layer.forward(batch.ids, **bags)

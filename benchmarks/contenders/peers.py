@@ -1,4 +1,4 @@
-"""Which peers there are, and lists of contenders over the same batches."""
+"""Detection of peers, and lists of contenders over the same batches."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ WITH_TORCH = ("sgd", "adagrad", "adam")
 
 
 def has_fbgemm() -> bool:
-    """Whether FBGEMM is installed."""
+    """Return True if FBGEMM is installed."""
     return importlib.util.find_spec("fbgemm_gpu") is not None
 
 
 def contenders(layer: Any, optimizer: str, batches: Sequence[Batch], *, mode: str = "sum", fbgemm: bool = True) -> list[Table]:
-    """npbloom, and those of FBGEMM and torch that have this optimizer."""
+    """Return npbloom's contender, and those of FBGEMM and torch that have this optimizer."""
     height = len(layer.weight)
     found: list[Table] = [Ours(layer, optimizer, batches)]
     if fbgemm and optimizer in WITH_FBGEMM and layer.dtype == np.float32:

@@ -1,4 +1,7 @@
-"""Contenders must do the same work before they are timed: the same outputs, and the same tables after a step."""
+"""
+Check that contenders do the same work before they are timed: equal outputs, and equal tables after
+a step.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,17 @@ UNTOUCHED = 1000  # rows outside of the batch that are looked at, too
 
 
 class DifferentWork(Exception):
-    """Two contenders compute different things: their times say nothing about each other."""
+    """Two contenders compute different results, so that their times cannot be compared."""
 
 
 def check(contenders: Sequence[Table]) -> None:
     """
-    Give all the first one's table, let each look the first batch up and take a step on it, and compare.
+    Give all contenders the first one's table, run a lookup and a step of the first batch, and
+    compare.
 
-    The accumulators start at 1, as they would after some training: Adagrad's and Adam's first step from zero is the learning
-    rate times a sign, which a last bit decides where a sum is near zero. What a row's sum in float32 loses grows with
-    the number of its terms, so the tolerance does.
+    The accumulators start at 1, as they would after some training. From zero, Adagrad's and Adam's
+    first step is the learning rate times a sign, and the last bit decides that sign if a sum is
+    near zero. The error of a row's float32 sum grows with its terms, and so does the tolerance.
     """
     first, *others = contenders
     batch = first.batches[0]
@@ -55,7 +59,7 @@ def check(contenders: Sequence[Table]) -> None:
 
 
 def _rewound(table: Table, call: Callable[[], Result]) -> Result:
-    """Call on the first batch, and put the table back to its first batch."""
+    """Call on the first batch, and set the table back to its first batch."""
     table.rewind()
     result = call()
     table.rewind()
@@ -63,7 +67,7 @@ def _rewound(table: Table, call: Callable[[], Result]) -> Result:
 
 
 def _compare(ours: FloatArray, theirs: FloatArray, tolerance: FloatArray | float, what: str) -> None:
-    """Every difference within its tolerance; NaN is a difference."""
+    """Raise DifferentWork if a difference exceeds its tolerance. NaN is a difference."""
     if ours.shape != theirs.shape:
         raise DifferentWork(f"{what} has shape {theirs.shape}, not {ours.shape}.")
     wrong = ~(np.abs(ours.astype(np.float64) - theirs) <= tolerance)

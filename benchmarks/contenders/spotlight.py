@@ -1,10 +1,13 @@
 """
-Spotlight's factorization on torch, written anew: its layers, its network, its losses and the loop of its `fit`.
+Spotlight's factorization on torch, written anew: its layers, its network, its losses and the loop
+of its `fit`.
 
-As published: the Bloom layer keeps a table of every id's hashes and sums the k rows that an `Embedding` with dense gradients
-looks up; users of negatives are looked up once a negative; `torch.optim.Adam` moves every row of every table in every step.
-One difference: here the highest negative is chosen among an interaction's own, where Spotlight's reshape mixes users. The work
-is the same, and the results can be compared.
+It does what the published code does. The Bloom layer keeps a table of every id's hashes, and sums
+the k rows that an `Embedding` with dense gradients looks up. Users of negatives are looked up once
+a negative. `torch.optim.Adam` moves every row of every table in every step.
+
+There is one difference: the highest negative is chosen among an interaction's own, where
+Spotlight's reshape mixes users. The work is the same, and the results can be compared.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ NEGATIVES = 5
 
 
 class BloomEmbedding(torch.nn.Module):
-    """Many ids in a small table, through a table of hashes."""
+    """Bloom layer that reads a precomputed table of hashes."""
 
     def __init__(self, num_embeddings: int, dim: int, ratio: float = 0.2, num_hash_functions: int = 4) -> None:
         super().__init__()
@@ -54,14 +57,14 @@ class BilinearNet(torch.nn.Module):
         self.user_biases, self.item_biases = torch.nn.Embedding(num_users, 1), torch.nn.Embedding(num_items, 1)
 
     def forward(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """The score of each pair."""
+        """Return the score of each pair."""
         dots = (self.users(users) * self.items(items)).sum(1)
         out: torch.Tensor = dots + self.user_biases(users).squeeze() + self.item_biases(items).squeeze()
         return out
 
 
 class Spotlight:
-    """The model with its optimizer; `minibatch` is the body of its loop."""
+    """The model with its optimizer. `minibatch` is the body of its loop."""
 
     def __init__(self, num_users: int, num_items: int, dim: int, bloom: bool, learning_rate: float) -> None:
         make: Any = BloomEmbedding if bloom else torch.nn.Embedding
@@ -78,7 +81,9 @@ class Spotlight:
         return {name: module.weight.detach().numpy() for name, module in named.items()}
 
     def minibatch(self, users: IntArray, items: IntArray, negatives: IntArray) -> float:
-        """One step on interactions, each with negatives (n, 5) of its own; the loss before it."""
+        """
+        Take one step on interactions with negatives (n, 5), and return the loss before the step.
+        """
         their, met = torch.from_numpy(users), torch.from_numpy(items)
         positive = self.net(their, met)
         repeated = their.view(-1, 1).expand(len(users), NEGATIVES).reshape(-1)
@@ -91,7 +96,7 @@ class Spotlight:
         return loss.item()
 
     def epoch(self, users: IntArray, items: IntArray, batch_size: int, minibatches: int, rng: np.random.Generator) -> None:
-        """The first so many minibatches of a shuffled epoch."""
+        """Train on the first minibatches of a shuffled epoch."""
         order = rng.permutation(len(users))
         users, items = users[order], items[order]
         for start in range(0, minibatches * batch_size, batch_size):

@@ -1,4 +1,4 @@
-"""What every contender is: a table and its optimizer that look batches up and learn from them."""
+"""Interface of a contender: a table and its optimizer that look up batches and learn from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ EPS: Final = 1e-8  # FBGEMM's default; torch's and ours are told
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch: ids for us; for peers the rows they hash to, where they are hashed; where bags begin, where there are bags."""
+    """
+    One batch. npbloom reads the ids; peers of a Bloom layer read the rows that the ids hash to.
+
+    Batches of bags have offsets.
+    """
 
     ids: IntArray  # (n,)
     grad_out: FloatArray  # (n, d), or (bags, d)
@@ -29,17 +33,21 @@ class Batch:
 
     @property
     def touched(self) -> IntArray:
-        """The rows of the table that the batch reads, sorted and distinct."""
+        """Rows of the table that the batch reads, sorted and distinct."""
         return np.unique(self.ids if self.rows is None else self.rows)
 
     @property
     def hits(self) -> npt.NDArray[np.int64]:
-        """How often each touched row is read."""
+        """Number of reads of each touched row."""
         return np.unique(self.ids if self.rows is None else self.rows, return_counts=True)[1]
 
 
 class Table(ABC):
-    """A contender. Each forward and each step takes the next of its batches, from the first again after the last."""
+    """
+    Base of contenders.
+
+    Each forward and each step takes the next batch, and the first again after the last.
+    """
 
     name: ClassVar[str]
 
@@ -48,7 +56,7 @@ class Table(ABC):
         self._next = 0
 
     def turn(self) -> int:
-        """The number of the next batch."""
+        """Return the number of the next batch."""
         number = self._next
         self._next = (number + 1) % len(self.batches)
         return number
@@ -64,16 +72,18 @@ class Table(ABC):
 
     @abstractmethod
     def accumulators(self) -> list[FloatArray]:
-        """The sums of squares that the optimizer divides by the root of, live."""
+        """Return the sums of squares whose root the optimizer divides by, live."""
 
     @abstractmethod
     def forward(self) -> Any:
-        """Look the next batch up, as a user would; an array of the contender's own kind."""
+        """
+        Look up the next batch as a user would, and return an array of the contender's own kind.
+        """
 
     @abstractmethod
     def output(self) -> FloatArray:
-        """The same as a NumPy array, outside of all timings."""
+        """Return the same as a NumPy array, outside of all timings."""
 
     @abstractmethod
     def step(self) -> None:
-        """One training step on the next batch: forward, backward, update."""
+        """Take one training step on the next batch: forward, backward, update."""

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.contenders.table import EPS, LEARNING_RATE, Batch, FloatArray, Table
 
-torch.sparse.check_sparse_tensor_invariants.disable()  # as is the default; said aloud, torch does not warn of it
+torch.sparse.check_sparse_tensor_invariants.disable()  # the default; torch warns unless it is set explicitly
 
 
 def _tensor(array: Any) -> Any:
@@ -18,27 +18,29 @@ def _tensor(array: Any) -> Any:
 
 
 class ModuleTable(Table):
-    """A table that is a module of torch, called with one tuple of tensors a batch."""
+    """Table that is a module of torch, called with one tuple of tensors a batch."""
 
     module: Any
     _inputs: list[tuple[Any, ...]]
 
     def forward(self) -> Any:
-        """The module's call, without a graph."""
+        """Call the module without a graph."""
         with torch.no_grad():
             return self.module(*self._inputs[self.turn()])
 
     def output(self) -> FloatArray:
-        """A view of the result."""
+        """Return a view of the result."""
         out: FloatArray = self.forward().numpy()
         return out
 
 
 class TorchTable(ModuleTable):
     """
-    `EmbeddingBag` over given rows or over bags, `Embedding` where each id is a row, with the optimizer for their gradients.
+    torch's `EmbeddingBag` or `Embedding`, with the optimizer for their gradients.
 
-    The modules are made as a user makes them; FBGEMM's and torch's tables get our values by copying.
+    `EmbeddingBag` serves given rows and bags, `Embedding` serves ids with a row each. The modules
+    are made as a user makes them. The values of npbloom's table are copied into them and into
+    FBGEMM's.
     """
 
     name: ClassVar[str] = "torch"
@@ -58,7 +60,7 @@ class TorchTable(ModuleTable):
 
     @staticmethod
     def _input(batch: Batch) -> tuple[Any, ...]:
-        """Arguments of the module's call."""
+        """Return the arguments of the module's call."""
         if batch.offsets is not None:
             return _tensor(batch.ids), _tensor(batch.offsets), _tensor(batch.per_sample_weights)
         return (_tensor(batch.ids if batch.rows is None else batch.rows),)
@@ -74,12 +76,16 @@ class TorchTable(ModuleTable):
 
     @property
     def weight(self) -> FloatArray:
-        """A view of the parameter."""
+        """View of the parameter."""
         weight: FloatArray = self.module.weight.detach().numpy()
         return weight
 
     def accumulators(self) -> list[FloatArray]:
-        """Adam makes its state in the first step: here it is made before, as the first step would."""
+        """
+        Return the optimizer's sums of squares.
+
+        Adam creates its state in the first step; here it is created before, with the same values.
+        """
         parameter = self.module.weight
         state = self.optimizer.state[parameter]
         if isinstance(self.optimizer, (torch.optim.SparseAdam, torch.optim.Adam)) and not state:
@@ -88,7 +94,7 @@ class TorchTable(ModuleTable):
         return [state[name].detach().numpy() for name in ("sum", "exp_avg_sq") if name in state]
 
     def step(self) -> None:
-        """As in torch's tutorials."""
+        """Take a step as in torch's tutorials."""
         number = self.turn()
         self.optimizer.zero_grad()
         self.module(*self._inputs[number]).backward(self._grads[number])
@@ -96,7 +102,7 @@ class TorchTable(ModuleTable):
 
 
 class TorchDenseTable(TorchTable):
-    """The same with dense gradients: every row moves in every step."""
+    """The same with dense gradients, which move every row in every step."""
 
     name: ClassVar[str] = "torch_dense"
     sparse: ClassVar[bool] = False

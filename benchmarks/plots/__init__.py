@@ -1,4 +1,4 @@
-"""Pictures of the results, one style for all."""
+"""Pictures of the results, all in one style."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.results import Result
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture of one benchmark's result."""
+    """Picture of one benchmark's result."""
 
     benchmark: str
     words: str  # for those who do not see it

@@ -16,7 +16,11 @@ NAMES = {"RowWiseAdagrad": "RowWise-\nAdagrad"}  # too long for one line under i
 
 
 def _groups(axes: Any, cases: list[Case], contenders: list[str], factor: float, ratios: bool) -> None:
-    """A group of bars a case; whiskers are quartiles, figures above are how many times as long as npbloom."""
+    """
+    Draw a group of bars a case.
+
+    Whiskers are quartiles; the figure above a bar is its time over npbloom's.
+    """
     width = 0.8 / len(contenders)
     for place, case in enumerate(cases):
         present = [contender for contender in contenders if contender in case.samples]
@@ -35,18 +39,18 @@ def _groups(axes: Any, cases: list[Case], contenders: list[str], factor: float, 
 
 
 def _optimizer(case: Case) -> str:
-    """The name of a case's optimizer."""
+    """Return the name of a case's optimizer."""
     return tables.name(case.labels["optimizer"])
 
 
 def _legend(drawn: Any, contenders: list[str]) -> None:
-    """Names of the contenders under the figure."""
+    """Draw the names of the contenders under the figure."""
     handles = [Patch(color=COLOURS[contender], label=tables.name(contender)) for contender in contenders]
     drawn.legend(handles=handles, loc="outside lower center", ncols=len(contenders))
 
 
 def headline(result: Result, path: Path) -> None:
-    """Steps with every optimizer, both kinds of ids."""
+    """Draw steps with every optimizer on both kinds of ids."""
     contenders = [OURS, "fbgemm", "torch"]
     with figure(path, 1, 2, (8.4, 3.6)) as (drawn, ((left, right),)):
         for axes, kind in ((left, "uniform"), (right, "zipf")):
@@ -62,7 +66,7 @@ def headline(result: Result, path: Path) -> None:
 
 
 def roofline(result: Result, path: Path) -> None:
-    """Bytes that must move, a second; the copy of the same rounds as a line."""
+    """Draw the bytes a second that must move, and the copy of the same rounds as a line."""
     with figure(path, 1, 2, (8.4, 3.2), sharey=True) as (drawn, ((left, right),)):
         for axes, kind in ((left, "uniform"), (right, "zipf")):
             cases = result.all(ids=kind, threads=result.threads)
@@ -85,7 +89,7 @@ def roofline(result: Result, path: Path) -> None:
 
 
 def memory(result: Result, path: Path) -> None:
-    """Peaks, a group an optimizer."""
+    """Draw peaks of memory, a group an optimizer."""
     contenders = [OURS, "fbgemm", "torch", "torch_dense"]
     with figure(path, 1, 1, (6.4, 3.4)) as (drawn, ((axes,),)):
         _groups(axes, result.cases, contenders, 1e-6, ratios=False)

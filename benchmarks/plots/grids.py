@@ -1,4 +1,8 @@
-"""A grid a dtype, a kind of work and a number of threads: is there a cliff?"""
+"""
+Grids of time by dimension and probes, one for each dtype, kind of work and number of threads.
+
+A cliff would show in them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,11 @@ WORKS = ("forward", "Adagrad step")
 
 
 def nanoseconds(result: Result, labels: dict[str, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Nanoseconds for each id, probe and column, and torch's time over ours; rows are dimensions, columns probes."""
+    """
+    Return nanoseconds for each id, probe and column, and torch's time over npbloom's.
+
+    Rows are dimensions, columns are probes.
+    """
     dims, probes = result.sizes["d"], result.sizes["k"]
     cases = [[result.one(d=dim, k=k, **labels) for k in probes] for dim in dims]
     values = np.array([[case.median(OURS) / int(case.labels["d"]) / int(case.labels["k"]) for case in line] for line in cases])
@@ -24,7 +32,7 @@ def nanoseconds(result: Result, labels: dict[str, Any]) -> tuple[np.ndarray[Any,
 
 
 def sweep(result: Result, path: Path) -> None:
-    """One colour scale for each kind of work."""
+    """Draw all grids, with one colour scale for each kind of work."""
     columns = [(dtype, threads) for dtype in result.values("dtype") for threads in result.values("threads")]
     with figure(path, 2, len(columns), (3.0 * len(columns), 6.4), sharex=True, sharey=True) as (drawn, grid):
         for line, work in zip(grid, WORKS, strict=True):

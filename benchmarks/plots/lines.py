@@ -12,7 +12,7 @@ WORDS = {"plain": "plain table, a row an id", "bloom": "Bloom table, four probes
 
 
 def table_size(result: Result, path: Path) -> None:
-    """Both kinds of layers, logarithmic both ways."""
+    """Draw both kinds of layers, both axes logarithmic."""
     with figure(path, 1, 2, (8.4, 3.4), sharey=True) as (drawn, ((left, right),)):
         for axes, kind in ((left, "plain"), (right, "bloom")):
             cases = result.all(layer=kind, threads=result.threads)

@@ -1,4 +1,4 @@
-"""Colours that all eyes tell apart (Okabe and Ito's), and how a figure looks and is saved."""
+"""Colours that all eyes tell apart (Okabe and Ito's), and the style and format of every figure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ SETTINGS = {
 
 @contextmanager
 def figure(path: Path, rows: int, columns: int, size: tuple[float, float], **options: Any) -> Iterator[tuple[Figure, Any]]:
-    """A figure with its axes (always a grid), saved at the end without a date, so that the same results give the same file."""
+    """
+    Yield a figure with a grid of axes, and save it.
+
+    The file has no date, so the same results give the same file.
+    """
     with mpl.rc_context(SETTINGS):
         drawn = Figure(figsize=size, layout="constrained")
         axes = drawn.subplots(rows, columns, squeeze=False, **options)

@@ -1,4 +1,4 @@
-"""Programs that are measured in a process of their own, and how to run one."""
+"""Programs that are measured in a process of their own, and a function that runs one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.environment import ROOT
 
 
 def run(*arguments: str, **variables: str) -> Any:
-    """What `python ARGUMENTS` prints in its last line, as JSON, run at the root of the project."""
+    """Run `python ARGUMENTS` at the root of the project, and return the JSON of its last line."""
     ended = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,

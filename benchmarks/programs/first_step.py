@@ -1,4 +1,4 @@
-"""Print the seconds from a fresh interpreter to the end of a first training step, in parts."""
+"""Seconds from a fresh interpreter to the end of a first training step, printed in parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 def main() -> dict[str, float]:
-    """Import, build a layer and its optimizer, take a step; what each takes."""
+    """Import, build a layer and its optimizer, take a step, and return the seconds of each."""
     times = [time.perf_counter()]
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Print the seconds that importing the named modules takes: `python -m benchmarks.programs.import_time MODULE ...`."""
+"""Seconds of importing modules, printed: `python -m benchmarks.programs.import_time MODULE ...`."""
 
 from __future__ import annotations
 

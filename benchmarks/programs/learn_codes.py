@@ -1,7 +1,7 @@
 """
-Print how long `learned_hash_tables` takes, and its peak of memory: IDS PAIRS THREADS.
+Time and peak memory of `learned_hash_tables`, printed. Arguments: IDS PAIRS THREADS.
 
-There are as many users as items, and a fifth of the rows.
+There are as many users as items, and a fifth as many rows as ids.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ RATIO, FEW = 0.2, 500
 
 
 def draw(ids: int, pairs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Users and items of many tastes, the items of each as frequent as Zipf's law says; some pairs twice."""
+    """
+    Return users and items of many tastes.
+
+    Within a taste, items are as frequent as Zipf's law says; some pairs occur twice.
+    """
     rng = np.random.default_rng(0)
     users = rng.integers(ids, size=pairs, dtype=np.int64)
     within = max(1, ids // GROUPS)
@@ -32,13 +36,16 @@ def draw(ids: int, pairs: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def learn(users: np.ndarray, items: np.ndarray, ids: int) -> None:
-    """Codes of both sides."""
+    """Learn codes of both sides."""
     rows = max(2, int(RATIO * ids))
     learned_hash_tables(users, items, num_users=ids, num_items=ids, user_rows=rows, item_rows=rows, rng=0)
 
 
 def main(ids: int, pairs: int, number: int) -> dict[str, float]:
-    """Seconds, and bytes at the peak: of the whole process, and beyond the interactions and the interpreter."""
+    """
+    Return seconds, and two peaks in bytes: of the whole process, and beyond interactions and
+    interpreter.
+    """
     few = np.arange(FEW) % 50
     with nb.num_threads(number):
         learn(few, few[::-1].copy(), FEW)  # compiles

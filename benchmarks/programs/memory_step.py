@@ -1,8 +1,10 @@
 """
-Print how much memory a training step takes beyond what is there before it: CONTENDER OPTIMIZER IDS BATCH THREADS.
+Memory of a training step beyond that before it, printed. Arguments: CONTENDER OPTIMIZER IDS BATCH
+THREADS.
 
-The kernel's own record of the peak (`VmHWM`) is reset before the step, so that the table's making does not count. Before that
-come a step on a few rows, which makes what is made once (state, threads, compiled code), and the batch's ids, rows and gradients.
+The kernel's record of the peak (`VmHWM`) is reset before the step, so that creating the table does
+not count. A step on a few rows runs before, which creates state, threads and compiled code. The
+batch's ids, rows and gradients exist before, too.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from benchmarks.topics import steps
 
 
 def contender(name: str, optimizer: str, num_embeddings: int, count: int) -> Table:
-    """One contender with two batches: a small one first, then the real one."""
+    """Return a contender with two batches: a small one first, then the real one."""
     sized = {"ids": num_embeddings, "ids a batch": count, "k": 4, "d": 64, "ratio": 0.2}
     layer, batch = steps.problem("uniform", sized)
     assert batch.rows is not None
@@ -40,7 +42,10 @@ def contender(name: str, optimizer: str, num_embeddings: int, count: int) -> Tab
 
 
 def main(name: str, optimizer: str, num_embeddings: int, count: int, number: int) -> dict[str, int]:
-    """Peak of the second step beyond what is resident before it, and the table's own bytes."""
+    """
+    Return the peak of the second step beyond the memory resident before it, and the table's own
+    bytes.
+    """
     with threads(number):
         table = contender(name, optimizer, num_embeddings, count)
         for accumulator in table.accumulators():

@@ -1,1 +1,1 @@
-"""From results to Markdown: tables, targets, and the documents they stand in."""
+"""Results in Markdown: tables, targets, and the documents that hold them."""

@@ -1,4 +1,7 @@
-"""The documents: `results/tables.md` with every contender's quartiles, and the part of README.md that the command writes."""
+"""
+The documents: `results/tables.md` with every contender's quartiles, and the generated part of
+README.md.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ BEGIN, END = "<!-- written by `python -m benchmarks`: begin -->", "<!-- written 
 
 
 def runs(results: Mapping[str, Result]) -> str:
-    """Whether all figures come from one run, and which."""
+    """Return a sentence that names the run of all figures, or a list of runs."""
     found: dict[str, list[str]] = {}
     for name, result in results.items():
         commit = f" (commit {result.run['commit']})" if result.run["commit"] else ""
@@ -29,12 +32,12 @@ def runs(results: Mapping[str, Result]) -> str:
 
 
 def wanted(results: Mapping[str, Result]) -> list[Target]:
-    """All targets, in the order of the benchmarks."""
+    """Return all targets, in the order of the benchmarks."""
     return [target for name, benchmark in BENCHMARKS.items() if name in results for target in benchmark.targets(results[name])]
 
 
 def targets(results: Mapping[str, Result]) -> str:
-    """What was asked for, what was measured, and whether it is enough."""
+    """Return the table of targets: wanted figure, measured figure, and if it is held."""
     found = wanted(results)
     rows = [[each.work, each.against, each.wanted, each.measured, "yes" if each.held else "**no**"] for each in found]
     held = sum(each.held for each in found)
@@ -42,14 +45,14 @@ def targets(results: Mapping[str, Result]) -> str:
 
 
 def section(name: str, result: Result) -> str:
-    """One benchmark: what is measured, tables, pictures, and where they come from."""
+    """Return the section of one benchmark: description, pictures, tables, and their origin."""
     benchmark = BENCHMARKS[name]
     pictures = "".join(f"![{plot.words}](results/{file})\n\n" for file, plot in PLOTS.items() if plot.benchmark == name)
     return f"### {benchmark.title}\n\n{benchmark.measures}\n\n{pictures}{benchmark.tables(result)}\n{tables.caption(result)}"
 
 
 def readme_part(results: Mapping[str, Result]) -> str:
-    """What stands between the markers of README.md."""
+    """Return the text between the markers of README.md."""
     if not results:
         return "Nothing has been measured yet.\n"
     sections = [section(name, results[name]) for name in BENCHMARKS if name in results]
@@ -57,7 +60,7 @@ def readme_part(results: Mapping[str, Result]) -> str:
 
 
 def details(results: Mapping[str, Result]) -> str:
-    """Every case and contender: median, quartiles, rounds, and how many times as long as npbloom."""
+    """Return every case and contender: median, quartiles, rounds, and time over npbloom's."""
     text = ["# All samples, summed up\n", runs(results)]
     for name in BENCHMARKS:
         if name not in results:
@@ -78,7 +81,7 @@ def details(results: Mapping[str, Result]) -> str:
 
 
 def fill(text: str, part: str) -> str:
-    """A document with the part between its markers replaced."""
+    """Return the document with the part between its markers replaced."""
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f"the document must have the lines {BEGIN!r} and {END!r} once each, in this order")
     before, after = text.partition(BEGIN)[0], text.partition(END)[2]
@@ -86,7 +89,11 @@ def fill(text: str, part: str) -> str:
 
 
 def write(results: Mapping[str, Result], folder: Path) -> list[Path]:
-    """Tables and plots into the folder, and into README.md where it is the folder of the committed results."""
+    """
+    Write tables and plots into the folder.
+
+    If it is the folder of the committed results, write README.md, too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "tables.md"]
     written[0].write_text(details(results), encoding="utf-8")

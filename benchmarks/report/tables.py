@@ -1,4 +1,4 @@
-"""Markdown tables and the numbers in them."""
+"""Markdown tables and their numbers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NAMES = {
 
 
 def name(value: str | int) -> str:
-    """How a label's value is written."""
+    """Return the text of a label's value."""
     return NAMES.get(str(value), f"{value:,}" if isinstance(value, int) else str(value))
 
 
 def digits(value: float, count: int = 3) -> str:
-    """A number with so many significant digits, never as a power of ten."""
+    """Return a number with `count` significant digits, never as a power of ten."""
     if value == 0:
         return "0"
     exponent = int(f"{abs(value):.{count - 1}e}".partition("e")[2])
@@ -34,7 +34,7 @@ def digits(value: float, count: int = 3) -> str:
 
 
 def seconds(value: float) -> str:
-    """A time in the unit that suits it."""
+    """Return a time in the unit that suits it."""
     for limit, factor, unit in ((1.0, 1.0, "s"), (1e-3, 1e3, "ms"), (0.0, 1e6, "µs")):
         if value >= limit:
             return f"{digits(value * factor)} {unit}"
@@ -42,23 +42,29 @@ def seconds(value: float) -> str:
 
 
 def times(value: float) -> str:
-    """A ratio."""
+    """Return a ratio, with an x."""
     return f"{digits(value)}x"
 
 
 def megabytes(value: float) -> str:
-    """Bytes in MB."""
+    """Return bytes in MB."""
     return f"{digits(value / 1e6)} MB"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
-    """A table whose first `words` columns are words, to the left, and the others numbers, to the right."""
+    """
+    Return a table whose first `words` columns are text, aligned left; the others are numbers,
+    aligned right.
+    """
     lines = [header, ["---" if column < words else "---:" for column in range(len(header))], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def comparison(cases: Sequence[Case], labels: dict[str, str], contenders: Sequence[str]) -> str:
-    """A row a case: its labels, our median, and each peer's median with how many times as long it takes."""
+    """
+    Return a table with a row a case: its labels, npbloom's median, and each peer's median and ratio
+    to it.
+    """
     present = [each for each in contenders if any(each in case.samples for case in cases)]
     header = [*labels.values(), name(OURS)]
     for contender in present:
@@ -74,7 +80,7 @@ def comparison(cases: Sequence[Case], labels: dict[str, str], contenders: Sequen
 
 
 def caption(result: Result) -> str:
-    """Where a table comes from: machine, versions, sizes, date."""
+    """Return the origin of a table: machine, versions, sizes, date."""
     machine, versions = result.machine, dict(result.machine["versions"])
     caches = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
     packages = ", ".join(f"{package} {version}" for package, version in versions.items())
@@ -88,7 +94,7 @@ def caption(result: Result) -> str:
 
 
 def _words(value: object) -> str:
-    """A size as it is read."""
+    """Return a size as text."""
     if isinstance(value, list):
         return ", ".join(_words(item) for item in value)
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,1 +1,4 @@
-"""The study of smaller tables: what each way to shrink them keeps of the score, beside fewer columns and other fair opponents."""
+"""
+The study of smaller tables: the share of the score that each method keeps, beside fewer columns and
+other alternatives.
+"""

@@ -1,4 +1,4 @@
-"""The catalogue of the study: every method by its name, in the order of the tables."""
+"""Catalogue of the study: every method by its name, in the order of the tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FULL_DIMS = (8, 16, 32, 64)
 
 
 def full_name(dim: int) -> str:
-    """What a full table of so many columns is called."""
+    """Return the name of a full table with this number of columns."""
     return "full" if dim == DIM else f"full, d={dim}"
 
 

@@ -1,4 +1,7 @@
-"""Ways to make the tables of a factorization smaller, and the opponents that a sceptic would take instead."""
+"""
+Methods that make the tables of a factorization smaller, and the alternatives that a sceptic would
+take.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,18 @@ SCALE = 0.1  # root mean square of numbers that start from the decomposition
 
 @dataclass(frozen=True)
 class Sizes:
-    """What tables are made for: who met what, what is compressed, and to which ratio."""
+    """Training interactions, compressed sides and ratio that tables are made for."""
 
     train: Interactions
     compressed: tuple[str, ...]  # "users", "items" or both
     ratio: float
 
     def ids(self, side: str) -> int:
-        """Users or items, padding included."""
+        """Return the number of users or items, padding included."""
         return self.train.num_users if side == "users" else self.train.num_items
 
     def rows(self, side: str) -> int | None:
-        """Rows of a compressed table; None where the side is not compressed."""
+        """Return the rows of a compressed table, or None if the side is not compressed."""
         return int(self.ratio * self.ids(side)) if side in self.compressed else None
 
     @property
@@ -47,7 +50,11 @@ Maker = Callable[[Sizes, np.random.Generator], Layers]
 
 
 def full(dim: int | None = None) -> Maker:
-    """A row for each id; without a `dim` as many columns as the compressed tables' numbers allow."""
+    """
+    Return a maker of full tables.
+
+    Without a `dim` they have as many columns as the compressed tables' numbers allow.
+    """
 
     def make(sizes: Sizes, rng: np.random.Generator) -> Layers:
         columns = dim or sizes.narrow_dim
@@ -58,7 +65,11 @@ def full(dim: int | None = None) -> Maker:
 
 
 def hashed(combine: str, k: int, frequent: bool = False) -> Maker:
-    """Hashed rows; with `frequent` half of the rows belong to the ids that occur most."""
+    """
+    Return a maker of hashed tables.
+
+    With `frequent`, half of the rows belong to the ids that occur most.
+    """
 
     def make(sizes: Sizes, rng: np.random.Generator) -> Layers:
         made = []
@@ -77,7 +88,7 @@ def hashed(combine: str, k: int, frequent: bool = False) -> Maker:
 
 
 def codes_of(sizes: Sizes, k: int, rng: np.random.Generator, rank: int = DIM) -> LearnedCodes:
-    """Learned codes of the compressed sides."""
+    """Return the learned codes of the compressed sides."""
     return learn_codes(
         sizes.train.user_ids,
         sizes.train.item_ids,
@@ -94,7 +105,11 @@ def codes_of(sizes: Sizes, k: int, rng: np.random.Generator, rank: int = DIM) ->
 
 
 def learned(k: int, start: bool = True) -> Maker:
-    """Learned codes; with `start` all tables begin with what the codes were learned from."""
+    """
+    Return a maker of layers with learned codes.
+
+    With `start`, all tables begin with the vectors that the codes were learned from.
+    """
 
     def make(sizes: Sizes, rng: np.random.Generator) -> Layers:
         codes = codes_of(sizes, k, rng)
@@ -113,7 +128,11 @@ def learned(k: int, start: bool = True) -> Maker:
 
 
 def decomposed(narrow: bool = False) -> Maker:
-    """Full tables that begin with the decomposition: of all columns, or of as many as the numbers allow."""
+    """
+    Return a maker of full tables that begin with the decomposition.
+
+    They have all columns, or as many as the numbers allow.
+    """
 
     def make(sizes: Sizes, rng: np.random.Generator) -> Layers:
         rank = sizes.narrow_dim if narrow else DIM
@@ -124,7 +143,12 @@ def decomposed(narrow: bool = False) -> Maker:
 
 
 class Fixed(LowRank):
-    """A low rank whose matrix has orthonormal rows, the same on both sides, and is not trained: a table of fewer columns."""
+    """
+    Low-rank table whose matrix is not trained.
+
+    The matrix has orthonormal rows and is the same on both sides, so the result is a table of fewer
+    columns.
+    """
 
     def __init__(self, ids: int, rank: int, dim: int, rng: np.random.Generator) -> None:
         super().__init__(ids, rank, dim, rng)
@@ -132,12 +156,15 @@ class Fixed(LowRank):
         self.parts = {"short": table(rng.standard_normal((ids, rank)) / rank), "wide": table(rows)}
 
     def update(self, steps: Any, ids: np.ndarray, grad: np.ndarray) -> None:
-        """One step of the short table alone."""
+        """Take one step of the short table only."""
         steps.update(self.parts["short"], ids, grad @ self.parts["wide"].weight.T)
 
 
 def low_rank(kind: type[LowRank]) -> Maker:
-    """Products of a short table and a matrix, of as many numbers as the compressed tables."""
+    """
+    Return a maker of products of a short table and a matrix, with as many numbers as the compressed
+    tables.
+    """
 
     def make(sizes: Sizes, rng: np.random.Generator) -> Layers:
         made: list[Any] = []
@@ -153,14 +180,21 @@ def low_rank(kind: type[LowRank]) -> Maker:
 
 
 def rounded(table: np.ndarray, bits: int) -> np.ndarray:
-    """Each row as whole numbers of so many bits times a scale of its own, and back: what a quantised table would hold."""
+    """
+    Return each row as a quantised table would hold it: integers of `bits` bits times a scale of the
+    row.
+    """
     scale = np.abs(table).max(axis=1, keepdims=True) / np.float32(2 ** (bits - 1) - 1)
     steps = np.divide(table, scale, out=np.zeros_like(table), where=scale > 0)
     return (np.rint(steps) * scale).astype(table.dtype)
 
 
 def bytes_served(layers: dict[str, Any], bits: int = 32) -> int:
-    """Bytes of tables, biases and codes: codes packed in as many bits as a row's number needs, a scale a row below 32 bits."""
+    """
+    Return the bytes of tables, biases and codes.
+
+    A code takes as many bits as a row's number needs. Below 32 bits each row has a scale.
+    """
     total = 0
     for name, layer in layers.items():
         if name.endswith("biases"):

@@ -1,4 +1,7 @@
-"""Training, judging, and choosing hyperparameters: the same for every method, with the same budget."""
+"""
+Training, scores, and the choice of hyperparameters: the same for every method, with the same
+budget.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ MOST_EPOCHS, STEP, PATIENCE = 80, 4, 5  # judged every fourth epoch; five judgem
 
 
 class OnLayers(Factorization):  # type: ignore[misc]
-    """BPR over two layers of any kind, tables of more than one part included."""
+    """BPR over two layers of any kind, including vectors from several tables."""
 
     def __init__(self, users: Any, items: Any, **settings: Any) -> None:
         super().__init__({}, 1.0, **settings)
@@ -37,21 +40,23 @@ class OnLayers(Factorization):  # type: ignore[misc]
 
 
 def make(method: str, sizes: Sizes, l2: float, seed: int) -> OnLayers:
-    """A model that is not trained yet."""
+    """Return a model that is not trained yet."""
     rng = np.random.default_rng(seed)
     users, items = METHODS[method](sizes, rng)
     return OnLayers(users, items, l2=l2, learning_rate=LEARNING_RATE, rng=rng)
 
 
 def begun(method: str, sizes: Sizes, seed: int) -> OnLayers:
-    """A model of a method as it starts: biases of zeros, and not a step."""
+    """Return a model of a method before its first step, with biases of zero."""
     model = make(method, sizes, 0.0, seed)
     model._begin(sizes.train)
     return model
 
 
 def decomposition(sizes: Sizes, power: float, seed: int, rank: int = DIM) -> OnLayers:
-    """U S V^T with the items' degrees put back to some power: what is known before anything is trained."""
+    """
+    Return U S V^T, with the items' degrees put back to some power: the model before any training.
+    """
     codes = codes_of(Sizes(sizes.train, (), sizes.ratio), 1, np.random.default_rng(seed), rank)
     degrees = codes.item_counts + codes.item_counts[codes.item_counts > 0].mean()
     items = codes.item_vectors * (degrees**power)[:, np.newaxis].astype(np.float32)
@@ -62,24 +67,32 @@ def decomposition(sizes: Sizes, power: float, seed: int, rank: int = DIM) -> OnL
 
 
 def ranks(model: Any, train: Interactions, test: Interactions) -> np.ndarray:
-    """The rank of each user's test item, from 1 on, with what was learned put last; ties share their mean."""
+    """
+    Return the rank of each user's test item, from 1 on.
+
+    Training items rank last; ties share their mean.
+    """
     found = _ranks(model, test, train)
     return found.above + 1.0 + found.equal / 2.0
 
 
 def values(places: np.ndarray) -> dict[str, np.ndarray]:
-    """What each user's rank is worth."""
+    """Return the value of each user's rank under every score."""
     gain = 1.0 / np.log2(1.0 + places)
     return {"hit": (places <= 100).astype(float), "mrr": 1.0 / places, "ndcg10": np.where(places <= 10, gain, 0.0), "gain": gain}
 
 
 def scores(places: np.ndarray) -> dict[str, float]:
-    """Means over users: hit rate at 100, mean reciprocal rank, NDCG at 10; `gain` is NDCG without an end, to choose by."""
+    """
+    Return means over users: hit rate at 100, mean reciprocal rank, and NDCG at 10.
+
+    `gain` is NDCG without a cutoff; hyperparameters are chosen by it.
+    """
     return {name: float(own.mean()) for name, own in values(places).items()}
 
 
 def best_epochs(model: Any, train: Interactions, test: Interactions) -> tuple[int, float]:
-    """After how many epochs the gain is highest, and how high."""
+    """Return the number of epochs after which the gain is highest, and that gain."""
     best, at, waited = -1.0, 0, 0
     for epoch in range(STEP, MOST_EPOCHS + 1, STEP):
         model.n_iter = STEP
@@ -95,7 +108,10 @@ def best_epochs(model: Any, train: Interactions, test: Interactions) -> tuple[in
 
 
 def choose(build: Callable[[float], Any], train: Interactions, test: Interactions) -> dict[str, Any]:
-    """Weight decay, by a walk over `DECAYS` that goes on while it gains, and epochs, by early stopping."""
+    """
+    Choose the weight decay by a walk over `DECAYS` while it gains, and the epochs by early
+    stopping.
+    """
     tried: dict[int, tuple[int, float]] = {}
 
     def judge(place: int) -> float:

@@ -25,7 +25,7 @@ LINES = {  # Okabe and Ito's colours
 
 
 def points(cells: dict[Key, Cell], name: str, line: str) -> list[Cell]:
-    """What a line goes through, from small to large."""
+    """Return the points of a line, from small to large."""
     if line == "fewer columns":
         keys = [key for key in cells if key[3] == "narrow" and key[1] == BOTH]
         keys += [(name, NONE, 1.0, full_name(dim)) for dim in FULL_DIMS]
@@ -38,7 +38,7 @@ def points(cells: dict[Key, Cell], name: str, line: str) -> list[Cell]:
 
 
 def _panel(axes: Any, cells: dict[Key, Cell], name: str) -> None:
-    """One set."""
+    """Draw the panel of one set."""
     for line, (colour, marker, style) in LINES.items():
         own = points(cells, name, line)
         if not own:
@@ -67,7 +67,7 @@ def _panel(axes: Any, cells: dict[Key, Cell], name: str) -> None:
 
 
 def draw(cells: dict[Key, Cell], folder: Path) -> Iterator[Path]:
-    """The picture, if there are results for it."""
+    """Draw the picture if there are results for it, and yield its path."""
     names = [name for name in data.NAMES if any(key[0] == name for key in cells)]
     if not names:
         return

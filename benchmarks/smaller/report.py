@@ -42,25 +42,29 @@ IN_SHORT = (
 
 
 def _rounded(names: Iterable[str]) -> Iterator[str]:
-    """Each method, followed by its tables in fewer bits."""
+    """Yield each method, followed by its tables in fewer bits."""
     for name in names:
         yield name
         yield from (f"{name}, {bits} bits" for bits in ROUNDED.get(name, ()))
 
 
 def _side(method: str) -> tuple[str, float]:
-    """What is compressed, and the ratio, at the main ratio."""
+    """Return the compressed sides and the ratio of a method at the main ratio."""
     alone = method.split(", ")[0] in ("full", POPULARITY, DECOMPOSITION) and method != NARROW_DECOMPOSITION
     return (NONE, 1.0) if alone else (BOTH, MAIN_RATIO)
 
 
 def _megabytes(cell: Cell | None) -> str:
-    """Bytes that are served."""
+    """Return the megabytes that are served, or nothing."""
     return "" if cell is None or cell.bytes_served is None else f"{cell.bytes_served / 1e6:.2f}"
 
 
 def _side_by_side(cells: Table, title: str, keys: dict[str, tuple[str, float, str]], score: str, sizes: bool) -> Iterator[str]:
-    """Rows by name, a column for each set, and the bytes served where they are wanted."""
+    """
+    Yield a table with rows by name and a column for each set.
+
+    With `sizes` it has the bytes served, too.
+    """
     names = [name for name in data.NAMES if any(key[0] == name for key in cells)]
     rows = {row: [cells.get((name, *key)) for name in names] for row, key in keys.items()}
     if not any(cell for found in rows.values() for cell in found):
@@ -77,7 +81,7 @@ def _side_by_side(cells: Table, title: str, keys: dict[str, tuple[str, float, st
 
 
 def _in_short(cells: Table) -> Iterator[str]:
-    """A dozen rows: what the document begins with."""
+    """Yield a table of a dozen rows. The document begins with it."""
     names = [name for name in data.NAMES if any(key[0] == name for key in cells)]
     yield f"| method | MB, {LARGEST} | {' | '.join(names)} |"
     yield "|---" * (2 + len(names)) + "|"
@@ -90,7 +94,7 @@ def _in_short(cells: Table) -> Iterator[str]:
 
 
 def _best(cells: Table, tuning: list[dict[str, Any]]) -> Iterator[str]:
-    """The full tables that all else is compared with."""
+    """Yield the table of the full tables that all methods are compared with."""
     yield "| set | full table that validation chose | hit rate at 100 | NDCG@10 | MRR | seeds |\n|---|---|---|---|---|---|"
     for name, method in summary.best_full(tuning).items():
         if (cell := cells.get((name, NONE, 1.0, method))) is not None:
@@ -100,7 +104,7 @@ def _best(cells: Table, tuning: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _chosen(tuning: list[dict[str, Any]]) -> Iterator[str]:
-    """Hyperparameters."""
+    """Yield the table of hyperparameters."""
     yield "## Hyperparameters that validation chose\n"
     yield "| set | compressed | method | chosen | decays tried |\n|---|---|---|---|---|"
     for entry in sorted(tuning, key=lambda entry: (data.NAMES.index(entry["data"]), entry["side"])):
@@ -112,7 +116,7 @@ def _chosen(tuning: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _tables(cells: Table) -> Iterator[str]:
-    """All tables of what is kept."""
+    """Yield all tables of the kept share."""
     shipped = [name for name in METHODS if name not in VARIANTS]
     rows = {name: (*_side(name), name) for name in _rounded((*UNCOMPRESSED, DECOMPOSITION, POPULARITY))}
     compressed = [NARROW_DECOMPOSITION, *NOT_TRAINED, *(name for name in shipped if name not in UNCOMPRESSED)]
@@ -131,7 +135,7 @@ def _tables(cells: Table) -> Iterator[str]:
 
 
 def write(folder: Path) -> list[Path]:
-    """The tables, the errors over users, and the picture; the paths."""
+    """Write the tables, the errors over users and the picture, and return the paths."""
     runs, tuning = Lines(folder / "runs.jsonl").entries, Lines(folder / "tuning.jsonl").entries
     users = summary.read_users(folder / "users.jsonl")
     users |= summary.bootstrap(summary.cells(runs, tuning, users), folder / "ranks")

@@ -1,4 +1,8 @@
-"""What is run, in which order, and the lines that every run leaves: what is there already is not run again."""
+"""
+Jobs in their order, and the files of lines that they leave.
+
+A job that has a line is not run again.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,10 @@ POWERS = (0.0, 0.5)  # of the degrees that the decomposition alone is tried with
 
 
 def order(names: Iterable[str]) -> Iterator[Job]:
-    """Ratio 0.2 with all methods first, then one side, other ratios, and other ways to choose codes; small sets first."""
+    """
+    Yield ratio 0.2 with all methods first, then one side, other ratios, and other ways to choose
+    codes. Small sets come first.
+    """
     names = [name for name in data.NAMES if name in names]
     for name in names:
         yield Job(name, MODEL, POPULARITY, NONE, 1.0, 0)
@@ -68,7 +75,7 @@ def order(names: Iterable[str]) -> Iterator[Job]:
 
 
 def _main(names: Iterable[str]) -> Iterator[Job]:
-    """All methods at the main ratio, and full tables, which have none."""
+    """Yield all methods at the main ratio, and full tables, which have no ratio."""
     for seed, name, method in itertools.product(SEEDS, names, METHODS):
         if method not in VARIANTS:
             side, ratio = (NONE, 1.0) if method in UNCOMPRESSED else (BOTH, MAIN_RATIO)
@@ -76,14 +83,16 @@ def _main(names: Iterable[str]) -> Iterator[Job]:
 
 
 def sizes(job: Job, train: Any) -> Sizes:
-    """What the job's tables are made for."""
+    """Return the sizes that the job's tables are made for."""
     return Sizes(train, COMPRESSED[job.side], job.ratio)
 
 
 def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
-    """Hyperparameters, chosen on the validation split: once for each method, set and side, at the main ratio.
+    """
+    Return the hyperparameters, chosen on the validation split.
 
-    Other ways to choose codes have those of the library's.
+    They are chosen once for each method, set and side, at the main ratio. Other ways to choose
+    codes use those of the library's way.
     """
     job = replace(job, method=REFERENCE) if job.method in VARIANTS else job
     question = replace(job, ratio=1.0 if job.side == NONE else MAIN_RATIO, seed=TUNING_SEED)
@@ -103,12 +112,12 @@ def tuned(job: Job, tuning: Lines) -> dict[str, Any]:
 
 
 def columns(job: Job, asked: Sizes) -> int:
-    """Columns of a decomposition."""
+    """Return the columns of a decomposition."""
     return asked.narrow_dim if job.method == NARROW_DECOMPOSITION else DIM
 
 
 def _made(job: Job, chosen: dict[str, Any], asked: Sizes) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
-    """A model that is done, its tables as far as they can be rounded, and facts about it."""
+    """Return a finished model, its tables that can be rounded, and facts about it."""
     if job.method in DECOMPOSITIONS:
         model = models.decomposition(asked, chosen["power"], job.seed, columns(job, asked))
         facts: dict[str, Any] = {}
@@ -124,13 +133,17 @@ def _made(job: Job, chosen: dict[str, Any], asked: Sizes) -> tuple[Any, dict[str
 
 
 def _counted(job: Job, model: Any) -> dict[str, Any]:
-    """The layers that a model needs: what is not trained has no biases."""
+    """Return the layers that a model needs. A model that is not trained has no biases."""
     alone = (*DECOMPOSITIONS, *NOT_TRAINED)
     return {name: each for name, each in model.layers.items() if job.method not in alone or name.endswith("embeddings")}
 
 
 def run(job: Job, chosen: dict[str, Any], ranks: Path) -> Iterator[dict[str, Any]]:
-    """Train with the chosen hyperparameters on all but the last interactions, test on those; then round the tables."""
+    """
+    Train with the chosen hyperparameters on all but the last interactions, and test on those.
+
+    Then round the tables and test again.
+    """
     train, test = data.split(job.data, "test")
     test, asked = sample(test, TESTED), sizes(job, train)
     if job.method == POPULARITY:
@@ -147,20 +160,20 @@ def run(job: Job, chosen: dict[str, Any], ranks: Path) -> Iterator[dict[str, Any
 
 
 def _entry(job: Job, places: np.ndarray, ranks: Path) -> dict[str, Any]:
-    """A line; each user's rank goes into a file of its own, for errors over users."""
+    """Return a line. Each user's rank goes into a file of its own, for errors over users."""
     ranks.mkdir(parents=True, exist_ok=True)
     np.save(ranks / rank_file(job), places.astype(np.float32))
     return {**asdict(job), **{name: round(score, 6) for name, score in models.scores(places).items()}}
 
 
 def rank_file(job: Job) -> str:
-    """The name of the file of a job's ranks."""
+    """Return the name of the file of a job's ranks."""
     words = f"{job.data} {job.method} {job.side} {job.ratio:g} {job.seed}"
     return "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in words) + ".npy"
 
 
 def go(jobs: Iterable[Job], results: Lines, tuning: Lines, ranks: Path, seconds_left: Callable[[], float]) -> Iterator[str]:
-    """Run what is missing until time is up; a word on each."""
+    """Run the missing jobs until time is up, and yield a line of text on each."""
     for job in jobs:
         if results.find(job) is not None:
             continue

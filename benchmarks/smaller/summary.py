@@ -1,4 +1,4 @@
-"""What the lines of the runs say: scores over the best full table's, with errors over seeds and over users."""
+"""Scores relative to the best full table's, with errors over seeds and over users."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ Key = tuple[str, str, float, str]  # data, what is compressed, ratio, method
 
 @dataclass(frozen=True)
 class Cell:
-    """A method at a ratio: its entries by seed, beside those of the full table that it is compared with."""
+    """
+    A method at a ratio: its entries by seed, with those of the full table that it is compared with.
+    """
 
     key: Key
     entries: dict[int, dict[str, Any]]
@@ -36,22 +38,30 @@ class Cell:
     users: dict[str, float]  # for each score the error of what is kept over users
 
     def score(self, name: str) -> Figure:
-        """The score itself."""
+        """Return the score itself."""
         return Figure.of(entry[name] for entry in self.entries.values())
 
     def kept(self, name: str) -> Figure:
-        """The score over the full table's, whose mean over seeds stands for it: runs of one seed have nothing in common."""
+        """
+        Return the score over the full table's mean over seeds.
+
+        Two runs of one seed share nothing, so they are not paired.
+        """
         whole = sum(entry[name] for entry in self.full.values()) / len(self.full)
         return Figure.of(entry[name] / whole for entry in self.entries.values())
 
     @property
     def bytes_served(self) -> int | None:
-        """Bytes of tables, biases and codes; None for what has no tables."""
+        """Bytes of tables, biases and codes, or None for a method without tables."""
         return next(iter(self.entries.values())).get("bytes_served")
 
 
 def best_full(tuning: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """For each set the full table, started at random, whose number of columns does best on validation."""
+    """
+    Return, for each set, the full table whose number of columns is best on validation.
+
+    Only tables that start at random count.
+    """
     gains: dict[str, dict[str, float]] = defaultdict(dict)
     names = {full_name(dim) for dim in FULL_DIMS}
     for entry in tuning:
@@ -63,7 +73,7 @@ def best_full(tuning: Iterable[dict[str, Any]]) -> dict[str, str]:
 def cells(
     entries: Iterable[dict[str, Any]], tuning: Iterable[dict[str, Any]], users: dict[Key, dict[str, float]]
 ) -> dict[Key, Cell]:
-    """All cells, in the order of the methods."""
+    """Return all cells, in the order of the methods."""
     by_key: dict[Key, dict[int, dict[str, Any]]] = defaultdict(dict)
     for entry in entries:
         by_key[entry["data"], entry["side"], entry["ratio"], entry["method"]][entry["seed"]] = entry
@@ -76,11 +86,11 @@ def cells(
     return found
 
 
-# ---- errors over users -------------------------------------------------------------------------------------------------
+# ---- errors over users -------------------------------------------------------------------------
 
 
 def read_users(path: Path) -> dict[Key, dict[str, float]]:
-    """The errors that were computed where the ranks of all users were at hand."""
+    """Return the errors that were computed from the ranks of all users."""
     found = {}
     for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
         entry = json.loads(line)
@@ -89,7 +99,7 @@ def read_users(path: Path) -> dict[Key, dict[str, float]]:
 
 
 def write_users(path: Path, found: dict[Key, dict[str, float]]) -> None:
-    """A line for each cell."""
+    """Write a line for each cell."""
     lines = [
         json.dumps(
             dict(zip(("data", "side", "ratio", "method"), key, strict=True)) | {name: round(own[name], 5) for name in SCORES}
@@ -100,13 +110,17 @@ def write_users(path: Path, found: dict[Key, dict[str, float]]) -> None:
 
 
 def bootstrap(found: dict[Key, Cell], ranks: Path) -> dict[Key, dict[str, float]]:
-    """Standard errors of what is kept over resampled users, of means over seeds; only where every seed's ranks are there."""
+    """
+    Return standard errors over resampled users of the kept share, from means over seeds.
+
+    A cell needs the ranks of every seed.
+    """
     errors = {}
     draws: dict[int, np.ndarray] = {}
     known: dict[Key, dict[str, np.ndarray] | None] = {}
 
     def mean_values(key: Key, seeds: Iterable[int]) -> dict[str, np.ndarray] | None:
-        """Each user's values, over the seeds."""
+        """Return each user's values, averaged over the seeds."""
         if key not in known:
             name, side, ratio, method = key
             paths = [ranks / rank_file(Job(name, "factorization", method, side, ratio, seed)) for seed in seeds]
@@ -132,7 +146,7 @@ def bootstrap(found: dict[Key, Cell], ranks: Path) -> dict[Key, dict[str, float]
 
 
 def kept_words(cell: Cell | None, score: str) -> str:
-    """``.718 ± .004 ± .021``: the mean, its error over seeds, its error over users."""
+    """Return ``.718 ± .004 ± .021``: the mean, its error over seeds, its error over users."""
     if cell is None:
         return ""
     figure = cell.kept(score)

@@ -1,4 +1,8 @@
-"""Other ways to choose learned codes, tried and not shipped: each differs from `learned, k=8` in one thing."""
+"""
+Other ways to choose learned codes, tried and not shipped.
+
+Each differs from `learned, k=8` in one thing.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,11 @@ EPOCHS, DECAY = 6, 3e-5  # of the full table whose vectors codes are learned fro
 
 @dataclass(frozen=True)
 class Recipe:
-    """What may differ; the defaults are what the library does, but for k-means in levels."""
+    """
+    Options that a variant may change.
+
+    The defaults are the library's, except that k-means is not in levels.
+    """
 
     power: float = 0.5  # of the singular values
     weighted: bool = False  # whether k-means counts an id as often as it occurs
@@ -29,7 +37,10 @@ class Recipe:
 
 
 def _k_means(points: np.ndarray, count: int, weights: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and centroids by Lloyd's algorithm, from points drawn in proportion to their weights."""
+    """
+    Return codes and centroids by Lloyd's algorithm, from points drawn in proportion to their
+    weights.
+    """
     if count >= len(points):
         return np.arange(len(points)), points.copy()
     whole, starts = np.zeros(len(points), dtype=np.int64), np.array([0, count])
@@ -48,7 +59,11 @@ def _k_means(points: np.ndarray, count: int, weights: np.ndarray, rng: np.random
 def _coded(
     vectors: np.ndarray, counts: np.ndarray, fallback: np.ndarray, rows: int, recipe: Recipe, rng: np.random.Generator
 ) -> BloomEmbedding:
-    """A layer whose rows are the centroids of slices of the vectors; ids that never occur keep the hash's rows."""
+    """
+    Return a layer whose rows are the centroids of slices of the vectors.
+
+    Ids that never occur keep the hash's rows.
+    """
     known = np.flatnonzero(counts)
     table, width = fallback.copy(), DIM // K
     weight = np.zeros((rows, DIM), dtype=np.float32)
@@ -73,7 +88,7 @@ def _coded(
 def _both(
     sizes: Sizes, codes: LearnedCodes, vectors: tuple[np.ndarray, np.ndarray], recipe: Recipe, rng: np.random.Generator
 ) -> Layers:
-    """Layers for users and items."""
+    """Return layers for users and items."""
     heights = [sizes.rows(side) for side in SIDES]
     if recipe.users is not None:
         total = sum(rows or 0 for rows in heights)
@@ -87,7 +102,7 @@ def _both(
 
 
 def recipe(**different: Any) -> Maker:
-    """The library's recipe but for what is named."""
+    """Return a maker of the library's recipe with some options changed."""
 
     def make(sizes: Sizes, rng: np.random.Generator) -> Layers:
         codes, chosen = codes_of(sizes, K, rng), Recipe(**different)
@@ -99,7 +114,11 @@ def recipe(**different: Any) -> Maker:
 
 
 def from_trained(sizes: Sizes, rng: np.random.Generator) -> Layers:
-    """Codes of the vectors of a full table that was trained before, columns in random order (it takes the full memory)."""
+    """
+    Return layers with codes of a full table that was trained before, columns in random order.
+
+    This takes the full memory.
+    """
     tables = full(DIM)(replace(sizes, compressed=()), rng)
     model = ImplicitFactorizationModel(
         "bpr", n_iter=EPOCHS, l2=DECAY, user_embeddings=tables[0], item_embeddings=tables[1], rng=rng
@@ -110,22 +129,22 @@ def from_trained(sizes: Sizes, rng: np.random.Generator) -> Layers:
 
 
 class Half(Composite):
-    """Users or items of a table that both share: items come after all users."""
+    """Users or items of a table that both share. Items come after all users."""
 
     def __init__(self, layer: BloomEmbedding, first: int, parts: dict[str, Any]) -> None:
         self.layer, self.first, self.parts = layer, first, parts
 
     def forward(self, ids: np.ndarray) -> np.ndarray:
-        """One vector for each id."""
+        """Return one vector for each id."""
         return self.layer.forward(ids + self.first)
 
     def update(self, steps: Any, ids: np.ndarray, grad: np.ndarray) -> None:
-        """One step on the shared table."""
+        """Take one step on the shared table."""
         steps.update(self.layer, ids + self.first, grad)
 
 
 def shared(sizes: Sizes, rng: np.random.Generator) -> Layers:
-    """One table for users and items, whose vectors are clustered together."""
+    """Return one table for users and items, whose vectors are clustered together."""
     codes = codes_of(sizes, K, rng)
     vectors = np.concatenate([codes.user_vectors, codes.item_vectors])
     counts = np.concatenate([codes.user_counts, codes.item_counts])
@@ -136,7 +155,11 @@ def shared(sizes: Sizes, rng: np.random.Generator) -> Layers:
 
 
 class Residual(Composite):
-    """A coded vector plus a row of a second, hashed table: ids that share all codes can still differ."""
+    """
+    Coded vector plus a row of a second, hashed table.
+
+    Ids that share all codes can still differ.
+    """
 
     def __init__(self, first: BloomEmbedding, rows: int, rng: np.random.Generator) -> None:
         second = BloomEmbedding(
@@ -146,18 +169,18 @@ class Residual(Composite):
         self.parts = {"codes": first, "residual": second}
 
     def forward(self, ids: np.ndarray) -> np.ndarray:
-        """One vector for each id."""
+        """Return one vector for each id."""
         found: np.ndarray = self.parts["codes"].forward(ids) + self.parts["residual"].forward(ids)
         return found
 
     def update(self, steps: Any, ids: np.ndarray, grad: np.ndarray) -> None:
-        """One step on both tables."""
+        """Take one step on both tables."""
         for part in self.parts.values():
             steps.update(part, ids, grad)
 
 
 def residual(sizes: Sizes, rng: np.random.Generator) -> Layers:
-    """Three quarters of the rows for codes, the others for residuals."""
+    """Return layers with three quarters of the rows for codes and the others for residuals."""
     smaller = replace(sizes, ratio=0.75 * sizes.ratio)
     layers = codes_of(smaller, K, rng).layers(scale=SCALE, rng=rng)
     made = [

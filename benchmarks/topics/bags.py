@@ -21,7 +21,7 @@ WANTED = {"forward": 1.0, "Adagrad step": 3.0}
 
 
 def problem(kind: str, mode: str, num_embeddings: int, bags: int) -> tuple[Any, Batch]:
-    """A layer and bags for it."""
+    """Return a layer and bags for it."""
     rng = np.random.default_rng(3)
     lengths = rng.integers(20, 51, bags)
     offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -32,7 +32,7 @@ def problem(kind: str, mode: str, num_embeddings: int, bags: int) -> tuple[Any, 
 
 
 def run(settings: Settings) -> Measured:
-    """Both modes on both kinds of ids."""
+    """Measure both modes on both kinds of ids."""
     num_embeddings, bags = (5_000, 128) if settings.quick else (200_000, 4_096)
     cases = []
     for kind in draws.KINDS:
@@ -52,13 +52,13 @@ def run(settings: Settings) -> Measured:
 
 
 def show(result: Result) -> str:
-    """One table."""
+    """Return one table."""
     labels = {"ids": "ids", "mode": "mode", "work": "work", "threads": "threads"}
     return tables.comparison(result.cases, labels, ("torch", "fbgemm"))
 
 
 def targets(result: Result) -> list[Target]:
-    """Both peers, the largest number of threads."""
+    """Return targets against both peers, at the largest number of threads."""
     return [
         at_least(f"bags, {case.labels['mode']}, {case.labels['ids']} ids: {work}", words, factor, case.ratio(peer))
         for work, factor in WANTED.items()

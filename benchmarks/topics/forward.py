@@ -1,4 +1,4 @@
-"""The forward alone, hashing included, against torch's and FBGEMM's with the rows given."""
+"""The forward alone, hashing included, against torch's and FBGEMM's forward of given rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.topics import steps
 
 
 def run(settings: Settings) -> Measured:
-    """Both ways to have the probes, on both kinds of ids."""
+    """Measure both ways to find the probes, on both kinds of ids."""
     sized, cases = steps.sizes(settings), []
     for kind in draws.KINDS:
         hashed, _ = steps.problem(kind, sized)
@@ -35,12 +35,15 @@ def run(settings: Settings) -> Measured:
 
 
 def show(result: Result) -> str:
-    """One table."""
+    """Return one table."""
     return tables.comparison(result.cases, {"ids": "ids", "hashes": "hashes", "threads": "threads"}, ("torch", "fbgemm"))
 
 
 def targets(result: Result) -> list[Target]:
-    """Against torch, hashing as layers do by default, the largest number of threads."""
+    """
+    Return targets against torch, with hashing as layers do by default, at the largest number of
+    threads.
+    """
     return [
         at_least(f"forward, {kind} ids", "torch embedding_bag, rows given", 1.0, case.ratio("torch"))
         for kind in result.values("ids")

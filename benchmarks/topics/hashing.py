@@ -19,7 +19,10 @@ SPOTLIGHT_SEEDS = nb.hashing.SPOTLIGHT_SEEDS
 
 
 def sklearn_rows(ids: np.ndarray[Any, Any], num_rows: int, count: int) -> np.ndarray[Any, Any]:
-    """As Spotlight does, but without its detour over a stack of columns: int64 rows, (n, count)."""
+    """
+    Return int64 rows, (n, count), as Spotlight computes them, but without its detour over a stack
+    of columns.
+    """
     narrow = ids.astype(np.int32)
     rows = np.empty((len(ids), count), dtype=np.int64)
     for column, seed in enumerate(SPOTLIGHT_SEEDS[:count]):
@@ -28,7 +31,7 @@ def sklearn_rows(ids: np.ndarray[Any, Any], num_rows: int, count: int) -> np.nda
 
 
 def run(settings: Settings) -> Measured:
-    """One size."""
+    """Measure one size."""
     count = 20_000 if settings.quick else 500_000
     num_embeddings, num_rows, probes = 100_000_000, 200_000, 4
     layer = nb.BloomEmbedding(num_embeddings, 1, num_rows=num_rows, num_hash_functions=probes, rng=0)
@@ -45,12 +48,12 @@ def run(settings: Settings) -> Measured:
 
 
 def show(result: Result) -> str:
-    """One table."""
+    """Return one table."""
     return tables.comparison(result.cases, {"ids": "ids", "threads": "threads"}, ("sklearn",))
 
 
 def targets(result: Result) -> list[Target]:
-    """At the largest number of threads; scikit-learn has one."""
+    """Return the target at the largest number of threads. scikit-learn has one."""
     case = result.one(threads=result.threads)
     work = f"{result.sizes['ids a call']:,} ids x {result.sizes['hashes']} hashes to rows, on the fly"
     return [at_least(work, "scikit-learn murmurhash3_32 and remainder (one thread)", 4.0, case.ratio("sklearn"))]

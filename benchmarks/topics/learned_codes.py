@@ -1,4 +1,7 @@
-"""Learned codes: the whole at a million ids, k-means in levels beside brute force, the decomposition beside SciPy's."""
+"""
+Learned codes: both sides at a million ids, k-means in levels beside brute force, the decomposition
+beside SciPy's.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ MINUTES, GIGABYTES = 5, 4
 
 
 def _error(points: np.ndarray, centroids: np.ndarray, codes: np.ndarray) -> float:
-    """Mean squared distance to the own centroid, over the points' mean square."""
+    """Return the mean squared distance to the own centroid, over the points' mean square."""
     return float(np.square(points - centroids[codes]).sum() / np.square(points).sum())
 
 
 def _k_means(settings: Settings) -> list[Case]:
-    """The three ways on the same points, one slice."""
+    """Measure the three ways on the same points, one slice."""
     size = 2_000 if settings.quick else 50_000
     points = np.random.default_rng(0).standard_normal((size, WIDTH)).astype(np.float32)
     count = int(RATIO * size)
@@ -57,7 +60,7 @@ def _k_means(settings: Settings) -> list[Case]:
 
 
 def _decompositions(settings: Settings) -> list[Case]:
-    """The same normalised matrix, as many singular vectors."""
+    """Measure the decompositions of the same normalised matrix, with as many singular vectors."""
     ids, pairs = SCALES[settings.quick][0]
     users, items = draw(ids, pairs)
     graph = spectral.read_graph(users, items, ids, ids)
@@ -82,7 +85,7 @@ def _decompositions(settings: Settings) -> list[Case]:
 
 
 def run(settings: Settings) -> Measured:
-    """Parts first, then the whole, in processes of their own."""
+    """Measure parts first, then the whole in processes of their own."""
     cases = [*_k_means(settings), *_decompositions(settings)]
     number = max(settings.threads)
     for ids, pairs in SCALES[settings.quick]:
@@ -95,7 +98,7 @@ def run(settings: Settings) -> Measured:
 
 
 def show(result: Result) -> str:
-    """Three tables."""
+    """Return three tables."""
     parts = []
     for what, rivals, words in (
         ("k-means", ("brute force", "sklearn"), "error"),
@@ -126,7 +129,7 @@ def show(result: Result) -> str:
 
 
 def targets(result: Result) -> list[Target]:
-    """The million."""
+    """Return targets for the largest size."""
     case = result.all(what="both sides")[-1]
     work = f"Codes of {case.labels['points']:,} users and items, {case.labels['pairs']:,} pairs"
     return [

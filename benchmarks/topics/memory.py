@@ -18,7 +18,7 @@ CONTENDERS = {
 
 
 def run(settings: Settings) -> Measured:
-    """A process for each contender, optimizer and round."""
+    """Measure in a process for each contender, optimizer and round."""
     sized, number = steps.sizes(settings), max(settings.threads)
     words = [str(value) for value in (sized["ids"], sized["ids a batch"], number)]
     cases = []
@@ -34,7 +34,7 @@ def run(settings: Settings) -> Measured:
 
 
 def show(result: Result) -> str:
-    """A row an optimizer."""
+    """Return a table with a row an optimizer."""
     names = [name for name in CONTENDERS if any(name in case.samples for case in result.cases)]
     rows = [
         [tables.name(case.labels["optimizer"]), tables.megabytes(case.facts["table"])]
@@ -45,7 +45,7 @@ def show(result: Result) -> str:
 
 
 def targets(result: Result) -> list[Target]:
-    """No figure was asked for."""
+    """Return no target: no figure was asked for."""
     return []
 
 

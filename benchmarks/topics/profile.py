@@ -1,4 +1,4 @@
-"""Where the time of a step goes: a clock around every kernel, in the caller's thread."""
+"""Time of a step by phase: a clock around every kernel, in the caller's thread."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PHASES: dict[str, tuple[tuple[Any, str], ...]] = {
 
 @contextmanager
 def clocks() -> Iterator[dict[str, float]]:
-    """Seconds that the kernels of each phase take within the block."""
+    """Yield the seconds that the kernels of each phase take within the block."""
     spent = dict.fromkeys(PHASES, 0.0)
 
     def clocked(kernel: Callable[..., Any], phase: str) -> Callable[..., Any]:
@@ -48,7 +48,11 @@ def clocks() -> Iterator[dict[str, float]]:
 
 
 def run(settings: Settings) -> Measured:
-    """Every optimizer on both kinds of ids, one thread: two would share the clock."""
+    """
+    Measure every optimizer on both kinds of ids, on one thread.
+
+    Two threads would share the clock.
+    """
     sized, cases = steps.sizes(settings), []
     for kind in draws.KINDS:
         for optimizer in steps.OPTIMIZERS:
@@ -67,7 +71,7 @@ def run(settings: Settings) -> Measured:
 
 
 def show(result: Result) -> str:
-    """A row a step."""
+    """Return a table with a row a step."""
     rows = []
     for case in result.cases:
         phases = [median(case.samples[phase]) for phase in PHASES]
@@ -78,7 +82,7 @@ def show(result: Result) -> str:
 
 
 def targets(result: Result) -> list[Target]:
-    """None: it explains."""
+    """Return no target: this benchmark explains."""
     return []
 
 

@@ -22,15 +22,15 @@ MINIBATCHES = 3  # of the peer, whose epochs take minutes
 
 
 class Recorder(np.random.Generator):
-    """A generator that keeps what it drew last: the order of an epoch, and negatives."""
+    """Generator that keeps its last draws: the order of an epoch, and negatives."""
 
     def permutation(self, *arguments: Any, **options: Any) -> Any:
-        """As every generator, and kept."""
+        """Draw as every generator does, and keep the result."""
         self.order = super().permutation(*arguments, **options)
         return self.order
 
     def integers(self, *arguments: Any, **options: Any) -> Any:
-        """As every generator, and kept."""
+        """Draw as every generator does, and keep the result."""
         self.drawn = super().integers(*arguments, **options)
         return self.drawn
 
@@ -38,7 +38,7 @@ class Recorder(np.random.Generator):
 def models(
     kind: str, num_ids: int, batch_size: int, users: IntArray, items: IntArray
 ) -> tuple[ImplicitFactorizationModel, Spotlight]:
-    """Both, with the same tables, after one minibatch in which both did the same."""
+    """Return both models with the same tables, after one minibatch in which both did the same."""
     rng = Recorder(np.random.PCG64(0))
     make: Any = nb.BloomEmbedding if kind == "bloom" else nb.ScaledEmbedding
     layers = {"user_embeddings": make(num_ids, DIM, rng=rng), "item_embeddings": make(num_ids, DIM, rng=rng)}
@@ -60,10 +60,12 @@ def models(
 
 def _check_tables(ours: FloatArray, theirs: FloatArray, start: FloatArray, name: str) -> None:
     """
-    Tables after Adam's first step, which is the learning rate times a sign where a gradient is not tiny.
+    Raise DifferentWork if tables differ too much after Adam's first step.
 
-    A last bit decides a sign where a sum is near zero: one value in a thousand of those that moved may differ, by two steps.
-    Users' biases do not move: what a hinge asks of a positive and of its negative adds up to nothing.
+    That step is the learning rate times a sign unless a gradient is tiny. The last bit decides the
+    sign if a sum is near zero, so one value in a thousand of those that moved may differ, by two
+    steps. Users' biases do not move, because a hinge's gradients for a positive and its negative
+    cancel.
     """
     gap = np.abs(ours - theirs)
     moved, wrong = np.count_nonzero(theirs != start), np.count_nonzero(gap > 0.01 * LEARNING_RATE)
@@ -74,7 +76,7 @@ def _check_tables(ours: FloatArray, theirs: FloatArray, start: FloatArray, name:
 
 
 def run(settings: Settings) -> Measured:
-    """Bloom layers, and plain ones."""
+    """Measure Bloom layers, and plain ones."""
     count, num_ids, batch_size = (2_000, 5_000, 256) if settings.quick else (100_000, 1_000_000, 2_048)
     rng = np.random.default_rng(0)
     users, items = rng.integers(1, num_ids, (2, count))
@@ -107,12 +109,12 @@ def run(settings: Settings) -> Measured:
 
 
 def show(result: Result) -> str:
-    """One table."""
+    """Return one table."""
     return tables.comparison(result.cases, {"layers": "layers", "threads": "threads"}, ("spotlight",))
 
 
 def targets(result: Result) -> list[Target]:
-    """Both kinds of layers."""
+    """Return targets for both kinds of layers."""
     return [
         at_least(f"epoch of the recommender, {kind} layers", "Spotlight's layers on torch", 50.0, case.ratio("spotlight"))
         for kind in result.values("layers")

@@ -1,4 +1,4 @@
-"""How near npbloom comes to the speed at which this machine copies memory."""
+"""Bandwidth of npbloom's forward and steps, as a share of this machine's copy bandwidth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WANTED = 0.5
 
 
 def run(settings: Settings) -> Measured:
-    """The forward, and every optimizer's step, beside copies by as many threads."""
+    """Measure the forward, and every optimizer's step, beside copies by as many threads."""
     sized, cases = steps.sizes(settings), []
     for kind in draws.KINDS:
         for optimizer in ("none", *steps.OPTIMIZERS):
@@ -38,12 +38,14 @@ def run(settings: Settings) -> Measured:
 
 
 def shares(case: Case) -> list[float]:
-    """Round by round: the bytes that must move, over what a copy would move in that time."""
+    """
+    Return, round by round, the bytes that must move over those that a copy would move in that time.
+    """
     return [case.facts["bytes"] / case.facts["copied"] * ratio for ratio in case.ratios("copy")]
 
 
 def show(result: Result) -> str:
-    """The rates, and what the bytes are made of."""
+    """Return the rates, and the parts of the bytes."""
     rates, parts = [], []
     for case in result.cases:
         work = "forward" if case.labels["optimizer"] == "none" else f"step, {tables.name(case.labels['optimizer'])}"
@@ -60,7 +62,7 @@ def show(result: Result) -> str:
 
 
 def targets(result: Result) -> list[Target]:
-    """Uniform ids, Adagrad, all threads."""
+    """Return the target: uniform ids, Adagrad, all threads."""
     share = median(shares(result.one(ids="uniform", optimizer="adagrad", threads=result.threads)))
     limit = "bytes that must move / copy bandwidth in the same run"
     return [Target("step, Adagrad, uniform ids", limit, f"at least {WANTED:.0%}", f"{share:.0%}", share >= WANTED)]

@@ -1,4 +1,4 @@
-"""Small batches, where the call is what costs."""
+"""Small batches, whose time is mostly that of the call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIM = 64
 
 
 def problem(kind: str, count: int, num_embeddings: int) -> tuple[Any, Batch]:
-    """A layer and a small batch."""
+    """Return a layer and a small batch."""
     rng = np.random.default_rng(count)
     grad_out = rng.standard_normal((count, DIM), dtype=np.float32)
     if kind == "plain":
@@ -33,7 +33,7 @@ def problem(kind: str, count: int, num_embeddings: int) -> tuple[Any, Batch]:
 
 
 def functional(layer: Any, batch: Batch) -> Call:
-    """torch's function on npbloom's own array, outside of autograd."""
+    """Return torch's function on npbloom's own array, outside of autograd."""
     weight = torch.from_numpy(layer.weight)
     if batch.rows is None:
         ids = torch.from_numpy(batch.ids)
@@ -43,7 +43,7 @@ def functional(layer: Any, batch: Batch) -> Call:
 
 
 def run(settings: Settings) -> Measured:
-    """Forward and Adagrad step, for three sizes of batches."""
+    """Measure forward and Adagrad step, for three sizes of batches."""
     calls, cases = (5 if settings.quick else CALLS), []
     counts, sizes = ((32,) if settings.quick else (1, 32, 256)), (1_000, 50_000 if settings.quick else 1_000_000)
     for kind in ("bloom", "plain"):
@@ -67,13 +67,13 @@ def run(settings: Settings) -> Measured:
 
 
 def show(result: Result) -> str:
-    """The forward and the step, at the largest number of threads."""
+    """Return a table of forwards and steps at the largest number of threads."""
     labels = {"work": "work", "layer": "layer", "ids": "ids", "batch": "batch"}
     return tables.comparison(result.all(threads=result.threads), labels, ("torch", "torch_module"))
 
 
 def targets(result: Result) -> list[Target]:
-    """32 ids."""
+    """Return targets for forwards of 32 ids."""
     words = {"torch": "torch.nn.functional, rows given, no autograd", "torch_module": "torch's module under no_grad"}
     return [
         at_least(f"forward, 32 ids of {case.labels['ids']:,}, {case.labels['layer']}", words[peer], 1.0, case.ratio(peer))

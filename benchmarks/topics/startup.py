@@ -1,4 +1,4 @@
-"""How long an import takes, and a first training step, each in an interpreter of its own."""
+"""Time of an import, and of a first training step, each in an interpreter of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FRESH_ROUNDS = 3
 
 
 def imports(rounds: int) -> dict[str, list[float]]:
-    """Seconds of both imports, taking turns."""
+    """Return the seconds of both imports, taking turns."""
     samples: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for turn in range(-1, rounds):  # the first turn warms the disk's cache up
         for name in order(list(IMPORTS), turn):
@@ -28,7 +28,10 @@ def imports(rounds: int) -> dict[str, list[float]]:
 
 
 def first_steps(rounds: int, fresh_rounds: int, number: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds of each part, with Numba's cache filled by a run before, and with an empty one."""
+    """
+    Return the seconds of each part, with Numba's cache filled by a run before, and with an empty
+    one.
+    """
     samples: dict[str, dict[str, list[float]]] = {cache: {part: [] for part in PARTS} for cache in CACHES}
 
     def measure(cache: str, folder: str) -> None:
@@ -45,7 +48,7 @@ def first_steps(rounds: int, fresh_rounds: int, number: int) -> dict[str, dict[s
 
 
 def run(settings: Settings) -> Measured:
-    """Imports, then first steps."""
+    """Measure imports, then first steps."""
     number = max(settings.threads)
     rounds = settings.rounds_or(15)
     cases = [Case({"what": "import", "threads": number}, imports(rounds))]
@@ -55,18 +58,21 @@ def run(settings: Settings) -> Measured:
 
 
 def more(case: Case) -> float:
-    """By how much the import takes longer than that of numba and numpy: the median of the rounds' differences."""
+    """
+    Return the seconds by which the import exceeds that of numba and numpy: the median of the
+    rounds' differences.
+    """
     ours, theirs = (case.samples[name] for name in IMPORTS)
     return median([a - b for a, b in zip(ours, theirs, strict=True)])
 
 
 def until_trained(case: Case) -> list[float]:
-    """Seconds from the end of the import to the end of the first step."""
+    """Return the seconds from the end of the import to the end of the first step."""
     return [build + step for build, step in zip(case.samples["build"], case.samples["step"], strict=True)]
 
 
 def show(result: Result) -> str:
-    """Two tables."""
+    """Return two tables."""
     case = result.one(what="import")
     rows = [[name, *(tables.seconds(value) for value in quartiles(case.samples[name]))] for name in IMPORTS]
     first = tables.markdown(["import of", "lower quartile", "median", "upper quartile"], rows)
@@ -83,7 +89,11 @@ def show(result: Result) -> str:
 
 
 def targets(result: Result) -> list[Target]:
-    """The import beyond numba's, and both first steps, the making of layer and optimizer included."""
+    """
+    Return targets for the import beyond numba's, and for both first steps.
+
+    Making layer and optimizer counts to the step.
+    """
     found = [at_most("import npbloom", "import numba, numpy", 0.15, more(result.one(what="import")), "s more")]
     for cache, limit in CACHES.items():
         words = {"warm": "kernels in Numba's cache", "empty": "fresh install: empty cache"}[cache]

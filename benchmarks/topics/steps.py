@@ -1,4 +1,6 @@
-"""A whole training step, forward and update, against FBGEMM's fused optimizers and torch's sparse ones."""
+"""
+A training step, forward and update, against FBGEMM's fused optimizers and torch's sparse ones.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,13 @@ AGAINST = {"fbgemm": "FBGEMM's fused exact optimizer, rows given", "torch": "tor
 
 
 def sizes(settings: Settings) -> dict[str, Any]:
-    """Of the standard problem, which forward and roofline use, too."""
+    """Return the sizes of the standard problem, which other benchmarks use, too."""
     count, num_embeddings = (2_048, 20_000) if settings.quick else (65_536, 1_000_000)
     return {"ids a batch": count, "ids": num_embeddings, "k": 4, "d": 64, "ratio": 0.2, "dtype": "float32"}
 
 
 def problem(kind: str, sized: dict[str, Any], **options: Any) -> tuple[Any, Batch]:
-    """A Bloom layer of the standard size and a batch for it."""
+    """Return a Bloom layer of the standard size and a batch for it."""
     rng = np.random.default_rng(1)
     layer = nb.BloomEmbedding(sized["ids"], sized["d"], sized["ratio"], sized["k"], rng=rng, **options)
     ids, rows = draws.draw_for(layer, kind, sized["ids a batch"], rng)
@@ -40,7 +42,7 @@ def problem(kind: str, sized: dict[str, Any], **options: Any) -> tuple[Any, Batc
 
 
 def run(settings: Settings) -> Measured:
-    """Every optimizer on both kinds of ids."""
+    """Measure every optimizer on both kinds of ids."""
     sized, cases = sizes(settings), []
     for kind in draws.KINDS:
         for optimizer in OPTIMIZERS:
@@ -56,13 +58,13 @@ def run(settings: Settings) -> Measured:
 
 
 def show(result: Result) -> str:
-    """One table."""
+    """Return one table."""
     labels = {"ids": "ids", "optimizer": "optimizer", "threads": "threads"}
     return tables.comparison(result.cases, labels, ("fbgemm", "torch"))
 
 
 def targets(result: Result) -> list[Target]:
-    """Both kinds of ids, the largest number of threads."""
+    """Return targets for both kinds of ids, at the largest number of threads."""
     found = []
     for kind in result.values("ids"):
         for peer, wanted in WANTED.items():

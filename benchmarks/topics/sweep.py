@@ -1,4 +1,4 @@
-"""Other dimensions, numbers of probes, dtypes and threads: no cliffs."""
+"""Other dimensions, numbers of probes, dtypes and threads. There must be no cliff."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORKS = ("forward", "Adagrad step")
 
 
 def problems(dim: int, dtype: str, num_rows: int, count: int) -> Iterator[tuple[int, Any, Batch]]:
-    """For each number of probes a layer and a batch; all of them on one table."""
+    """Yield a layer and a batch for each number of probes, all on one table."""
     rng = np.random.default_rng(dim)
     weight = rng.standard_normal((num_rows, dim), dtype=DTYPES[dtype]) / DTYPES[dtype](dim)
     weight[0] = 0
@@ -34,7 +34,7 @@ def problems(dim: int, dtype: str, num_rows: int, count: int) -> Iterator[tuple[
 
 
 def run(settings: Settings) -> Measured:
-    """Every combination, against torch."""
+    """Measure every combination, against torch."""
     num_rows, count = (2_000, 512) if settings.quick else (100_000, 16_384)
     cases = []
     for dtype in DTYPES:
@@ -54,13 +54,16 @@ def run(settings: Settings) -> Measured:
 
 
 def per_value(result: Result, case: Case, contender: str = OURS) -> float:
-    """Nanoseconds for each id, probe and column."""
+    """Return nanoseconds for each id, probe and column."""
     values = result.sizes["ids a batch"] * int(case.labels["k"]) * int(case.labels["d"])
     return case.median(contender) / values * 1e9
 
 
 def show(result: Result) -> str:
-    """Grids of npbloom's nanoseconds, with the ratio to torch in brackets, at the largest number of threads."""
+    """
+    Return grids of npbloom's nanoseconds at the largest number of threads, with the ratio to torch
+    in brackets.
+    """
     text = []
     for work in WORKS:
         for dtype in DTYPES:
@@ -76,7 +79,7 @@ def show(result: Result) -> str:
 
 
 def _worst(result: Result) -> str:
-    """The least favourable cell of each kind of work."""
+    """Return the least favourable cell of each kind of work."""
     lines = []
     for work in WORKS:
         case = min(result.all(work=work), key=lambda each: each.ratio("torch"))
@@ -86,7 +89,7 @@ def _worst(result: Result) -> str:
 
 
 def targets(result: Result) -> list[Target]:
-    """No figure was asked for, but that there is no cliff: nowhere behind torch in a step."""
+    """Return the one target: no step is slower than torch's. No other figure was asked for."""
     case = min(result.all(work="Adagrad step"), key=lambda each: each.ratio("torch"))
     worst = case.ratio("torch")
     where = (

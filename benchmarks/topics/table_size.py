@@ -1,4 +1,8 @@
-"""Step time against the table's height: ids are fresh in every step, so that a large table's rows are in no cache."""
+"""
+Step time against the table's height.
+
+Ids are fresh in every step, so that a large table's rows are in no cache.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ RATIO, DIM = 0.2, 32
 
 
 def batches(layer: Any, bloom: bool, count: int, size: int, rng: np.random.Generator) -> list[Batch]:
-    """So many batches of fresh uniform ids, with one gradient."""
+    """Return batches of fresh uniform ids, all with one gradient."""
     grad_out = rng.standard_normal((size, DIM), dtype=np.float32)
     if not bloom:
         return [Batch(draws.draw("uniform", size, layer.num_embeddings, rng), grad_out) for _ in range(count)]
@@ -30,7 +34,7 @@ def batches(layer: Any, bloom: bool, count: int, size: int, rng: np.random.Gener
 
 
 def contenders(height: int, bloom: bool, count: int, size: int, settings: Settings) -> list[Table]:
-    """Tables of one height, checked against each other."""
+    """Return tables of one height, checked against each other."""
     rng = np.random.default_rng(height)
     layer: Any = (
         nb.BloomEmbedding(int(height / RATIO), DIM, RATIO, rng=rng) if bloom else nb.ScaledEmbedding(height, DIM, rng=rng)
@@ -41,7 +45,7 @@ def contenders(height: int, bloom: bool, count: int, size: int, settings: Settin
 
 
 def run(settings: Settings) -> Measured:
-    """All heights of one kind of layer in one run of rounds."""
+    """Measure all heights of one kind of layer in one run of rounds."""
     heights, size = ((1_000, 10_000, 100_000), 512) if settings.quick else ((100_000, 1_000_000, 10_000_000), 8_192)
     rounds, cases = settings.rounds_or(21), []
     for kind in LAYERS:
@@ -60,17 +64,17 @@ def run(settings: Settings) -> Measured:
 
 
 def growth(small: Case, large: Case) -> list[float]:
-    """npbloom's own times on two tables, round by round."""
+    """Return the quotients of npbloom's times on two tables, round by round."""
     return [a / b for a, b in zip(large.samples[OURS], small.samples[OURS], strict=True)]
 
 
 def show(result: Result) -> str:
-    """One table."""
+    """Return one table."""
     return tables.comparison(result.cases, {"layer": "layer", "rows": "rows", "threads": "threads"}, ("torch", "fbgemm"))
 
 
 def targets(result: Result) -> list[Target]:
-    """The lowest table against the highest; torch at the highest."""
+    """Return targets for the lowest table against the highest, and for torch at the highest."""
     found = []
     heights: Sequence[Any] = result.values("rows")
     low, high = min(heights), max(heights)

@@ -41,7 +41,7 @@ class _Strings(NamedTuple):
 
 
 def _leaf_bytes(leaf: Any, flat: int, shape: tuple[int, ...], widen: bool) -> bytes:
-    """The bytes of one key: a Python integer has eight, a NumPy one of up to 32 bits four (`widen`: eight), text is UTF-8."""
+    """The bytes of one key: eight of an int, four of a narrow NumPy one (unless `widen`), UTF-8."""
     if isinstance(leaf, str):
         try:
             return leaf.encode()
@@ -61,7 +61,7 @@ def _leaf_bytes(leaf: Any, flat: int, shape: tuple[int, ...], widen: bool) -> by
 
 
 def _join(leaves: list[Any], shape: tuple[int, ...], widen: bool) -> _Strings:
-    """The bytes of every key in one buffer: ASCII text, the common case, is joined before it is encoded."""
+    """The bytes of all keys in one buffer; ASCII text is joined before it is encoded."""
     parts: list[Any] = leaves
     kinds = set(map(type, leaves))
     if kinds == {bytes}:
@@ -90,24 +90,24 @@ def _flatten(keys: list[Any] | tuple[Any, ...]) -> tuple[list[Any], tuple[int, .
 
 
 def _is_integer(kinds: Iterable[type]) -> bool:
-    """Whether all of these types are integers."""
+    """True if all of these types are integers."""
     return all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds)
 
 
 def _read(keys: Any, widen: bool) -> _Numbers | _Strings:
-    """Any keys as flat integers or as joined byte strings; `widen` gives every integer eight bytes."""
+    """Read keys as flat integers or joined byte strings; `widen`: integers of eight bytes."""
     if isinstance(keys, (int, *_TEXT)):
         return _join([keys], (), widen)
     if isinstance(keys, (list, tuple)):
         leaves, shape = _flatten(keys)
         kinds = set(map(type, leaves))
         if any(issubclass(kind, _TEXT) for kind in kinds):
-            return _join(leaves, shape, widen)  # not through NumPy, whose fixed-width strings lose trailing zeros
+            return _join(leaves, shape, widen)  # NumPy's strings would lose trailing zeros
         if not leaves:
             return _Numbers(shape, np.empty(0, dtype=np.int64), True)
         array = _check._array(keys, "keys")
         if array.dtype.kind not in "iu" and _is_integer(kinds):
-            return _join(leaves, shape, widen)  # beyond int64 and below 0 at once: NumPy makes floats of them
+            return _join(leaves, shape, widen)  # NumPy would make floats of them
     else:
         array = _check._array(keys, "keys")
     if array.dtype.kind in "OSUT":
@@ -150,9 +150,12 @@ def murmurhash3_32(keys: ArrayLike, seed: int = 0) -> npt.NDArray[np.uint32]:
     Parameters
     ----------
     keys : int, bytes, str, or an array or nested sequence of them
-        Integer arrays hash each item's little-endian bytes in two's complement: four for items up to 32 bits, eight for
-        64. A Python integer has eight, and a list of integers is the array NumPy makes of it. Text is hashed as UTF-8, a
-        bytearray or memoryview as its bytes. NumPy's fixed-width strings end before their trailing zeros, as NumPy reads them.
+        Integer arrays hash each item's little-endian bytes in two's complement: four for items up
+        to 32 bits, eight for
+        64. A Python integer has eight, and a list of integers is the array NumPy makes of it. Text
+            is hashed as UTF-8, a
+        bytearray or memoryview as its bytes. NumPy's fixed-width strings end before their trailing
+        zeros, as NumPy reads them.
     seed : int, default 0
         In ``[0, 2**32)``.
 
@@ -164,14 +167,17 @@ def murmurhash3_32(keys: ArrayLike, seed: int = 0) -> npt.NDArray[np.uint32]:
     Raises
     ------
     TypeError
-        `keys` hold anything but integers, bytes and text (bool and float included), or are a masked array.
+        `keys` hold anything but integers, bytes and text (bool and float included), or are a masked
+        array.
     ValueError
-        `seed` is out of range, an integer needs more than 64 bits, text has a lone surrogate, or nested lists are ragged.
+        `seed` is out of range, an integer needs more than 64 bits, text has a lone surrogate, or
+        nested lists are ragged.
 
     Notes
     -----
     - The same bits on every machine and for any number of threads (L6).
-    - Spotlight's mapping (L20) hashes four bytes: an int32 array here; `hash_rows` does it for any ids.
+    - Spotlight's mapping (L20) hashes four bytes: an int32 array here; `hash_rows` does it for any
+      ids.
     - scikit-learn's ``murmurhash3_32`` hashes a Python integer as four bytes.
 
     References
@@ -188,7 +194,7 @@ def murmurhash3_32(keys: ArrayLike, seed: int = 0) -> npt.NDArray[np.uint32]:
     array([ True])
     """
     number = _read_seed(seed)
-    if isinstance(keys, (str, bytes)):  # mmh3 hashes one key in 0.2 us, where a batch of one costs 15 us
+    if isinstance(keys, (str, bytes)):  # mmh3: 0.2 us, a batch of one: 15 us
         return np.array(mmh3.hash(_leaf_bytes(keys, 0, (), widen=False), number, signed=False), dtype=np.uint32)
     read = _read(keys, widen=False)
     if isinstance(read, _Numbers):
@@ -248,13 +254,14 @@ def hash_keys(keys: ArrayLike) -> IntArray:
     Parameters
     ----------
     keys : int, bytes, str, or an array or nested sequence of them
-        As for `murmurhash3_32`, but integers of every width are hashed as eight bytes, so that an id does not depend on the
-        dtype it arrives in.
+        As for `murmurhash3_32`, but integers of every width are hashed as eight bytes, so that an
+        id does not depend on the dtype it arrives in.
 
     Returns
     -------
     int64 array, shape of `keys`
-        Ids in ``[1, 2**63)``: ``murmurhash3_x64_128(key)[0] >> 1``, and 1 where that is 0, the default padding id.
+        Ids in ``[1, 2**63)``: ``murmurhash3_x64_128(key)[0] >> 1``, and 1 where that is 0, the
+        default padding id.
 
     Raises
     ------
@@ -263,8 +270,8 @@ def hash_keys(keys: ArrayLike) -> IntArray:
 
     Notes
     -----
-    Two of n keys share an id with a probability of about ``n**2 / 2**64``: one in 18 million for a million keys. For a layer
-    of ``2**63`` ids, of which only a table of `num_rows` rows exists.
+    Two of n keys share an id with a probability of about ``n**2 / 2**64``: one in 18 million for a
+    million keys. For a layer of ``2**63`` ids, of which only a table of `num_rows` rows exists.
 
     Examples
     --------

@@ -18,14 +18,15 @@ LONGEST_REASON = 400  # characters
 
 class Checkpoint(NamedTuple):
     """
-    What a file holds.
+    The content of a file.
 
     Parameters
     ----------
     layers : dict of str to layer
         Under the names and in the order they were saved with.
     optimizer : Optimizer or None
-        On these layers: ``checkpoint.optimizer.state(checkpoint.layers["items"])`` is the restored state.
+        On these layers: ``checkpoint.optimizer.state(checkpoint.layers["items"])`` is the restored
+        state.
     metadata : dict of str to str
         The caller's own.
 
@@ -52,31 +53,36 @@ def save(
     Parameters
     ----------
     path : str or path-like
-        The file to write. It is replaced only when the new one is whole and on the disk; a symbolic link is followed.
+        The file to write. It is replaced only when the new one is whole and on the disk; a symbolic
+        link is followed.
     layers : dict of str to layer
-        Different layers of any class, by names that the tensors will carry. Two layers on one table keep sharing it.
+        Different layers of any class, by names that the tensors will carry. Two layers on one table
+        keep sharing it.
     optimizer : Optimizer, optional
-        Its hyperparameters as they are now, and the state of each of its layers, all of which must be in `layers`.
+        Its hyperparameters as they are now, and the state of each of its layers, all of which must
+        be in `layers`.
     metadata : dict of str to str, optional
-        Text of the caller's own, readable by every safetensors reader. The keys ``npbloom``, ``npbloom.header_sha256`` and
-        ``npbloom.data_sha256`` are taken.
+        Text of the caller's own, readable by every safetensors reader. The keys ``npbloom``,
+        ``npbloom.header_sha256`` and ``npbloom.data_sha256`` are taken.
 
     Raises
     ------
     TypeError
         `layers`, `optimizer` or `metadata` is of another kind.
     ValueError
-        A layer of the optimizer is not in `layers`, a layer is there twice, two tables overlap without being the same, a table
-        was reshaped or a state replaced by what does not fit, or a name is empty, taken, or not text that UTF-8 can encode.
+        A layer of the optimizer is not in `layers`, a layer is there twice, two tables overlap
+        without being the same, a table was reshaped or a state replaced by what does not fit, or a
+        name is empty, taken, or not text that UTF-8 can encode.
     OSError
         The file cannot be written. What was there before is still there then.
 
     Notes
     -----
-    - Killed at any moment, or out of disk space, a save leaves the old file or the new one, whole. It writes beside the file,
-      flushes, renames, and flushes the directory. What killed saves of a file leave beside it, the next save of it removes.
-    - Tables are copied, hashed and written piece by piece, not as a whole. While another thread trains them, each row is written
-      as it was at some moment, not all at the same one.
+    - Killed at any moment, or out of disk space, a save leaves the old file or the new one, whole.
+      It writes beside the file, flushes, renames, and flushes the directory. What killed saves of a
+      file leave beside it, the next save of it removes.
+    - Tables are copied, hashed and written piece by piece, not as a whole. While another thread
+      trains them, each row is written as it was at some moment, not all at the same one.
     - A `hash_table` is kept, as rows of 32-bit integers.
     - A table that was read-only is writable when loaded.
     - torch and others read the tensors: ``safetensors.torch.load_file(path)["items.weight"]``.
@@ -115,8 +121,9 @@ def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:
     path : str or path-like
         The file.
     mmap : bool, default False
-        Map the file instead of reading it: tables and state are read from the disk page by page where a lookup or a step needs
-        them. What is written to them stays in the memory of this process and never reaches the file.
+        Map the file instead of reading it: tables and state are read from the disk page by page
+        where a lookup or a step needs them. What is written to them stays in the memory of this
+        process and never reaches the file.
 
     Returns
     -------
@@ -132,8 +139,8 @@ def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:
 
     Notes
     -----
-    - Names, dtypes, shapes and metadata are compared with their digest, always; the bytes of the tensors with theirs unless
-      `mmap` is True, where `verify` does it whenever there is time.
+    - Names, dtypes, shapes and metadata are compared with their digest, always; the bytes of the
+      tensors with theirs unless `mmap` is True, where `verify` does it whenever there is time.
     - Training that goes on after a load gives the same bits as training that was never interrupted.
     - Nothing in the file is executed: it names classes of a fixed list.
     - Memory follows the file's size, whatever stands in it (docs/guarantees.md).
@@ -196,7 +203,7 @@ def verify(path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def _named(path: str) -> Iterator[None]:
-    """Whatever is wrong with the content of a file is a ValueError of one sentence that names it."""
+    """Turn any error about the content of a file into a ValueError that names the file."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -204,7 +211,7 @@ def _named(path: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """What was wrong, as the end of a sentence of one line; what it quotes from the file may be long."""
+    """An error as the end of a sentence of one line, cut where it quotes too much."""
     if isinstance(error, KeyError):
         text = f"there is no {error.args[0]!r}"
     else:

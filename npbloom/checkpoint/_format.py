@@ -20,9 +20,10 @@ OWN_KEYS: Final = (KEY, HEADER_DIGEST, DATA_DIGEST)
 FORMAT: Final = 2
 MAX_HEADER: Final = 100_000_000  # bytes; readers of safetensors refuse longer ones
 MAX_DIMENSIONS: Final = 2  # of a tensor of ours
-CHUNK: Final = 2**20  # bytes copied, hashed and written at once, so that they are still in the cache
+CHUNK: Final = 2**20  # bytes copied, hashed and written while they are in the cache
 
-DTYPES: Final = {"F64": "<f8", "I64": "<i8", "F32": "<f4", "I32": "<i4"}  # widest first: so all tensors are aligned
+# Widest first, so that all tensors are aligned.
+DTYPES: Final = {"F64": "<f8", "I64": "<i8", "F32": "<f4", "I32": "<i4"}
 WORDS: Final = {np.dtype(code).name: word for word, code in DTYPES.items()}
 
 Array = np.ndarray[Any, Any]
@@ -30,7 +31,7 @@ Tensors = dict[str, Array]
 
 
 class Entry(NamedTuple):
-    """A tensor of a file: its dtype in the words of safetensors, its shape, and where it lies behind the header."""
+    """A tensor of a file: its safetensors dtype, its shape, and its place behind the header."""
 
     word: str
     shape: tuple[int, ...]
@@ -39,7 +40,7 @@ class Entry(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What stands before the tensors, and where these begin."""
+    """The header, and the place where the tensors begin."""
 
     metadata: dict[str, str]
     entries: dict[str, Entry]
@@ -50,7 +51,7 @@ class Header(NamedTuple):
 
 
 def header_digest(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> str:
-    """SHA-256 over names, dtypes, shapes and metadata; where a tensor lies in the file does not matter."""
+    """SHA-256 over names, dtypes, shapes and metadata, but not over places in the file."""
     described = {
         "metadata": {key: value for key, value in metadata.items() if key != HEADER_DIGEST},
         "tensors": {name: [entry.word, list(entry.shape)] for name, entry in entries.items()},
@@ -63,7 +64,7 @@ def header_digest(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> 
 
 
 def laid_out(tensors: Tensors) -> dict[str, Entry]:
-    """Where each tensor goes: the widest items first."""
+    """The place of each tensor: the widest items first."""
     entries = {}
     end = 0
     for name in sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize):
@@ -100,7 +101,7 @@ def _header_text(metadata: dict[str, str], entries: dict[str, Entry]) -> bytes:
 
 
 def _write_tensor(file: io.FileIO, array: Array, sha: Any) -> None:
-    """Hash and write a tensor chunk by chunk. A chunk is a copy: what is hashed is what is written, even if somebody trains."""
+    """Hash and write a tensor in chunks, copied first: training meanwhile changes neither."""
     flat = array.reshape(-1)
     items = CHUNK // array.itemsize
     for start in range(0, flat.size, items):
@@ -120,7 +121,7 @@ def _write_all(file: io.FileIO, data: bytes | memoryview) -> None:
 
 
 def opened(path: str) -> io.FileIO:
-    """A file to read, without a buffer; a pipe or a device is a ValueError, and is not waited for."""
+    """Open a file unbuffered; a pipe or a device is a ValueError and does not block."""
     file = io.FileIO(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -152,7 +153,7 @@ def read_header(file: io.FileIO) -> Header:
 
 
 def structure_of(header: Header) -> Any:
-    """What the metadata say about layers and optimizer, after the format and the digest of the header."""
+    """Layers and optimizer from the metadata, after checking format and header digest."""
     structure = parsed(header.metadata[KEY])
     found = structure["format"]
     if found != FORMAT:
@@ -191,7 +192,7 @@ def map_tensors(file: io.FileIO, header: Header) -> Tensors:
 
 
 def _hash(file: io.FileIO, header: Header, targets: Mapping[str, Array]) -> str:
-    """SHA-256 of all tensors in order of their names, read into flat arrays of bytes where there are such."""
+    """SHA-256 of all tensors by name, read into flat arrays of bytes where given."""
     sha, scratch = hashlib.sha256(), np.empty(CHUNK, np.uint8)
     for name, entry in sorted(header.entries.items()):
         file.seek(header.base + entry.start)
@@ -247,7 +248,7 @@ def _distinct(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(word: str) -> None:
-    """What Python would read, and no other reader."""
+    """Refuse JSON that Python reads and other readers do not."""
     raise ValueError(f"{word} is no JSON number")
 
 
@@ -269,7 +270,7 @@ def _entry(name: str, value: Any) -> Entry:
 
 
 def _check_places(entries: Mapping[str, Entry], size: int) -> None:
-    """The tensors must fill the rest of the file: no gap, no overlap, nothing missing, nothing left."""
+    """Check that the tensors fill the rest of the file without gap or overlap."""
     end = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
         if entry.start != end:

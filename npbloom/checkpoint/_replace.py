@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole: whoever looks finds the old one or the new one, also after a kill or a power cut."""
+"""Replace a file as a whole: readers find the old or the new one, even after a power cut."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from typing import Final, NamedTuple
 SUFFIX: Final = ".npbloom-save"
 LONGEST: Final = 200  # bytes of a name that fits into the name of the file beside it
 ACL: Final = "system.posix_acl_access"
-SELINUX: Final = "security.selinux"  # other attributes of the system's are of the content, as signatures are
+# Other attributes of the system, such as signatures, belong to the content.
+SELINUX: Final = "security.selinux"
 NO_FLUSH: Final = (errno.EINVAL, errno.ENOTSUP)  # of file systems that cannot flush a directory
 
 
 def replace(target: str, write: Callable[[io.FileIO], None]) -> None:
-    """Write a new file and put it in the place of the target, flushed; a write that fails leaves nothing.
+    """
+    Write a new file, flush it and put it in the place of the target; leave nothing on failure.
 
-    The file lies beside the target and is locked (``flock``) as long as its writer lives. So a file that nobody locks was left
-    by a writer that was killed, and is removed by the next one.
+    The file lies beside the target and is locked (``flock``) as long as its writer lives. So a file
+    that nobody locks was left by a writer that was killed, and is removed by the next one.
     """
     folder, name = os.path.split(target)
     try:
@@ -41,14 +43,16 @@ def replace(target: str, write: Callable[[io.FileIO], None]) -> None:
 
 
 def _replaced(path: str, target: str, before: _Kept | None, write: Callable[[io.FileIO], None]) -> bool:
-    """Write the file at a path of its own and rename it; False where another writer took it for a leftover and removed it.
+    """
+    Write the file at a path of its own and rename it.
 
-    It is removed twice: an exception may come between any two lines, also just before it is removed the first time.
+    False where another writer took it for a leftover and removed it. It is removed twice: an
+    exception may come between any two lines, also just before it is removed the first time.
     """
     try:
         try:
             with io.FileIO(path, "xb") as file:
-                with suppress(OSError):  # a file system without locks: there nobody can lock it to remove it either
+                with suppress(OSError):  # a file system without locks
                     fcntl.flock(file, fcntl.LOCK_EX)
                 if not os.path.exists(path):
                     return False
@@ -71,7 +75,7 @@ def _unlink(path: str) -> None:
 
 
 def _stem(name: str) -> str:
-    """How the names of the files beside a target begin."""
+    """The beginning of the names of the files beside a target."""
     short = name if len(os.fsencode(name)) <= LONGEST else hashlib.sha256(os.fsencode(name)).hexdigest()
     return f".{short}."
 
@@ -89,7 +93,7 @@ class _Kept(NamedTuple):
 
 
 def _kept_of(target: str) -> _Kept | None:
-    """What the file that will be replaced passes on; None where there is none. A folder or a device is not replaced."""
+    """Owner, rights and attributes of the file to replace; None where there is none."""
     try:
         found = os.stat(target)
     except FileNotFoundError:
@@ -114,10 +118,12 @@ def _attributes(file: str | int) -> dict[str, bytes]:
 
 
 def _keep(before: _Kept, number: int) -> None:
-    """Give a new, empty file what the one before had, as far as this process may.
+    """
+    Give a new, empty file what the one before had, as far as this process may.
 
-    Nobody gains by what is lost: where the group cannot be kept, the new one may do what others may, and an ACL, whose rights
-    are the group's too, is left out. The owner comes last, since only an owner may set the rest.
+    Nobody gains by what is lost: where the group cannot be kept, the new one may do what others
+    may, and an ACL, whose rights are the group's too, is left out. The owner comes last, since only
+    an owner may set the rest.
     """
     mode, attributes = before.mode, dict(before.attributes)
     fewer = mode & 0o707 | (mode & 0o007) << 3
@@ -134,7 +140,7 @@ def _keep(before: _Kept, number: int) -> None:
         try:
             os.setxattr(number, name, value)
         except OSError:
-            mode = fewer if name == ACL else mode  # without it the rights of the mask would be the group's
+            mode = fewer if name == ACL else mode  # else the group has the mask's rights
     os.fchmod(number, mode)
     with suppress(OSError):
         os.fchown(number, before.owner, -1)
@@ -144,7 +150,7 @@ def _keep(before: _Kept, number: int) -> None:
 
 
 def _remove_leftovers(folder: str, name: str) -> None:
-    """Remove what killed writers of this very target have left; what a living one is writing stays."""
+    """Remove files of killed writers of this target; those of living ones stay."""
     pattern = re.compile(re.escape(_stem(name)) + "[0-9a-f]{16}" + re.escape(SUFFIX))
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -161,7 +167,7 @@ def _remove_unlocked(path: str) -> None:
 
 
 def _opened(path: str) -> io.FileIO:
-    """A file to lock: to be written to, which some file systems ask for, or where its permissions forbid that, to be read."""
+    """Open a file to lock it: for writing, as some file systems need, else for reading."""
 
     def way(access: int) -> io.FileIO:
         flags = access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -1,4 +1,4 @@
-"""Layers and optimizers as tensors and JSON, and back: classes of a fixed list, options, hyperparameters, and who shares what."""
+"""Layers and optimizers as tensors and JSON, and back; classes come from a fixed list."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _state_spec(kind: type[Optimizer], layer: Layer, settings: dict[str, Any]) -
 
 
 def _name(described: Any, key: str | int) -> str:
-    """What a description names under a key: a class, a tensor, a layer."""
+    """The name under a key of a description: of a class, a tensor or a layer."""
     value = described[key]
     if not isinstance(value, str):
         what = repr(key) if isinstance(key, str) else "a layer of the optimizer"

@@ -1,5 +1,5 @@
 """
-Tables and optimizer states to and from other packages, array by array: torch's and Spotlight's state dicts, Thinc's HashEmbed.
+Tables and optimizer states to and from torch, Spotlight and Thinc, array by array.
 
 None of these packages is imported here: whatever NumPy can view is an array, tensors of torch too.
 """

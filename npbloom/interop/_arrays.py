@@ -15,7 +15,7 @@ Convert = Callable[[np.ndarray[Any, Any]], Any]
 
 
 def as_array(value: Any, name: str) -> np.ndarray[Any, Any]:
-    """A tensor of torch, or anything that NumPy can view, as an array that shares its memory where that is possible."""
+    """View a tensor of torch, or anything NumPy can view, as an array; share memory if possible."""
     if callable(getattr(value, "detach", None)):
         value = value.detach().cpu()
         try:
@@ -47,7 +47,7 @@ def listed(keys: Any) -> str:
 
 
 def table_of(value: Any, name: str, copy: bool) -> FloatArray:
-    """A table (rows, dim) in native byte order and C order: a copy, or the very memory of what was given."""
+    """A table (rows, dim) in native byte order and C order: a copy, or the given memory."""
     array = as_array(value, name)
     if array.dtype.newbyteorder("=") not in _check.FLOAT_DTYPES:
         raise ValueError(f"`{name}` must be float32 or float64, not {array.dtype}.")

@@ -1,4 +1,4 @@
-"""Layers to and from the state dicts of Spotlight: `BloomEmbedding` under ``embeddings.weight``, the others as in torch."""
+"""Layers to and from the state dicts of Spotlight; plain layers are as in torch."""
 
 from __future__ import annotations
 
@@ -33,21 +33,23 @@ def from_spotlight(
     num_hash_functions : int, default 4
         Spotlight's argument of that name; must be 4 for a plain layer, which does not hash.
     prefix : str, default ""
-        What stands before ``weight`` or ``embeddings.weight``, its dot included: ``"_user_embeddings."``.
+        What stands before ``weight`` or ``embeddings.weight``, its dot included:
+        ``"_user_embeddings."``.
     copy : bool, default True
         False: share memory with the tensor.
 
     Returns
     -------
     BloomEmbedding or ScaledEmbedding
-        The first where there is a key ``embeddings.weight``, else the second. The rows that ids read are Spotlight's, bit for
-        bit; their sum is rounded once (L5).
+        The first where there is a key ``embeddings.weight``, else the second. The rows that ids
+        read are Spotlight's, bit for bit; their sum is rounded once (L5).
 
     Raises
     ------
     TypeError, ValueError
-        There is no such key, the table is neither float32 nor float64, or row 0 is not zero: Spotlight was given ``bag=True`` or
-        another ``padding_idx`` than 0, and computes vectors that are wrong.
+        There is no such key, the table is neither float32 nor float64, or row 0 is not zero:
+        Spotlight was given ``bag=True`` or another ``padding_idx`` than 0, and computes vectors
+        that are wrong.
 
     Notes
     -----
@@ -109,13 +111,14 @@ def to_spotlight(
     TypeError
         Spotlight has no such layer.
     ValueError
-        The layer has what Spotlight has not: a hash table, another way to combine, another padding id, more ids than 2**31.
+        The layer has what Spotlight has not: a hash table, another way to combine, another padding
+        id, more ids than 2**31.
 
     Notes
     -----
-    Spotlight computes the height of its table as ``int(compression_ratio * num_embeddings)``; for a layer that was given
-    `num_rows`, the ratio ``(num_rows + 0.5) / num_embeddings`` gives the same. Row 0 goes out as zeros, which is what it counts
-    as here (L22).
+    Spotlight computes the height of its table as ``int(compression_ratio * num_embeddings)``; for a
+    layer that was given `num_rows`, the ratio ``(num_rows + 0.5) / num_embeddings`` gives the same.
+    Row 0 goes out as zeros, which is what it counts as here (L22).
 
     Examples
     --------

@@ -15,7 +15,7 @@ COLUMNS = 4  # of Thinc's hash
 
 
 def _keys(ids: Any) -> np.ndarray[Any, Any]:
-    """A number n as the keys 0 to n - 1, or an array of keys, as uint64: Thinc wraps negative ones, too."""
+    """The keys 0 to n - 1 or given keys, as uint64: Thinc wraps negative ones, too."""
     if isinstance(ids, (int, np.integer)) and not isinstance(ids, (bool, np.bool_)):
         return np.arange(_check.positive_int(ids, "ids"), dtype=np.uint64)
     array = as_array(ids, "ids")
@@ -33,7 +33,8 @@ def thinc_hash_rows(ids: ArrayLike, num_rows: int, seed: int) -> IntArray:
     Parameters
     ----------
     ids : int or int array, any shape
-        Keys of 64 bits, as spaCy's lexeme attributes are; a number n stands for the keys 0 to n - 1.
+        Keys of 64 bits, as spaCy's lexeme attributes are; a number n stands for the keys 0 to n -
+        1.
     num_rows : int
         Height of the table, Thinc's ``nV``, 1 to ``2**31``.
     seed : int
@@ -42,7 +43,8 @@ def thinc_hash_rows(ids: ArrayLike, num_rows: int, seed: int) -> IntArray:
     Returns
     -------
     int64 array, shape ids.shape + (4,)
-        The four 32-bit words of MurmurHash3_x64_128 of the key's eight little-endian bytes, each modulo `num_rows`, unsigned.
+        The four 32-bit words of MurmurHash3_x64_128 of the key's eight little-endian bytes, each
+        modulo `num_rows`, unsigned.
 
     Raises
     ------
@@ -72,7 +74,8 @@ def from_thinc(table: Any, ids: ArrayLike, seed: int, *, copy: bool = True) -> B
     table : float array, shape (nV, nO)
         ``model.get_param("E")``.
     ids : int or int array, shape (n,)
-        The keys that the layer will look up: its id i is ``ids[i]``. A number n stands for the keys 0 to n - 1.
+        The keys that the layer will look up: its id i is ``ids[i]``. A number n stands for the keys
+        0 to n - 1.
     seed : int
         ``model.attrs["seed"]``.
     copy : bool, default True
@@ -81,8 +84,8 @@ def from_thinc(table: Any, ids: ArrayLike, seed: int, *, copy: bool = True) -> B
     Returns
     -------
     BloomEmbedding
-        Of n ids with a `hash_table` of four probes and no padding id. An id's vector is Thinc's, rounded once (L5), where Thinc
-        rounds after each row.
+        Of n ids with a `hash_table` of four probes and no padding id. An id's vector is Thinc's,
+        rounded once (L5), where Thinc rounds after each row.
 
     Raises
     ------
@@ -91,7 +94,8 @@ def from_thinc(table: Any, ids: ArrayLike, seed: int, *, copy: bool = True) -> B
 
     Notes
     -----
-    Thinc hashes any key on the fly; a `hash_table` is made for the keys of a vocabulary. Dropout is not part of a layer here.
+    Thinc hashes any key on the fly; a `hash_table` is made for the keys of a vocabulary. Dropout is
+    not part of a layer here.
 
     Examples
     --------
@@ -129,7 +133,8 @@ def to_thinc(
     Returns
     -------
     float array, shape (nV, nO)
-        For ``model.set_param("E", table)``, of a model with ``nV`` and ``nO`` of this shape and `seed` as ``attrs["seed"]``.
+        For ``model.set_param("E", table)``, of a model with ``nV`` and ``nO`` of this shape and
+        `seed` as ``attrs["seed"]``.
 
     Raises
     ------

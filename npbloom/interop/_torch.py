@@ -23,19 +23,21 @@ def from_torch(state_dict: Mapping[str, Any], layer: type[Kind], *, prefix: str 
     state_dict : dict of str to array or tensor
         What ``module.state_dict()`` returns, of the module or of a model around it.
     layer : type
-        `ScaledEmbedding` or `ZeroEmbedding` for an ``Embedding``, `ScaledEmbeddingBag` for an ``EmbeddingBag``.
+        `ScaledEmbedding` or `ZeroEmbedding` for an ``Embedding``, `ScaledEmbeddingBag` for an
+        ``EmbeddingBag``.
     prefix : str, default ""
         What stands before ``weight``, its dot included: ``"item_embeddings."``.
     copy : bool, default True
         False: share memory with the tensor, so that training here trains it there.
     **options
-        The layer's: `padding_idx`, `max_norm`, `mode` and so on. A state dict does not hold them; torch's names and meaning are
-        the same.
+        The layer's: `padding_idx`, `max_norm`, `mode` and so on. A state dict does not hold them;
+        torch's names and meaning are the same.
 
     Returns
     -------
     ScaledEmbedding, ZeroEmbedding or ScaledEmbeddingBag
-        Its lookups are the bits of torch's; sums and means of bags are rounded once (L5), and torch's in each step.
+        Its lookups are the bits of torch's; sums and means of bags are rounded once (L5), and
+        torch's in each step.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Optimizers to and from the state dicts of `torch.optim`: hyperparameters and state under the names both share."""
+"""Optimizers to and from the state dicts of `torch.optim`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from npbloom.optimizers._state import MOST_STEPS, SQUARES
 
 Kind = TypeVar("Kind", SGD, Adagrad, Adam)
 
-NEUTRAL: Final = {"params", "param_names", "foreach", "fused", "capturable", "differentiable", "initial_lr"}  # how, not what
+# Keys that do not change the result.
+NEUTRAL: Final = {"params", "param_names", "foreach", "fused", "capturable", "differentiable", "initial_lr"}
 
 
 class Rule(NamedTuple):
-    """What torch's groups say for an optimizer: keys that tell it apart, and values that only torch has, as they must be."""
+    """Keys of torch's groups that tell an optimizer apart, and values that must be as here."""
 
     own: tuple[str, ...]
     fixed: dict[str, Any]
@@ -43,10 +44,12 @@ def optimizer_from_torch(state_dict: Mapping[str, Any], optimizer: type[Kind], l
     state_dict : dict
         What ``torch_optimizer.state_dict()`` returns, its tensors as tensors or arrays.
     optimizer : type
-        `SGD`, `Adagrad` or `Adam`: a state dict does not name its class. `Adam` takes those of ``torch.optim.SparseAdam``, too.
+        `SGD`, `Adagrad` or `Adam`: a state dict does not name its class. `Adam` takes those of
+        ``torch.optim.SparseAdam``, too.
     layers : dict of int or str to layer
-        The layers to train, by the number of their parameter, or by its name where the torch optimizer was constructed on
-        ``named_parameters``. Parameters that are not named here are left out.
+        The layers to train, by the number of their parameter, or by its name where the torch
+        optimizer was constructed on ``named_parameters``. Parameters that are not named here are
+        left out.
 
     Returns
     -------
@@ -56,17 +59,19 @@ def optimizer_from_torch(state_dict: Mapping[str, Any], optimizer: type[Kind], l
     Raises
     ------
     TypeError, ValueError
-        The state dict is of another optimizer, or has what npbloom has not (Nesterov, dampening, amsgrad, decoupled decay,
-        maximize, hyperparameters that differ between the layers); a state does not fit its layer.
+        The state dict is of another optimizer, or has what npbloom has not (Nesterov, dampening,
+        amsgrad, decoupled decay, maximize, hyperparameters that differ between the layers); a state
+        does not fit its layer.
 
     Notes
     -----
-    - State dicts of older versions of torch lack the key ``decoupled_weight_decay``, and nothing else in them tells AdamW's from
-      Adam's. Without weight decay the two are the same, so those are taken; with weight decay the key must be added to each
-      group, False for Adam's.
+    - State dicts of older versions of torch lack the key ``decoupled_weight_decay``, and nothing
+      else in them tells AdamW's from Adam's. Without weight decay the two are the same, so those
+      are taken; with weight decay the key must be added to each group, False for Adam's.
     - State is copied. A parameter that torch has not stepped yet starts from fresh state.
-    - With dense gradients the next steps are torch's up to rounding (L28, L29, L31). With a RowGrad decay is lazy (L27), and Adam
-      differs from ``SparseAdam``, which adds eps before bias correction.
+    - With dense gradients the next steps are torch's up to rounding (L28, L29, L31). With a RowGrad
+      decay is lazy (L27), and Adam differs from ``SparseAdam``, which adds eps before bias
+      correction.
 
     Examples
     --------
@@ -170,15 +175,17 @@ def optimizer_to_torch(optimizer: SGD | Adagrad | Adam, *, copy: bool = True, co
     optimizer : SGD, Adagrad or Adam
         Its layers are parameters 0, 1 and so on, in the order of ``optimizer.layers``.
     copy : bool, default True
-        False: the state arrays themselves. ``load_state_dict`` of torch 2.13 keeps the memory that it is given.
+        False: the state arrays themselves. ``load_state_dict`` of torch 2.13 keeps the memory that
+        it is given.
     convert : callable, optional
-        Applied to each array: ``torch.from_numpy`` gives what ``torch_optimizer.load_state_dict`` takes.
+        Applied to each array: ``torch.from_numpy`` gives what ``torch_optimizer.load_state_dict``
+        takes.
 
     Returns
     -------
     dict
-        ``{"state": {0: {...}, ...}, "param_groups": [{...}]}``; ``step`` is a float32 0-d array as in torch, float64 from
-        ``2**24`` steps on.
+        ``{"state": {0: {...}, ...}, "param_groups": [{...}]}``; ``step`` is a float32 0-d array as
+        in torch, float64 from ``2**24`` steps on.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What both layers of bags share: their backward passes."""
+"""The base of layers of bags: their backward passes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class BagLayer(Layer):
         indices : int array
             As in `forward`.
         grad_out : float array, shape (bags, embedding_dim)
-            Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+            Gradient of the loss with respect to the output; rounded to the dtype of the table
+            first.
         offsets, per_sample_weights : array, optional
             As in `forward`.
         sparse : bool, optional
@@ -43,8 +44,8 @@ class BagLayer(Layer):
         Returns
         -------
         RowGrad or array, shape of the table
-            Never the padding row. With "concat" a RowGrad's rows are slices of width d/k (L21). A maximum's gradient goes to its
-            current winners (L25).
+            Never the padding row. With "concat" a RowGrad's rows are slices of width d/k (L21). A
+            maximum's gradient goes to its current winners (L25).
 
         Raises
         ------
@@ -77,8 +78,8 @@ class BagLayer(Layer):
         Raises
         ------
         TypeError, IndexError, ValueError
-            See `npbloom.ops.embedding_bag_backward_weights` and `bloom_bag_backward_weights`; a ValueError for modes that take no
-            weights.
+            See `npbloom.ops.embedding_bag_backward_weights` and `bloom_bag_backward_weights`; a
+            ValueError for modes that take no weights.
         """
         if self.mode != "sum":
             raise ValueError(f"`mode` must be 'sum' for gradients of per-sample weights, not {self.mode!r}.")
@@ -86,7 +87,7 @@ class BagLayer(Layer):
 
     @abstractmethod
     def _contributions(self, ids: Any, grad_out: Any, offsets: Any = None, per_sample_weights: Any = None) -> Contributions:
-        """What a backward pass sums, checked."""
+        """Check the arguments and pair each gradient with its rows."""
 
     @abstractmethod
     def _weight_gradients(self, indices: ArrayLike, grad_out: ArrayLike, offsets: ArrayLike | None) -> FloatArray:

@@ -12,7 +12,7 @@ from npbloom.layers._table import Layer
 from npbloom.ops._bloom import check_combine, slices_of
 from npbloom.types import MAX_IDS, MAX_TABLE_ROWS, ArrayLike, HashSpec, IntArray, Rng, as_integer
 
-LARGEST_HEIGHT = 2**100  # rows up to which a table that is too high has its number of rows in the message
+LARGEST_HEIGHT = 2**100  # rows; a message spells out fewer
 RETIRED: Final = (
     "`precompute_hashes` has no effect any more and will be removed: ids are hashed when they are looked up, which is faster. "
     "Leave it out; rows of your own go into `hash_table`."
@@ -26,7 +26,7 @@ def warn_precompute(precompute_hashes: Any) -> None:
 
 
 def table_height(num_embeddings: int, compression_ratio: Any, num_rows: Any, padded: bool) -> int:
-    """``int(compression_ratio * num_embeddings)``, or `num_rows`; a ValueError that says what would do (L19)."""
+    """Height of the table, by ratio or as given (L19); the ValueError says what is possible."""
     ratio = _check.positive(compression_ratio, "compression_ratio")
     if math.isinf(ratio):
         raise ValueError("`compression_ratio` must be finite, not inf.")
@@ -56,7 +56,7 @@ def table_height(num_embeddings: int, compression_ratio: Any, num_rows: Any, pad
 
 
 def _nearest_ratio(rows: int, num_embeddings: int, up: int) -> float:
-    """The ratio of three digits nearest to the one sought that leaves at least (`up` 1) or at most (-1) so many rows."""
+    """The ratio of three digits nearest to the bound: at least (`up` 1) or at most (-1) `rows`."""
     unit = 10.0 ** (math.floor(math.log10(rows / num_embeddings)) - 2)
     steps = round(rows / num_embeddings / unit)
     while up * (int(float(f"{steps * unit:.3g}") * num_embeddings) - rows) < 0:
@@ -66,7 +66,7 @@ def _nearest_ratio(rows: int, num_embeddings: int, up: int) -> float:
 
 @dataclass(frozen=True)
 class BloomOptions:
-    """Arguments of a Bloom layer that decide which rows an id reads, as given; see `BloomEmbedding`."""
+    """Arguments that decide the rows of an id, as given; `BloomEmbedding` documents them."""
 
     num_embeddings: int
     embedding_dim: int
@@ -78,32 +78,15 @@ class BloomOptions:
     combine: str
     share_padding_row: bool
 
-    def checked(self) -> tuple[BloomOptions, HashSpec]:
-        """Check everything; options with the numbers that are kept, and the hash."""
+    def hashing(self) -> HashSpec:
+        """Check what decides the rows, and return the hash with the height of the table (L19)."""
         size = _check.positive_int(self.num_embeddings, "num_embeddings")
-        dim = _check.positive_int(self.embedding_dim, "embedding_dim")
+        _check.positive_int(self.embedding_dim, "embedding_dim")
         if size > MAX_IDS:
             raise ValueError(f"`num_embeddings` must lie in [1, 2**63], not {size}.")
         height = table_height(size, self.compression_ratio, self.num_rows, self.padding_idx is not None)
         share = _check.flag(self.share_padding_row, "share_padding_row")
-        hashing = HashSpec(size, height, self.num_hash_functions, self.padding_idx, share, self.hash_table)
-        return BloomOptions(
-            num_embeddings=size,
-            embedding_dim=dim,
-            compression_ratio=float(self.compression_ratio) if self.num_rows is None else height / size,
-            num_hash_functions=hashing.num_hash_functions,
-            padding_idx=hashing.padding_idx,
-            num_rows=None if self.num_rows is None else height,
-            hash_table=hashing.table,
-            combine=check_combine(self.combine, dim, hashing.num_hash_functions),
-            share_padding_row=share,
-        ), hashing
-
-    def described(self) -> dict[str, Any]:
-        """Arguments for `Layer.options`: the height of the table once, as a ratio or as a number of rows."""
-        height = "compression_ratio" if self.num_rows is None else "num_rows"
-        names = (height, "num_hash_functions", "padding_idx", "combine", "share_padding_row")
-        return {name: getattr(self, name) for name in names}
+        return HashSpec(size, height, self.num_hash_functions, self.padding_idx, share, self.hash_table)
 
 
 class BloomTable(Layer):
@@ -115,18 +98,26 @@ class BloomTable(Layer):
     compression_ratio: float
     compressed_num_embeddings: int
 
-    def _set_bloom(self, given: BloomOptions, dtype: Any, rng: Rng, weight: Any, own: dict[str, Any]) -> None:
-        """Check everything, then make or adopt the table; `own` are options of the layer's own."""
-        options, self.hashing = given.checked()
-        self.num_embeddings = options.num_embeddings
-        self.embedding_dim = options.embedding_dim
-        self.padding_idx = options.padding_idx
-        self.num_hash_functions = options.num_hash_functions
-        self.compressed_num_embeddings = self.hashing.num_rows
-        self.compression_ratio = options.compression_ratio
-        self.combine = options.combine
-        self._options = {**options.described(), **own}
-        self._set_table(self.hashing.num_rows, self.embedding_dim, dtype, rng, weight)
+    def _set_bloom(self, given: BloomOptions, dtype: Any, rng: Rng, weight: Any, **own: Any) -> None:
+        """Check everything, then make or adopt the table; `own` are options of this layer only."""
+        self.hashing = spec = given.hashing()
+        self.num_embeddings = spec.num_embeddings
+        self.embedding_dim = int(given.embedding_dim)
+        self.padding_idx = spec.padding_idx
+        self.num_hash_functions = spec.num_hash_functions
+        self.compressed_num_embeddings = spec.num_rows
+        by_ratio = given.num_rows is None
+        self.compression_ratio = float(given.compression_ratio) if by_ratio else spec.num_rows / spec.num_embeddings
+        self.combine = check_combine(given.combine, self.embedding_dim, spec.num_hash_functions)
+        self._options = {
+            **({"compression_ratio": self.compression_ratio} if by_ratio else {"num_rows": spec.num_rows}),
+            "num_hash_functions": spec.num_hash_functions,
+            "padding_idx": spec.padding_idx,
+            "combine": self.combine,
+            "share_padding_row": spec.share_padding_row,
+            **own,
+        }
+        self._set_table(spec.num_rows, self.embedding_dim, dtype, rng, weight)
 
     @final
     @property
@@ -137,7 +128,7 @@ class BloomTable(Layer):
     @final
     @property
     def num_slices(self) -> int:
-        """Gradient rows that one row of the table makes: k where probes are concatenated, else 1 (L21)."""
+        """Gradient rows in one row of the table: k where probes are concatenated, else 1 (L21)."""
         return slices_of(self.hashing, self.combine)
 
     @final

@@ -1,4 +1,4 @@
-"""The base of all layers: a table, its checks, its initial values, and what optimizers and files ask of it."""
+"""The base of all layers: a table, its checks, its initial values, its view as a gradient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from npbloom.ops._initial import fill_normal, zeros
 from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
 
 LARGEST = 2**62  # bytes that NumPy can address, and room for a line
-ARGUMENTS = frozenset({"hash_table", "num_rows", "precompute_hashes", "rng"})  # of constructors, neither attributes nor options
+# Arguments of constructors that are neither attributes nor options.
+ARGUMENTS = frozenset({"hash_table", "num_rows", "precompute_hashes", "rng"})
 
 
 class Layer(ABC):
@@ -37,8 +38,8 @@ class Layer(ABC):
     Notes
     -----
     The values of `weight` may be written at any time. All else is decided by the constructor: an
-    attribute that is set later is an AttributeError, and a table that was reshaped, resized or given
-    another dtype is a ValueError of every call that uses it.
+    attribute that is set later is an AttributeError, and a table that was reshaped, resized or
+    given another dtype is a ValueError of every call that uses it.
 
     Members are abstract or final. Optimizers, checkpoints and exchange with other packages use
     `checked_table`, `table_shape`, `reserved_rows`, `num_slices`, `gradient_view`, `contributions`
@@ -63,7 +64,7 @@ class Layer(ABC):
     _zero: ClassVar[bool] = False  # tables start at zero
 
     def _set_table(self, rows: int, dim: int, dtype: Any, rng: Rng, weight: Any) -> None:
-        """Adopt `weight`, or make a table of initial values (L8). Comes last in a constructor: attributes are fixed then."""
+        """Adopt `weight` or make a table (L8). Call it last: attributes are fixed then."""
         self._shape = (rows, dim)
         self._weight = self._initial_table(dtype, rng) if weight is None else self._adopted_table(dtype, rng, weight)
         self._fix()
@@ -96,7 +97,7 @@ class Layer(ABC):
         return given
 
     def _fix(self) -> None:
-        """Everything that is set by now stays as it is: lookups, steps and files rely on what was checked."""
+        """Fix all attributes that are set by now: lookups, steps and files rely on them."""
         self._dtype = self._weight.dtype
         self._fixed = frozenset({"_fixed", *self.__dict__})
 
@@ -105,7 +106,7 @@ class Layer(ABC):
         own = self.__dict__
         if "_fixed" not in own:  # the layer is being made
             own[name] = value
-        elif name != "weight" or value is not self._weight:  # else it is the end of ``layer.weight *= 2``
+        elif name != "weight" or value is not self._weight:  # ``layer.weight *= 2`` ends so
             self._refuse_change(name)
             own[name] = value
 
@@ -172,7 +173,8 @@ class Layer(ABC):
         Parameters
         ----------
         rng : numpy.random.Generator or int, optional
-            Source of the values; None: fresh entropy. The same seed gives the table of a new layer with that seed.
+            Source of the values; None: fresh entropy. The same seed gives the table of a new layer
+            with that seed.
 
         Raises
         ------
@@ -181,8 +183,8 @@ class Layer(ABC):
 
         Notes
         -----
-        L8. Values are written a block at a time. A table that is a memmap of a file leaves this process's memory block by
-        block, so that a table larger than the memory can be filled.
+        L8. Values are written a block at a time. A table that is a memmap of a file leaves this
+        process's memory block by block, so that a table larger than the memory can be filled.
         """
         generator = _check.generator(rng)
         table = self.checked_table()
@@ -233,7 +235,7 @@ class Layer(ABC):
     @property
     @abstractmethod
     def num_slices(self) -> int:
-        """Gradient rows that one row of the table makes: k where probes are concatenated, else 1 (L21)."""
+        """Gradient rows in one row of the table: k where probes are concatenated, else 1 (L21)."""
 
     @final
     def gradient_view(self, array: FloatArray) -> FloatArray:
@@ -256,7 +258,7 @@ class Layer(ABC):
     @final
     def contributions(self, ids: ArrayLike, grad_out: ArrayLike, **bag_arguments: Any) -> Contributions:
         """
-        Check the arguments of a backward pass, and pair each gradient with its table rows, unsummed.
+        Check the arguments of a backward pass, and pair each gradient with its rows, unsummed.
 
         Parameters
         ----------
@@ -290,7 +292,7 @@ class Layer(ABC):
         return grad if sparse else grad.to_dense().reshape(self._shape)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What pickle keeps; NumPy would forget that a table is read-only."""
+        """Keep that a table is read-only, which NumPy would forget."""
         self.checked_table()
         return {**self.__dict__, "_writable": self._weight.flags.writeable}
 

@@ -18,7 +18,9 @@ from npbloom.types import ArrayLike, FloatArray, Rng
 @final
 class ScaledEmbeddingBag(BagLayer, PlainTable):
     """
-    Sum, mean or maximum of the embeddings of each bag of ids, without the (n, embedding_dim) array in between.
+    Sum, mean or maximum of the embeddings of each bag of ids.
+
+    No array of shape (n, embedding_dim) is made in between.
 
     Parameters
     ----------
@@ -27,11 +29,13 @@ class ScaledEmbeddingBag(BagLayer, PlainTable):
     embedding_dim : int
         Length of a row.
     max_norm, norm_type, scale_grad_by_freq : float, float, bool
-        As in `ScaledEmbedding`; frequencies work in every mode and count the whole batch, padding left out (L11).
+        As in `ScaledEmbedding`; frequencies work in every mode and count the whole batch, padding
+        left out (L11).
     mode : {"mean", "sum", "max"}
         How a bag is reduced.
     padding_idx : int, optional
-        Entries with this id are left out of sum, count and maximum. May be negative: counted from the end.
+        Entries with this id are left out of sum, count and maximum. May be negative: counted from
+        the end.
     include_last_offset : bool, default False
         The last entry of `offsets` is the number of indices and no bag.
     dtype, rng, weight : optional
@@ -44,8 +48,9 @@ class ScaledEmbeddingBag(BagLayer, PlainTable):
 
     Notes
     -----
-    L8 to L18. Where torch differs: its CPU bag divides by the wrong id's count (pytorch#190063) and refuses frequencies for
-    max; it accepts a last offset that ends early; a NaN's effect on its maximum depends on the position.
+    L8 to L18. Where torch differs: its CPU bag divides by the wrong id's count (pytorch#190063) and
+    refuses frequencies for max; it accepts a last offset that ends early; a NaN's effect on its
+    maximum depends on the position.
 
     Examples
     --------
@@ -92,7 +97,8 @@ class ScaledEmbeddingBag(BagLayer, PlainTable):
         Parameters
         ----------
         indices : int array, shape (n,) or (bags, length)
-            Each in ``[0, num_embeddings)``. Two dimensions: each row is a bag, and `offsets` must be None.
+            Each in ``[0, num_embeddings)``. Two dimensions: each row is a bag, and `offsets` must
+            be None.
         offsets : int array, shape (bags,), optional
             For 1-D indices: where each bag starts.
         per_sample_weights : float array, shape of indices, optional
@@ -110,7 +116,8 @@ class ScaledEmbeddingBag(BagLayer, PlainTable):
 
         Notes
         -----
-        L13 to L18. With `max_norm` the looked-up rows are scaled in the table first (L10); else nothing is written.
+        L13 to L18. With `max_norm` the looked-up rows are scaled in the table first (L10); else
+        nothing is written.
         """
         table = self.checked_table()
         limits = None if self.max_norm is None else norm_limits(table, self.max_norm, self.norm_type)

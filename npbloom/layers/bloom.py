@@ -35,13 +35,15 @@ class BloomEmbedding(BloomTable):
     padding_idx : int or None, default 0
         This id's output is exactly zero and has no gradient; table row 0 is reserved then (L22).
     num_rows : int, optional
-        Rows of the table, instead of a ratio: an open vocabulary is ``BloomEmbedding(2**63, 64, num_rows=100_000)``.
+        Rows of the table, instead of a ratio. An open vocabulary:
+        ``BloomEmbedding(2**63, 64, num_rows=100_000)``.
     hash_table : int array, shape (num_embeddings, k), optional
         Rows of each id, instead of the hash; copied.
     combine : {"sum", "mean", "concat"}
         Sum of the k rows, their mean, or slice j of width d/k from the row of probe j.
     share_padding_row : bool, default True
-        Whether other ids may probe row 0, as in Spotlight: they lose that probe, about ``k / m`` of all ids.
+        Other ids may probe row 0, as in Spotlight. They lose that probe; about ``k / m`` of all
+        ids do.
     precompute_hashes : bool, optional
         Deprecated, without effect: ids are hashed when they are looked up. Leave it out.
     dtype, rng, weight : optional
@@ -57,17 +59,18 @@ class BloomEmbedding(BloomTable):
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind or out of its range; too small a ratio says which one would do.
+        An argument is of the wrong kind or out of its range. For too small a ratio the message
+        says which is large enough.
 
     Notes
     -----
-    L19 to L23. The hash is Spotlight's, bit for bit. Unlike Spotlight, `bag=True` returns the right vectors, and every
-    `padding_idx` is a padding id.
+    L19 to L23. The hash is Spotlight's, bit for bit. Unlike Spotlight, `bag=True` returns the right
+    vectors, and every `padding_idx` is a padding id.
 
     References
     ----------
-    .. [1] J. Serrà, A. Karatzoglou, "Getting deep recommenders fit: Bloom embeddings for sparse binary input/output
-       networks", RecSys 2017.
+    .. [1] J. Serrà, A. Karatzoglou, "Getting deep recommenders fit: Bloom embeddings for sparse
+       binary input/output networks", RecSys 2017.
 
     Examples
     --------
@@ -103,7 +106,7 @@ class BloomEmbedding(BloomTable):
         warn_precompute(precompute_hashes)
         sizes = (num_embeddings, embedding_dim, compression_ratio, num_hash_functions, padding_idx, num_rows)
         options = BloomOptions(*sizes, hash_table, combine, share_padding_row)
-        self._set_bloom(options, dtype, rng, weight, {"bag": self.bag})
+        self._set_bloom(options, dtype, rng, weight, bag=self.bag)
 
     def forward(self, ids: ArrayLike) -> FloatArray:
         """
@@ -141,14 +144,16 @@ class BloomEmbedding(BloomTable):
         ids : int array, any shape
             The ids that were looked up.
         grad_out : float array, shape ids.shape + (embedding_dim,)
-            Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+            Gradient of the loss with respect to the output; rounded to the dtype of the table
+            first.
         sparse : bool, optional
             False for an array of the table's shape; a RowGrad by default (L12).
 
         Returns
         -------
         RowGrad or array, shape of the table
-            Never the reserved row. With "concat" a RowGrad's rows are slices ``r * k + j`` of width d/k (L21).
+            Never the reserved row. With "concat" a RowGrad's rows are slices ``r * k + j`` of width
+            d/k (L21).
 
         Raises
         ------
@@ -177,7 +182,9 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
         Entries with this id are left out of sum, count and maximum; table row 0 is reserved then.
     include_last_offset : bool, default False
         The last entry of `offsets` is the number of indices and no bag.
-    num_rows, hash_table, combine, share_padding_row, precompute_hashes, dtype, rng, weight : optional
+    num_rows, hash_table, combine, share_padding_row : optional
+        As in `BloomEmbedding`.
+    precompute_hashes, dtype, rng, weight : optional
         As in `BloomEmbedding`.
 
     Raises
@@ -187,7 +194,8 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
 
     Notes
     -----
-    L23b: the vector of each id stays in float64, a bag is rounded once. There is no max_norm and no frequency scaling.
+    L23b: the vector of each id stays in float64, a bag is rounded once. There is no max_norm and no
+    frequency scaling.
 
     Examples
     --------
@@ -222,7 +230,7 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
         warn_precompute(precompute_hashes)
         sizes = (num_embeddings, embedding_dim, compression_ratio, num_hash_functions, padding_idx, num_rows)
         options = BloomOptions(*sizes, hash_table, combine, share_padding_row)
-        self._set_bloom(options, dtype, rng, weight, {"mode": self.mode, "include_last_offset": self.include_last_offset})
+        self._set_bloom(options, dtype, rng, weight, mode=self.mode, include_last_offset=self.include_last_offset)
 
     def forward(
         self, indices: ArrayLike, offsets: ArrayLike | None = None, per_sample_weights: ArrayLike | None = None

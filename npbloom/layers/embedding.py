@@ -62,7 +62,8 @@ class _Embedding(PlainTable):
 
         Notes
         -----
-        With `max_norm` the looked-up rows are scaled in the table first (L10); else nothing is written.
+        With `max_norm` the looked-up rows are scaled in the table first (L10); else nothing is
+        written.
         """
         table, array = self.checked_table(), _check.ids(ids, "ids", self.num_embeddings)
         return gather(table, array, None if self.max_norm is None else norm_limits(table, self.max_norm, self.norm_type))
@@ -78,14 +79,16 @@ class _Embedding(PlainTable):
         ids : int array, any shape
             The ids that were looked up; there is no hidden last input.
         grad_out : float array, shape ids.shape + (embedding_dim,)
-            Gradient of the loss with respect to the output; rounded to the dtype of the table first.
+            Gradient of the loss with respect to the output; rounded to the dtype of the table
+            first.
         sparse : bool, optional
             For this call, instead of the layer's own setting.
 
         Returns
         -------
         RowGrad or array, shape (num_embeddings, embedding_dim)
-            Sparse: the looked-up rows. Else an array of the table's shape, zeros elsewhere. Never the padding row.
+            Sparse: the looked-up rows. Else an array of the table's shape, zeros elsewhere. Never
+            the padding row.
 
         Raises
         ------
@@ -114,7 +117,9 @@ class _Embedding(PlainTable):
 @final
 class ScaledEmbedding(_Embedding):
     """
-    Embedding with normal initial values of standard deviation ``1 / embedding_dim``, Spotlight's default layer.
+    Embedding with normal initial values of standard deviation ``1 / embedding_dim``.
+
+    It is Spotlight's default layer.
 
     Parameters
     ----------
@@ -123,7 +128,8 @@ class ScaledEmbedding(_Embedding):
     embedding_dim : int
         Length of a row.
     padding_idx : int, optional
-        Row that has no gradient and that no optimizer moves; starts at zero. May be negative: counted from the end.
+        Row that has no gradient and that no optimizer moves; starts at zero. May be negative:
+        counted from the end.
     max_norm : float, optional
         Rows looked up whose norm exceeds it are scaled down to it, in the table, during `forward`.
     norm_type : float, default 2
@@ -135,9 +141,11 @@ class ScaledEmbedding(_Embedding):
     dtype : float32 or float64, optional
         Of the table; float32 by default, with `weight` its own.
     rng : numpy.random.Generator or int, optional
-        Source of the initial values; None: fresh entropy. The same seed gives the same table for any number of threads.
+        Source of the initial values; None: fresh entropy. The same seed gives the same table for
+        any number of threads.
     weight : array, shape (num_embeddings, embedding_dim), optional
-        A table to adopt without a copy, a memmap too; a read-only one gives a layer that can only look up.
+        A table to adopt without a copy, a memmap too; a read-only one gives a layer that can only
+        look up.
 
     Raises
     ------
@@ -164,11 +172,15 @@ class ScaledEmbedding(_Embedding):
 @final
 class ZeroEmbedding(_Embedding):
     """
-    Embedding that starts at zero, for biases. Everything but the initial values is as in `ScaledEmbedding`.
+    Embedding that starts at zero, for biases.
+
+    Everything but the initial values is as in `ScaledEmbedding`.
 
     Parameters
     ----------
-    num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse : see there
+    num_embeddings, embedding_dim, padding_idx : int
+        As in `ScaledEmbedding`.
+    max_norm, norm_type, scale_grad_by_freq, sparse : optional
         As in `ScaledEmbedding`.
     dtype, rng, weight : optional
         As in `ScaledEmbedding`; there is nothing to draw, so `rng` decides nothing.

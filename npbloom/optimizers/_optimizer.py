@@ -46,7 +46,9 @@ class Setting(Generic[Value]):
 
 class Optimizer(ABC):
     """
-    An update rule and its state for each layer. Abstract: the optimizers of `npbloom.optimizers` are final.
+    An update rule and its state for each layer.
+
+    Abstract: the optimizers of `npbloom.optimizers` are final.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ class Optimizer(ABC):
         self._adopt(layers, given)
 
     def _adopt(self, layers: Iterable[Layer], given: Given) -> None:
-        """Take these layers, and the state that is given for some of them, once all of it is found to fit."""
+        """Take the layers and the state that is given for some of them, after checking all."""
         self._specs = {layer: self._spec_of(layer) for layer in layers}
         known = [("weight", layer.checked_table()) for layer in layers]
         for layer, arrays in given.items():
@@ -162,7 +164,7 @@ class Optimizer(ABC):
         for name, spec in self._specs[layer].items():
             state[name] = zeros(*spec)
             if self._initial(name) != 0:
-                with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, as IEEE 754 says (L33)
+                with np.errstate(over="ignore"):  # too large for float32: inf (L33)
                     _arrays.fill(state[name], self._initial(name))
         return state
 
@@ -189,8 +191,8 @@ class Optimizer(ABC):
         Returns
         -------
         dict of str to array
-            The live arrays, under torch's names: ``momentum_buffer``, ``sum``, ``exp_avg``, ``exp_avg_sq``, and ``step``, a 0-d
-            int64. Element-wise state has the table's shape.
+            The live arrays, under torch's names: ``momentum_buffer``, ``sum``, ``exp_avg``,
+            ``exp_avg_sq``, and ``step``, a 0-d int64. Element-wise state has the table's shape.
 
         Raises
         ------
@@ -239,15 +241,16 @@ class Optimizer(ABC):
         layer : Layer
             One that this optimizer was constructed on.
         grad : RowGrad or float array, shape of the table
-            A RowGrad touches its rows only: weight decay, momentum and decay of moments are lazy (L27). A dense gradient
-            touches all rows but padding.
+            A RowGrad touches its rows only: weight decay, momentum and decay of moments are lazy
+            (L27). A dense gradient touches all rows but padding.
 
         Raises
         ------
         KeyError
             The optimizer was not constructed on this layer.
         TypeError, ValueError
-            The gradient does not fit the table, or is a RowGrad that names a padding row; nothing is written then (L3).
+            The gradient does not fit the table, or is a RowGrad that names a padding row; nothing
+            is written then (L3).
 
         Notes
         -----
@@ -288,8 +291,8 @@ class Optimizer(ABC):
 
         Notes
         -----
-        The same bits as ``step(layer, layer.backward(ids, grad_out, sparse=True))``, whatever the layer's own setting, and
-        never an array of the table's size (L26). Two calls are two steps.
+        The same bits as ``step(layer, layer.backward(ids, grad_out, sparse=True))``, whatever the
+        layer's own setting, and never an array of the table's size (L26). Two calls are two steps.
 
         Examples
         --------
@@ -339,13 +342,13 @@ class Optimizer(ABC):
 
     @staticmethod
     def _target(layer: Layer, table: FloatArray) -> tuple[FloatArray, range]:
-        """The table as gradients see it, and the rows of that view that are never trained (L21, L22)."""
+        """The table as gradients see it, and the rows there that are never trained (L21, L22)."""
         reserved, slices = layer.reserved_rows, layer.num_slices
         return layer.gradient_view(table), range(reserved.start * slices, reserved.stop * slices)
 
     @staticmethod
     def _take(state: State, step: Callable[[], Any]) -> None:
-        """Take a step that is ready, and count it: one more call on this layer, an empty batch included (L31)."""
+        """Count a step that is ready, an empty batch included (L31), and take it."""
         if "step" in state:
             state["step"] += 1
         step()

@@ -54,7 +54,8 @@ def check_values(state: Mapping[str, np.ndarray[Any, Any]]) -> None:
     """
     A ValueError for state that no step leaves: a counter out of its range, or squares below 0.
 
-    Reads all squares, so it is for state that comes from outside, not for a step. NaN passes: steps on NaN leave it (L33).
+    Reads all squares, so it is for state that comes from outside, not for a step. NaN passes: steps
+    on NaN leave it (L33).
     """
     for name, array in state.items():
         if name == "step":
@@ -64,7 +65,7 @@ def check_values(state: Mapping[str, np.ndarray[Any, Any]]) -> None:
 
 
 def check_step(step: np.ndarray[Any, Any], bound: int = MOST_STEPS) -> None:
-    """A ValueError for a counter of steps that nothing has counted, or that stands at `bound` or above."""
+    """Raise a ValueError unless a counter of steps lies in [0, bound)."""
     if step.item() < 0:
         raise ValueError(f"`state['step']` must be at least 0, not {step}.")
     if step.item() >= bound:
@@ -86,9 +87,11 @@ def state_arrays(given: Any, layer: Layer, specs: Specs) -> State:
 
 
 def check_state(given: Any, layer: Layer, specs: Specs, known: list[Named]) -> list[Named]:
-    """State to adopt, named: fit to be stepped on, of values that steps leave, and in memory that nothing else has.
+    """
+    Check state to adopt: its shapes, dtypes and values, and that nothing else has its memory.
 
-    The values of mapped files are taken on trust: they may be larger than memory, and are read where a step needs them.
+    The values of mapped files are taken on trust: they may be larger than memory, and are read
+    where a step needs them.
     """
     checked: list[Named] = []
     arrays = state_arrays(given, layer, specs)

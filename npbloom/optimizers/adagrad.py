@@ -29,23 +29,25 @@ class Adagrad(Optimizer):
     eps : float, default 1e-10
         At least 0; outside the root.
     state : dict of Layer to dict of str to array, optional
-        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
-        They are taken as they are; values of mapped files are not read. Other layers start from new state.
+        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that
+        `state` returns for it. They are taken as they are; values of mapped files are not read.
+        Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer or has squares below 0.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its
+        layer or has squares below 0.
 
     Notes
     -----
-    L29: ``g += weight_decay * w; sum += g * g; w -= lr / (1 + (step - 1) * lr_decay) * g / (sqrt(sum) + eps)``.
-    Gradients of a row are added before they are squared (L26).
+    L29: ``g += weight_decay * w; sum += g * g; w -= lr / (1 + (step - 1) * lr_decay) * g /
+    (sqrt(sum) + eps)``. Gradients of a row are added before they are squared (L26).
 
     References
     ----------
-    .. [1] J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and stochastic optimization",
-       JMLR 12, 2011.
+    .. [1] J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and
+       stochastic optimization", JMLR 12, 2011.
 
     Examples
     --------

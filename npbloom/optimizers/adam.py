@@ -31,18 +31,20 @@ class Adam(Optimizer):
     weight_decay : float, default 0
         At least 0; added to the gradient.
     state : dict of Layer to dict of str to array, optional
-        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
-        They are taken as they are; values of mapped files are not read. Other layers start from new state.
+        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that
+        `state` returns for it. They are taken as they are; values of mapped files are not read.
+        Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer or has squares below 0.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its
+        layer or has squares below 0.
 
     Notes
     -----
-    L31. ``step`` counts the calls on a layer, an empty batch included. torch.optim.SparseAdam adds eps before bias correction;
-    torch.optim.Adam moves every row in every step.
+    L31. ``step`` counts the calls on a layer, an empty batch included. torch.optim.SparseAdam adds
+    eps before bias correction; torch.optim.Adam moves every row in every step.
 
     References
     ----------

@@ -31,18 +31,21 @@ class RowWiseAdagrad(Optimizer):
     eps : float, default 1e-8
         At least 0; outside the root.
     state : dict of Layer to dict of str to array, optional
-        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
-        They are taken as they are; values of mapped files are not read. Other layers start from new state.
+        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that
+        `state` returns for it. They are taken as they are; values of mapped files are not read.
+        Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer or has squares below 0.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its
+        layer or has squares below 0.
 
     Notes
     -----
-    L30: ``g += weight_decay * w; sum_r += mean(g * g); w -= lr * g / (sqrt(sum_r) + eps)``. ``sum`` has one value for each row,
-    or for each slice where probes are concatenated. FBGEMM's CPU kernel accepts weight decay and ignores it.
+    L30: ``g += weight_decay * w; sum_r += mean(g * g); w -= lr * g / (sqrt(sum_r) + eps)``. ``sum``
+    has one value for each row, or for each slice where probes are concatenated. FBGEMM's CPU kernel
+    accepts weight decay and ignores it.
 
     Examples
     --------

@@ -27,17 +27,20 @@ class SGD(Optimizer):
     momentum, weight_decay : float, default 0
         At least 0. A term with coefficient 0 is not computed.
     state : dict of Layer to dict of str to array, optional
-        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that `state` returns for it.
-        They are taken as they are; values of mapped files are not read. Other layers start from new state.
+        Arrays to adopt as state without a copy, memmaps too: for each layer that is named, all that
+        `state` returns for it. They are taken as they are; values of mapped files are not read.
+        Other layers start from new state.
 
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its layer or has squares below 0.
+        A hyperparameter is out of its range, a layer is read-only, or a state does not fit its
+        layer or has squares below 0.
 
     Notes
     -----
-    L28: ``g += weight_decay * w; buf = momentum * buf + g; w -= lr * buf``. With a RowGrad both are lazy (L27).
+    L28: ``g += weight_decay * w; buf = momentum * buf + g; w -= lr * buf``. With a RowGrad both are
+    lazy (L27).
 
     Examples
     --------

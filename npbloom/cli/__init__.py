@@ -13,7 +13,7 @@ from npbloom.cli._streams import discard_output, flush, prepare_streams
 
 __all__ = ["main"]
 
-TRACEBACK = "NPBLOOM_TRACEBACK"  # set to anything but 0: errors that nobody foresaw show where they come from
+TRACEBACK = "NPBLOOM_TRACEBACK"  # anything but 0: show the traceback of unforeseen errors
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,12 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 done, 1 it did not work out, 2 wrong use, 130 interrupted.
+        Exit status: 0 done, 1 failed, 2 wrong use, 130 interrupted.
 
     Notes
     -----
     Every error is one line on standard error. With ``NPBLOOM_TRACEBACK=1`` in the environment an
-    error that nobody foresaw is raised instead, with its traceback.
+    unforeseen error is raised instead, with its traceback.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(words)
     except KeyboardInterrupt:
         return _startup.INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has gone
+    except BrokenPipeError:  # the reader of the output has closed it
         discard_output()
         return 1
     except Exception as error:
@@ -55,10 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    """Parse, run, and see that all output is out."""
+    """Parse the arguments, run the command, and flush all output."""
     try:
         arguments = parser().parse_args(words or ["demo"])
-    except SystemExit:  # of --help and --version, and of words that make no sense
+    except SystemExit:  # of --help, --version and wrong arguments
         flush()
         raise
     with refusing("the environment"):

@@ -1,4 +1,4 @@
-"""The command line's grammar: commands, options, their defaults, and sentences for values that will not do."""
+"""Grammar of the command line: commands, options, defaults, and messages for wrong values."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ MOST_IDS = 2**63
 
 
 class Parser(argparse.ArgumentParser):
-    """One line for an error, instead of the usage and a line."""
+    """Parser whose errors are one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit status 2."""
+        """Exit with status 2 and one line."""
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        """Without argparse's silence where nothing can be written."""
+        """Write a message; unlike argparse, raise if nothing can be written."""
         (sys.stderr if file is None else file).write(message)
 
 
 def _integer(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
-    """A reader of whole numbers."""
+    """Return a reader of whole numbers."""
 
     def read(text: str) -> int:
         try:
-            number = int(text.replace("_", "?"))  # Python's own way of writing numbers is nobody else's
+            number = int(text.replace("_", "?"))  # only Python reads 1_000
         except ValueError:  # also for more than 4,300 digits
             number = least - 1
         if number < least:
@@ -55,7 +55,7 @@ _hashes = _integer(1, 24)
 
 
 def _number(text: str, most: float = LARGEST, words: str = "") -> float:
-    """A number of at least 0 that is not huge; the words say why it can be at most so much."""
+    """Return a number of at least 0 and at most `most`; `words` explain the limit."""
     try:
         number = float(text.replace("_", "?"))
     except ValueError:
@@ -68,7 +68,7 @@ def _number(text: str, most: float = LARGEST, words: str = "") -> float:
 
 
 def _positive(text: str, most: float = LARGEST, words: str = "") -> float:
-    """A finite number above 0."""
+    """Return a finite number above 0."""
     number = _number(text, most, words)
     if number == 0:
         raise argparse.ArgumentTypeError(f"must be a number above 0, not {_short(text)}")
@@ -76,17 +76,17 @@ def _positive(text: str, most: float = LARGEST, words: str = "") -> float:
 
 
 def _short(text: str) -> str:
-    """A word in quotes, cut where it is long."""
+    """Return a word in quotes, cut if it is long."""
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 def _ratio(text: str) -> float:
-    """A number above 0, at most 1."""
+    """Return a number above 0 and at most 1."""
     return _positive(text, 1, ", a row for each id")
 
 
 def _methods(text: str) -> list[str]:
-    """Names from the registry, each once."""
+    """Return names of methods, each once."""
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in METHODS:
@@ -95,12 +95,12 @@ def _methods(text: str) -> list[str]:
 
 
 def _sentence(words: str) -> str:
-    """Words of a list as a sentence of their own."""
+    """Return words of a list as a sentence."""
     return f"{words[0].upper()}{words[1:]}."
 
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
-    """What both comparisons take."""
+    """Add the options of both comparisons."""
     parser.add_argument(
         "--seed", type=_integer(0, 2**63 - 1), default=0, metavar="S", help="seed of everything random (default: %(default)s)"
     )
@@ -109,7 +109,7 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
-    """`npbloom demo`."""
+    """Add `npbloom demo`."""
     about = "train one model with full tables and with smaller ones of several kinds, on generated interactions"
     parser = commands.add_parser("demo", help=about, description=_sentence(about), epilog=EPILOG)
     _report_options(parser)
@@ -117,7 +117,7 @@ def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
-    """`npbloom fit`."""
+    """Add `npbloom fit`."""
     about = "train a model on a file of ratings, with full tables and with smaller ones of several kinds, and compare them"
     parser = commands.add_parser("fit", help=about, description=_sentence(about), epilog=EPILOG)
     parser.add_argument(
@@ -134,7 +134,7 @@ def _add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _table_options(parser: argparse.ArgumentParser) -> None:
-    """What the smaller tables are like."""
+    """Add the options of the smaller tables."""
     methods = (
         "ways to store vectors, with commas between them: full (a row for each id), narrow (the same with fewer columns, as "
         "many as the smaller tables have parameters for), learned (ids that are met by the same share rows), bloom (sums of "
@@ -155,7 +155,7 @@ def _table_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _training_options(parser: argparse.ArgumentParser, defaults: Settings) -> None:
-    """What all compared models have in common."""
+    """Add the options of training, which all compared models share."""
 
     def add(option: str, metavar: str, about: str, **how: Any) -> None:
         default = getattr(defaults, option.replace("-", "_"))
@@ -181,7 +181,7 @@ def _training_options(parser: argparse.ArgumentParser, defaults: Settings) -> No
 
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
-    """What is saved."""
+    """Add the options of the saved model."""
     out = "save a model here, trained anew on all data, for `npbloom recommend` (default: not saved)"
     parser.add_argument("--out", metavar="MODEL", help=out)
     keep = "with --out: the method whose model is saved (default: the best of those smaller than full tables)"
@@ -189,7 +189,7 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_recommend(commands: argparse._SubParsersAction[Parser]) -> None:
-    """`npbloom recommend`."""
+    """Add `npbloom recommend`."""
     about = "name the items a saved model ranks highest for a user, without those it was trained on"
     parser = commands.add_parser("recommend", help=about, description=_sentence(about), epilog=EPILOG)
     parser.add_argument("model", metavar="MODEL", help="a file that `npbloom fit --out` wrote")
@@ -200,7 +200,7 @@ def _add_recommend(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def parser() -> Parser:
-    """The whole grammar."""
+    """Return the parser of all commands."""
     top = Parser(prog="npbloom", description=DESCRIPTION, epilog=EPILOG)
     top.add_argument("--version", action="version", version=f"npbloom {npbloom.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -1,4 +1,4 @@
-"""Refusals before any training: sentences for options and data that do not go together."""
+"""Checks before any training: refuse options and data that do not fit each other."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from npbloom.cli._methods import METHODS, full_bytes, hashes_of, narrow_dim, ser
 from npbloom.cli._settings import Settings, Variant
 from npbloom.recommend import Interactions
 
-MOST_LEARNED = 256  # columns of the decomposition: its time grows with their third power, 4 s here, 37 s for 512
+# Columns of the decomposition. Its time grows with their cube: 4 s for 256, 37 s for 512.
+MOST_LEARNED = 256
 COPIES = 3  # of a table's bytes: itself and Adam's two moments
 CANDIDATES = 3  # models at a time where weight decay is chosen
 
 
 def check_memory(data: Interactions, variants: Sequence[Variant], settings: Settings) -> None:
-    """Refuse tables that this machine has no memory for: a system that promises too much would end the process later."""
+    """
+    Refuse tables that do not fit the memory of this machine.
+
+    A system that promises too much memory would end the process later.
+    """
     if not hasattr(os, "sysconf"):
         return
     copies = COPIES * (CANDIDATES if settings.l2 is None else 1) * np.dtype(np.float32).itemsize
@@ -37,7 +42,7 @@ def check_memory(data: Interactions, variants: Sequence[Variant], settings: Sett
 
 
 def check_keep(keep: str | None, out: str | None, methods: Sequence[str]) -> None:
-    """Refuse to keep a model that is not trained, or with no file to keep it in."""
+    """Refuse to keep a model that is not trained, or without a file to save it in."""
     if keep is None:
         return
     if keep not in methods:
@@ -47,7 +52,11 @@ def check_keep(keep: str | None, out: str | None, methods: Sequence[str]) -> Non
 
 
 def check_best(keep: str | None, out: str | None, data: Interactions, variants: Sequence[Variant], dim: int) -> None:
-    """Refuse to keep the best of the smaller models where none is smaller; of a single method there is nothing to choose."""
+    """
+    Refuse to keep the best of the smaller models if none is smaller.
+
+    With a single method there is no choice to make.
+    """
     if out is None or keep is not None or len(variants) == 1:
         return
     if min(served_ahead(data, variant, dim) for variant in variants) >= full_bytes(data, dim):
@@ -59,13 +68,13 @@ def check_best(keep: str | None, out: str | None, data: Interactions, variants: 
 
 
 def check_outputs(plot: str | None, out: str | None) -> None:
-    """Refuse to write the picture and the model to one file."""
+    """Refuse to write the picture and the model to the same file."""
     if plot is not None and out is not None and same_file(plot, out):
         raise Refused(f"--plot {plot} and --out {out}: are one file")
 
 
 def check_slices(variants: Sequence[Variant], dim: int) -> None:
-    """Refuse slices of unequal length, and more columns than can be learned from."""
+    """Refuse slices of unequal length, and more columns than can be learned."""
     for variant in variants:
         if variant.method == "learned" and dim > MOST_LEARNED:
             raise Refused(f"--dim {dim}: the method 'learned' takes at most {MOST_LEARNED}; or leave it out of --methods")
@@ -78,7 +87,7 @@ def check_slices(variants: Sequence[Variant], dim: int) -> None:
 
 
 def check_data(data: Interactions, path: str, settings: Settings) -> None:
-    """Refuse data on which there is nothing to learn or nothing to measure."""
+    """Refuse data from which nothing can be learned or measured."""
     users, items = data.num_users - 1, data.num_items - 1
     for number, kind, labels in ((users, "user", data.user_labels), (items, "item", data.item_labels)):
         if number < 2:
@@ -101,7 +110,7 @@ def check_data(data: Interactions, path: str, settings: Settings) -> None:
 
 
 def check_heights(data: Interactions, variants: Sequence[Variant]) -> None:
-    """Refuse a ratio that leaves a table without rows: one must be left beside that of padding."""
+    """Refuse a ratio that leaves a table without rows beside the padding row."""
     for tables in {variant.tables for variant in variants if METHODS[variant.method].hashed}:
         for kind, size in (("users", data.num_users), ("items", data.num_items)):
             rows = int(tables.compression * size)

@@ -1,4 +1,8 @@
-"""Choice of weight decay and epochs by a validation split: successive halving over a grid, then early stopping."""
+"""
+Choice of weight decay and epochs on a validation split.
+
+Successive halving over a grid is followed by early stopping.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +22,18 @@ RATING_GRID = (1e-4, 3e-4, 1e-3)
 RUNGS = (8, 16)  # after so many epochs the worse half of the weight decays is dropped
 MOST_EPOCHS = 40
 PATIENCE = 10  # epochs without a better score before training stops
-SLOW = 1_000_000  # interactions beyond which fewer epochs are tried: each teaches more then, and takes longer
+# Above this number of interactions fewer epochs are tried: each of them teaches more and takes longer.
+SLOW = 1_000_000
 MOST_USERS, FEWEST_USERS = 2000, 500  # validation users
-JUDGED_SCORES = 10**8  # of all of them: the more items there are, the fewer users
-SCORES_A_STEP = 250  # scores that take as long to rank as an interaction takes to learn from
+JUDGED_SCORES = 10**8  # of all validation users: with more items there are fewer users
+SCORES_A_STEP = 250  # scores ranked in the time that training on one interaction takes
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Validation:
-    """A part of the training interactions to fit, and a part to judge by."""
+    """A split of the training interactions: a part to fit, and a part to score."""
 
     fit: Interactions
     held_out: Interactions
@@ -36,7 +41,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Budget:
-    """Epochs that a method may take: after each of `rungs` half of the candidates are dropped."""
+    """Epochs of a method: after each of `rungs` half of the candidates are dropped."""
 
     rungs: tuple[int, ...]
     most: int
@@ -44,7 +49,11 @@ class Budget:
 
 
 def validation(train: Interactions, settings: Settings) -> Validation | None:
-    """Split the training interactions as they were split from the test set; None where too few are left to learn from."""
+    """
+    Split the training interactions in the way of the test split.
+
+    Return None if too few are left to learn from.
+    """
     fit, held_out, _ = split(train, settings)
     few = min(len(np.unique(fit.user_ids)), len(np.unique(fit.item_ids))) < 2
     if few or not len(held_out):
@@ -54,7 +63,12 @@ def validation(train: Interactions, settings: Settings) -> Validation | None:
 
 
 def budget(interactions: int, epochs: int | None) -> Budget:
-    """The same for every method: fewer epochs of many interactions; with given epochs, those at which a choice is made."""
+    """
+    Return the budget of epochs, the same for every method.
+
+    With many interactions it has fewer epochs. With given epochs it has those at which a choice is
+    made.
+    """
     pace = max(1.0, interactions / SLOW)
     rungs, most = [max(1, round(rung / pace)) for rung in RUNGS], max(2, round(MOST_EPOCHS / pace))
     if epochs is not None:
@@ -73,7 +87,11 @@ class Candidate:
     best_epoch: int = 1
 
     def train(self, epochs: int, patience: int, parts: Validation, settings: Settings, report: Report) -> None:
-        """Go on to an epoch, or stop before it: when the score has not risen for some, or there is none any more."""
+        """
+        Train up to an epoch, or stop when the score has not risen for `patience` epochs.
+
+        Training also stops when the model has no score any more.
+        """
         ranked = 0 if settings.explicit else len(parts.held_out) * parts.fit.num_items
         every = max(1, round(ranked / SCORES_A_STEP / len(parts.fit)))
         while self.epoch < epochs and self.epoch - self.best_epoch < patience:
@@ -93,10 +111,10 @@ def choose(train: Interactions, variant: Variant, settings: Settings, report: Re
     """
     Choose weight decay and epochs of a method on a part of the training interactions.
 
-    Each weight decay of the grid trains for some epochs, the better half goes on, and the best one
-    until its score has not risen for some more. What the settings give of the two stays as it is;
-    with both given nothing is trained. Where nothing can be held out, the defaults are taken.
-    `report` is told what is tried.
+    Each weight decay of the grid is trained for some epochs. The better half continues; the best
+    one is trained until its score has not risen for some epochs. A value that the settings give is
+    kept, and with both given nothing is trained. If nothing can be held out, the defaults are
+    taken. `report` gets a text about what is tried.
     """
     l2, epochs = settings.l2, settings.epochs
     if l2 is not None and epochs is not None:
@@ -115,7 +133,11 @@ def choose(train: Interactions, variant: Variant, settings: Settings, report: Re
 
 
 def halve(candidates: Iterable[Candidate], number: int, parts: Validation, settings: Settings, report: Report) -> Candidate:
-    """The best candidate: the worse half is dropped at each rung, and no more than needed are held at a time."""
+    """
+    Return the best candidate, after dropping the worse half at each rung.
+
+    No more models than needed are in memory at a time.
+    """
     plan = budget(len(parts.fit), settings.epochs)
 
     def go_on(candidate: Candidate, epochs: int) -> Candidate:

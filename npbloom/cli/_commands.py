@@ -1,4 +1,4 @@
-"""What the commands do: read, check, work, report."""
+"""Commands: read, check, compute, report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WIDTH = 99  # columns of text
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """A first run: full tables beside smaller ones of several kinds, on generated interactions."""
+    """Compare full tables with smaller ones of several kinds, on generated interactions."""
     check_plot(arguments.plot)
     data = generate(arguments.seed)
     settings = Settings(**{**asdict(DEMO), "seed": arguments.seed})
@@ -60,7 +60,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 def fit(arguments: argparse.Namespace) -> int:
-    """Full tables beside smaller ones, on a file of ratings."""
+    """Compare full tables with smaller ones, on a file of ratings."""
     check_plot(arguments.plot, arguments.ratings)
     check_writable(arguments.out, "--out", arguments.ratings, regular=True)
     check_outputs(arguments.plot, arguments.out)
@@ -100,21 +100,25 @@ def fit(arguments: argparse.Namespace) -> int:
 
 
 def _kept(comparison: Comparison, method: str | None) -> Measured:
-    """The line whose model is saved: the one that was asked for, or the best of the smaller ones, or the only one."""
+    """
+    Return the row whose model is saved.
+
+    It is the row of the given method, else the best of the smaller models, else the first row.
+    """
     if method is not None:
         return next(row for row in comparison.rows if row.method == method)
     return (smaller(comparison) or comparison.rows)[0]
 
 
 def _as_kept(row: Measured | None, data: Interactions) -> dict[str, Any] | None:
-    """The saved model, for JSON."""
+    """Return the saved model, for JSON."""
     if row is None or row.choice is None:
         return None
     return {"method": row.method, "layer": row.title, **asdict(row.choice), "interactions": len(data)}
 
 
 def recommend(arguments: argparse.Namespace) -> int:
-    """What a saved model ranks highest for a user."""
+    """Print the items that a saved model ranks highest for a user."""
     with refusing(arguments.model):
         model = load_model(arguments.model)
     known = model.fitted
@@ -135,7 +139,7 @@ def recommend(arguments: argparse.Namespace) -> int:
 
 
 def _read(name: str) -> Interactions:
-    """A file of ratings, or a release of MovieLens by name."""
+    """Read a file of ratings, or a release of MovieLens by name."""
     release = name.removeprefix(MOVIELENS)
     with refusing(name):
         if release == name or Path(name).exists():
@@ -147,13 +151,13 @@ def _read(name: str) -> Interactions:
 
 
 def _save(model: Model, path: str) -> None:
-    """What `npbloom recommend` reads."""
+    """Save a model for `npbloom recommend`."""
     with refusing(path, status=1):
         model.save(path, with_optimizer=False)
 
 
 def _draw(comparison: Comparison, path: str | None, title: str) -> None:
-    """The picture, if one is wanted."""
+    """Draw the picture, if it is wanted."""
     if path is not None:
         with refusing(path, status=1):
             _report.plot(comparison.rows, path, title)
@@ -163,12 +167,12 @@ def _draw(comparison: Comparison, path: str | None, title: str) -> None:
 
 
 def _sizes(data: Interactions, name: str) -> str:
-    """How much data there is."""
+    """Return a line on the size of the data."""
     return f"{name}: {data.num_users - 1:,} users, {data.num_items - 1:,} items, {len(data):,} interactions"
 
 
 def _about(data: Interactions, settings: Settings, tables: Tables, comparison: Comparison) -> str:
-    """What is trained, how what was not given was chosen, and what it is measured on."""
+    """Return a text on the training, on the choice of settings, and on the test."""
     chosen = [name for name, value in (("weight decay", settings.l2), ("epochs", settings.epochs)) if value is None]
     how = [] if settings.epochs is None else [f"{settings.epochs} epoch{'' if settings.epochs == 1 else 's'}"]
     how += [] if settings.l2 is None else [f"weight decay {settings.l2:g}"]
@@ -184,7 +188,7 @@ def _about(data: Interactions, settings: Settings, tables: Tables, comparison: C
 
 
 def _held_out(data: Interactions, settings: Settings, comparison: Comparison) -> str:
-    """The interactions that are held out, those that are scored, and how much of a difference may be chance."""
+    """Return a text on the held-out interactions and on differences that may be chance."""
     if settings.explicit and not settings.last:
         what = "A fifth of the ratings, drawn at random,"
     elif not settings.last:
@@ -210,7 +214,7 @@ def _held_out(data: Interactions, settings: Settings, comparison: Comparison) ->
 
 
 def _chance(settings: Settings, comparison: Comparison) -> str:
-    """The standard error of the hit rate, where that tells anything."""
+    """Return the standard error of the hit rate, if it says anything."""
     if settings.explicit or comparison.items <= TOP:
         return ""
     rates = [row.scores["hit_rate"] for row in comparison.rows]
@@ -219,18 +223,18 @@ def _chance(settings: Settings, comparison: Comparison) -> str:
 
 
 def _wrapped(*paragraphs: str) -> str:
-    """Text in lines, and an empty line."""
+    """Return paragraphs wrapped to lines, and an empty line."""
     return "\n".join(textwrap.fill(paragraph, WIDTH) for paragraph in paragraphs) + "\n"
 
 
 def _facts(data: Interactions, settings: Settings, source: str) -> dict[str, Any]:
-    """Data and settings, for JSON."""
+    """Return data and settings, for JSON."""
     sizes = {"users": data.num_users - 1, "items": data.num_items - 1, "interactions": len(data)}
     return {"version": npbloom.__version__, "data": {"source": source, **sizes}, "settings": asdict(settings)}
 
 
 def _json(command: str, facts: dict[str, Any], comparison: Comparison, more: dict[str, Any]) -> str:
-    """One object."""
+    """Return one JSON object."""
     found = {
         "command": command,
         **facts,

@@ -1,4 +1,4 @@
-"""The same model with several methods to store its vectors: tuned, trained, measured, side by side."""
+"""Comparison of methods: the same model with several kinds of tables, tuned, trained and scored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from npbloom.recommend import Interactions
 
 @dataclass(frozen=True)
 class Measured:
-    """A line of the comparison: a trained model in numbers; of a baseline only the first three are known."""
+    """
+    A row of the comparison: a trained model in numbers.
+
+    A baseline has only the first three fields.
+    """
 
     method: str
     title: str
@@ -37,13 +41,13 @@ class Measured:
 
     @property
     def seconds_per_epoch(self) -> float:
-        """The median over the epochs."""
+        """Median over the epochs."""
         return statistics.median(self.seconds) if self.seconds else 0.0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All lines, and the numbers of interactions and users behind them."""
+    """All rows, and the numbers of interactions and users behind them."""
 
     rows: list[Measured]
     full_bytes: int  # of full tables and biases, trained here or not
@@ -56,13 +60,13 @@ class Comparison:
 
 
 def progress(steps: int, words: str) -> Any:
-    """Open a bar, on a terminal only, with a step for each model: the work in hand in words."""
+    """Open a progress bar, on a terminal only: a step for each model, words for the current work."""
     layout = "{desc} [{n_fmt}/{total_fmt}, {elapsed}]"
     return tqdm(total=steps, desc=words, leave=False, disable=None, bar_format=layout)
 
 
 def compare(data: Interactions, variants: Sequence[Variant], settings: Settings) -> Comparison:
-    """Tune, train and measure one model after the other, then a baseline that needs no training."""
+    """Tune, train and score one model after the other, then a baseline without training."""
     train, held_out, repeats = split(data, settings)
     _check_parts(data, train, held_out)
     unknown = int((~np.isin(held_out.item_ids, train.item_ids)).sum())
@@ -74,7 +78,7 @@ def compare(data: Interactions, variants: Sequence[Variant], settings: Settings)
         bar.update()
         for variant in variants:
             name = title(variant, data, settings.dim)
-            with refusing(name, status=1):  # scores that are not finite, tables that cannot be
+            with refusing(name, status=1):  # scores that are not finite, impossible tables
                 rows.append(_measured(variant, name, train, test, settings, bar))
             bar.update()
         bar.set_description_str(f"measuring {baseline.title}")
@@ -84,7 +88,7 @@ def compare(data: Interactions, variants: Sequence[Variant], settings: Settings)
 
 
 def fit_anew(data: Interactions, row: Measured, settings: Settings) -> Model:
-    """Train the model of a line on all data, with the weight decay and the epochs that were chosen for it."""
+    """Train the model of a row on all data, with its chosen weight decay and epochs."""
     assert row.variant is not None
     assert row.choice is not None
     with progress(1, f"training {row.title} on all interactions"), refusing(row.title, status=1):
@@ -92,8 +96,12 @@ def fit_anew(data: Interactions, row: Measured, settings: Settings) -> Model:
 
 
 def warm_up(train: Interactions, settings: Settings, variants: Sequence[Variant]) -> None:
-    """One batch each of full tables and of each kind of hashed ones: compiling belongs to no epoch."""
-    first = np.unique(train.user_ids, return_index=True)[1][:2]  # a model wants two users
+    """
+    Train one batch with full tables and with each kind of hashed tables.
+
+    So compile time counts in no epoch.
+    """
+    first = np.unique(train.user_ids, return_index=True)[1][:2]  # a model needs two users
     part = train.select(np.append(first, np.linspace(0, len(train) - 1, min(len(train), settings.batch_size)).astype(np.int64)))
     hashed = [METHODS[variant.method] for variant in variants if METHODS[variant.method].hashed]
     for kind in sorted({"full", *("concat" if method.sliced else "bloom" for method in hashed)}):
@@ -101,7 +109,7 @@ def warm_up(train: Interactions, settings: Settings, variants: Sequence[Variant]
 
 
 def _check_parts(data: Interactions, train: Interactions, held_out: Interactions) -> None:
-    """Refuse data of which one user or one item is left to learn from, or nothing to score."""
+    """Refuse data with one user or item to learn from, or with nothing to score."""
     if not len(held_out):
         raise Refused("there is nothing to score: every item that could be held out is one that its user had met before")
     for kind, ids in (("user", train.user_ids), ("item", train.item_ids)):
@@ -110,7 +118,7 @@ def _check_parts(data: Interactions, train: Interactions, held_out: Interactions
 
 
 def _trained(data: Interactions, variant: Variant, settings: Settings, choice: Choice) -> Model:
-    """A model of a method, trained."""
+    """Return a trained model of a method."""
     model = build(prepare(data, variant, settings, progress=True), settings, choice)
     model.fit(data, verbose=True)
     return model

@@ -1,4 +1,4 @@
-"""What the command line refuses: one sentence on stderr, never a traceback."""
+"""Errors of the command line: one sentence on stderr, never a traceback."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 
 
 class Refused(Exception):
-    """A sentence for stderr and an exit status: 2 for wrong use, 1 for what did not work out."""
+    """A sentence for stderr and an exit status: 2 for wrong use, 1 for failed work."""
 
     def __init__(self, sentence: str, status: int = 2) -> None:
-        """One line, whatever the sentence was made of."""
+        """Take a sentence, and make it one line."""
         super().__init__(" ".join(sentence.split()))
         self.status = status
 
 
 def last_words(error: Exception) -> Refused:
-    """One line for any error: the last resort of the command line."""
+    """Return one line for any error, as the last resort of the command line."""
     if isinstance(error, Refused):
         return error
     if isinstance(error, MemoryError):
@@ -33,7 +33,7 @@ def last_words(error: Exception) -> Refused:
 
 @contextmanager
 def refusing(subject: str = "", status: int = 2) -> Iterator[None]:
-    """Turn what the block raises about its input into a refusal that names the subject."""
+    """Turn errors of the block about its input into a refusal that names the subject."""
     try:
         yield
     except OSError as error:
@@ -44,16 +44,18 @@ def refusing(subject: str = "", status: int = 2) -> Iterator[None]:
 
 
 def check_writable(path: str | None, option: str, source: str | None = None, regular: bool = False) -> None:
-    """Refuse a file that could not be written later, or is what will be read: before the work, not after it.
+    """
+    Refuse, before the work, a file that cannot be written later or that will be read.
 
-    `regular`: nor a device or a pipe, which cannot be replaced by a file that is written beside it.
+    With `regular` refuse also a device or a pipe: a file that is written beside it cannot replace
+    it.
     """
     if path is None:
         return
     target = Path(path)
     if source is not None and same_file(path, source):
         raise Refused(f"{option} {path}: would overwrite the ratings")
-    with refusing(f"{option} {path}"):  # names that are too long, or hold what no name holds
+    with refusing(f"{option} {path}"):  # names that are too long, or have impossible characters
         if target.is_dir():
             raise Refused(f"{option} {path}: is a folder")
         if regular and target.exists() and not target.is_file():
@@ -68,7 +70,11 @@ def check_writable(path: str | None, option: str, source: str | None = None, reg
 
 
 def same_file(one: str, other: str) -> bool:
-    """Tell whether two names are of one file, through links, and also where there is none yet."""
+    """
+    Return True if two names are of the same file.
+
+    Links are followed, and the file need not exist.
+    """
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):
@@ -76,7 +82,11 @@ def same_file(one: str, other: str) -> bool:
 
 
 def check_plot(path: str | None, source: str | None = None) -> None:
-    """Refuse a plot that could not be drawn later: matplotlib is missing, or the name ends in no format it has."""
+    """
+    Refuse a plot that cannot be drawn later.
+
+    Either matplotlib is missing, or the name ends in no format that it has.
+    """
     if path is None:
         return
     if Path(path).suffix.lower() not in (".png", ".pdf", ".svg"):
@@ -87,6 +97,6 @@ def check_plot(path: str | None, source: str | None = None) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """The system's words, as part of a sentence; a name in capitals stays one."""
+    """Return the system's words as part of a sentence; names in capitals stay."""
     words = error.strerror or str(error)
     return words[:1].lower() + words[1:] if words[1:2].islower() else words

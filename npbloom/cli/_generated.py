@@ -1,4 +1,4 @@
-"""Interactions made up on the spot, for a first run that downloads nothing."""
+"""Generated interactions, for a first run without downloads."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ NUM_USERS = 2000
 NUM_ITEMS = 10000
 FEWEST, MOST = 20, 60  # interactions of a user
 FACTORS = 8
-TASTE = 3.5  # how much a user's taste counts against an item's popularity; at 0 there is nothing to learn but popularity
+TASTE = 3.5  # weight of a user's taste against an item's popularity; 0 leaves only popularity to learn
 
 
 def generate(seed: int) -> Interactions:
-    """Users and items with latent factors, items of Zipf popularity; each user's items differ and come in random order."""
+    """
+    Generate interactions of users and items with latent factors.
+
+    Items have Zipf popularity. The items of a user differ, and come in random order.
+    """
     rng = np.random.default_rng(seed)
     popularity = 1.0 / (1.0 + rng.permutation(NUM_ITEMS))
     users = rng.normal(size=(NUM_USERS, FACTORS)) / np.sqrt(FACTORS)
     items = rng.normal(size=(NUM_ITEMS, FACTORS))
-    # The largest of "log weight plus Gumbel noise" are draws without replacement, each as likely as
-    # its weight says.
+    # The largest values of "log weight plus Gumbel noise" are draws without replacement, with
+    # probabilities in proportion to the weights.
     noise = rng.gumbel(size=(NUM_USERS, NUM_ITEMS))
     scores = np.log(popularity) + TASTE * (users @ items.T) + noise
     counts = rng.integers(FEWEST, MOST + 1, NUM_USERS)

@@ -1,4 +1,4 @@
-"""Splits of interactions, scores of models, and the baselines that need no training."""
+"""Splits of interactions, scores of models, and the baselines without training."""
 
 from __future__ import annotations
 
@@ -10,42 +10,50 @@ import numpy as np
 from npbloom.cli._settings import Settings
 from npbloom.recommend import Interactions, leave_last_out, random_train_test_split, ranking_scores, rmse_score
 
-TOP = 100  # a hit is a held-out item among so many
-SHORT = 10  # the list that NDCG looks at
-TESTED = 2**30  # scores in a test: users beyond that are sampled
+TOP = 100  # length of the list in which a held-out item is a hit
+SHORT = 10  # length of the list for NDCG
+TESTED = 2**30  # scores in a test; if there are more, users are sampled
 
 
 class Popularity:
-    """The same scores for everybody: how often an item occurs. A model must beat it to have learned a taste."""
+    """
+    Baseline: the count of an item as its score for every user.
+
+    A model that scores above it has learned a taste.
+    """
 
     title = "popularity"
 
     def __init__(self, train: Interactions) -> None:
-        """Count."""
+        """Count each item in the training interactions."""
         self._counts = np.bincount(train.item_ids, minlength=train.num_items).astype(np.float32)
 
     def predict(self, user_id: int) -> Any:
-        """The score of each item."""
+        """Return the score of each item."""
         return self._counts
 
 
 class MeanRating:
-    """The same rating for every pair. A model must beat it to have learned anything."""
+    """
+    Baseline: the same rating for every pair.
+
+    A model that scores above it has learned something.
+    """
 
     title = "mean rating"
 
     def __init__(self, train: Interactions) -> None:
-        """Average."""
+        """Compute the mean of the training ratings."""
         assert train.ratings is not None
         self._mean = train.ratings.mean()
 
     def predict(self, user_ids: Any, item_ids: Any) -> Any:
-        """The rating of each pair."""
+        """Return the rating of each pair."""
         return np.full(len(user_ids), self._mean)
 
 
 class Parts(NamedTuple):
-    """A split: a part to train on, a part to judge by, and how many held-out interactions were left out of it as repeats."""
+    """A split into training and test parts, and the number of repeats left out of the test part."""
 
     train: Interactions
     held_out: Interactions
@@ -53,7 +61,11 @@ class Parts(NamedTuple):
 
 
 def readied(data: Interactions, settings: Settings) -> Interactions:
-    """The interactions as the loss wants them: of two ratings, the logistic loss predicts whether it is the greater one."""
+    """
+    Return the interactions in the form that the loss needs.
+
+    The logistic loss predicts which pairs have the greater of two ratings.
+    """
     if settings.loss != "logistic":
         return data
     data = data.select(np.arange(len(data)))
@@ -63,10 +75,11 @@ def readied(data: Interactions, settings: Settings) -> Interactions:
 
 
 def split(data: Interactions, settings: Settings) -> Parts:
-    """Hold out each user's last interaction, or one at random, or a fifth of the ratings.
+    """
+    Hold out each user's last interaction, or a random one, or a fifth of the ratings.
 
-    Only pairs that are not in training are scored. To rank, items in training are put last, and
-    could not be found; a rating of a pair that was rated twice would be known.
+    Only pairs that are not in training are scored. In a ranking, items in training come last and
+    could not be found; and the rating of a pair that was rated twice would be known.
     """
     rng = np.random.default_rng(settings.seed)
     if settings.explicit and not settings.last:
@@ -74,7 +87,7 @@ def split(data: Interactions, settings: Settings) -> Parts:
     else:
         if not settings.last:
             data = data.select(rng.permutation(len(data)))
-            data.timestamps = None  # the last one is now any
+            data.timestamps = None  # the last one is now a random one
         train, held_out = leave_last_out(data)
     there, met = (part.user_ids * data.num_items + part.item_ids for part in (held_out, train))
     new = ~np.isin(there, met)
@@ -82,7 +95,11 @@ def split(data: Interactions, settings: Settings) -> Parts:
 
 
 def sample(held_out: Interactions, most: int, settings: Settings) -> Interactions:
-    """At most so many of the held-out interactions, drawn at random; all of them where ratings are predicted."""
+    """
+    Return at most `most` held-out interactions, drawn at random.
+
+    If ratings are predicted, return all of them.
+    """
     if settings.explicit or len(held_out) <= most:
         return held_out
     chosen = np.random.default_rng(settings.seed).choice(len(held_out), most, replace=False)
@@ -90,7 +107,11 @@ def sample(held_out: Interactions, most: int, settings: Settings) -> Interaction
 
 
 def measure(model: Any, train: Interactions, test: Interactions, settings: Settings, progress: bool = False) -> dict[str, float]:
-    """Scores on the interactions that were held out: means over ratings, or over users; a ValueError if it diverged."""
+    """
+    Return scores on the held-out interactions, as means over ratings or over users.
+
+    Raise a ValueError if the model diverged.
+    """
     if settings.explicit:
         rmse = _rmse(model, test)
         if not math.isfinite(rmse):
@@ -101,10 +122,11 @@ def measure(model: Any, train: Interactions, test: Interactions, settings: Setti
 
 
 def judge(model: Any, train: Interactions, held_out: Interactions, settings: Settings) -> float:
-    """One number to choose by, more is better: NDCG of the whole ranking, or minus the RMSE; -inf if it diverged.
+    """
+    Return a number to choose by: NDCG of the whole ranking, or minus the RMSE.
 
-    It moves with every rank, where the hit rate only sees one that crosses a line: less of a choice
-    is luck.
+    Greater is better, and a diverged model has -inf. NDCG changes with every rank, while the hit
+    rate sees only ranks that cross a line. So less of the choice is chance.
     """
     if settings.explicit:
         rmse = _rmse(model, held_out)
@@ -116,6 +138,6 @@ def judge(model: Any, train: Interactions, held_out: Interactions, settings: Set
 
 
 def _rmse(model: Any, test: Interactions) -> float:
-    """The error of predicted ratings; of predictions that are not finite it is not either."""
+    """Return the error of predicted ratings; it is not finite if they are not."""
     with np.errstate(over="ignore", invalid="ignore"):
         return rmse_score(model, test)

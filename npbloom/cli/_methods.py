@@ -25,7 +25,9 @@ Codes = tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]
 
 @dataclass(frozen=True)
 class Side:
-    """Users or items: their ids in the interactions, how many there are, and rows of their compressed table, if it is one."""
+    """
+    One side, users or items: its ids, their number, and the rows of its compressed table, or None.
+    """
 
     ids: IntArray
     size: int
@@ -33,7 +35,7 @@ class Side:
 
 
 def sides(data: Interactions, tables: Tables) -> tuple[Side, Side]:
-    """Users and items."""
+    """Return the sides of users and of items."""
     users, items = (
         Side(ids, size, int(tables.compression * size) if kind in tables.compressed else None)
         for kind, ids, size in (("users", data.user_ids, data.num_users), ("items", data.item_ids, data.num_items))
@@ -42,7 +44,11 @@ def sides(data: Interactions, tables: Tables) -> tuple[Side, Side]:
 
 
 def narrow_dim(data: Interactions, tables: Tables, dim: int) -> int:
-    """Columns of two full tables that have as many parameters as the compressed ones, rounded down; at least 1."""
+    """
+    Return the number of columns of full tables with as many parameters as the compressed ones.
+
+    It is rounded down, and at least 1.
+    """
     both = sides(data, tables)
     rows = sum(side.size if side.rows is None else side.rows for side in both)
     return max(1, rows * dim // sum(side.size for side in both))
@@ -53,7 +59,7 @@ def narrow_dim(data: Interactions, tables: Tables, dim: int) -> int:
 
 @dataclass(frozen=True)
 class Work:
-    """A method's input: training interactions, sizes of tables, rows that an id reads, columns; and if a bar is shown."""
+    """Input of a method: training interactions, sizes of tables, and options."""
 
     data: Interactions
     tables: Tables
@@ -64,27 +70,31 @@ class Work:
 
 
 def _full(work: Work) -> Make:
-    """A row for each id."""
+    """Make tables with a row for each id."""
     return _full_tables(work.data, work.dim)
 
 
 def _narrow(work: Work) -> Make:
-    """A row for each id, with fewer columns."""
+    """Make tables with a row for each id and fewer columns."""
     return _full_tables(work.data, narrow_dim(work.data, work.tables, work.dim))
 
 
 def _bloom(work: Work) -> Make:
-    """Sums of hashed rows."""
+    """Make tables whose vectors are sums of hashed rows."""
     return _bloom_tables(work, "sum")
 
 
 def _concat(work: Work) -> Make:
-    """Slices of hashed rows, side by side."""
+    """Make tables whose vectors are slices of hashed rows, side by side."""
     return _bloom_tables(work, "concat")
 
 
 def _frequent(work: Work) -> Make:
-    """Half of the rows for the ids that occur most; slices of the others for the other ids."""
+    """
+    Make tables with half of the rows for the most frequent ids.
+
+    The other ids have slices of the other rows.
+    """
     padding = work.data.padding_idx
     users, items = (
         None
@@ -96,7 +106,7 @@ def _frequent(work: Work) -> Make:
 
 
 def _learned(work: Work) -> Make:
-    """Slices of rows that ids share which are met by the same; tables start from what was learned."""
+    """Make tables in which ids that are met together share rows, and that start from the codes."""
     data = work.data
     users, items = sides(data, work.tables)
     codes = learn_codes(
@@ -121,7 +131,7 @@ def _learned(work: Work) -> Make:
 
 
 def _full_tables(data: Interactions, dim: int) -> Make:
-    """Full tables of so many columns."""
+    """Make full tables of `dim` columns."""
 
     def make(rng: np.random.Generator) -> Layers:
         sizes = data.num_users, data.num_items
@@ -132,7 +142,11 @@ def _full_tables(data: Interactions, dim: int) -> Make:
 
 
 def _bloom_tables(work: Work, combine: str, codes: Codes = (None, None)) -> Make:
-    """Bloom tables on the compressed sides, with given rows for each id where there are some; full tables on the other."""
+    """
+    Make Bloom tables on the compressed sides, and full tables on the others.
+
+    `codes` are the rows of each id, if they are given.
+    """
     padding = work.data.padding_idx
 
     def layer(side: Side, code: npt.NDArray[Any] | None, rng: np.random.Generator) -> ScaledEmbedding | BloomEmbedding:
@@ -153,14 +167,14 @@ def _bloom_tables(work: Work, combine: str, codes: Codes = (None, None)) -> Make
 
 @dataclass(frozen=True)
 class Method:
-    """A way to store vectors: how to make its layers, and its name in reports."""
+    """A way to store vectors: a function that prepares its layers, and its name in reports."""
 
     prepare: Callable[[Work], Make]
     title: str
     hashed: bool = True  # ids read rows of a smaller table
-    coded: bool = False  # which rows an id reads is stored
+    coded: bool = False  # the rows of each id are stored
     sliced: bool = False  # `hashes` must divide `dim`
-    hashes: tuple[int, ...] = (DEFAULT_HASHES,)  # rows that an id reads by default: the first that will do
+    hashes: tuple[int, ...] = (DEFAULT_HASHES,)  # default rows of an id: the first that divides `dim`
 
 
 METHODS: dict[str, Method] = {
@@ -175,7 +189,12 @@ DEFAULT_METHODS = ("full", "narrow", "learned", "bloom")
 
 
 def hashes_of(variant: Variant, dim: int) -> int:
-    """Rows that an id reads: as given, or the first of the method's own that divides `dim`, or else the last of them."""
+    """
+    Return the number of rows that an id reads.
+
+    It is the given one, else the first of the method's own that divides `dim`, else the last of
+    them.
+    """
     if variant.tables.hashes is not None:
         return variant.tables.hashes
     own = METHODS[variant.method].hashes
@@ -183,7 +202,7 @@ def hashes_of(variant: Variant, dim: int) -> int:
 
 
 def title(variant: Variant, data: Interactions, dim: int) -> str:
-    """Name a method with its sizes, for reports."""
+    """Return a method's name with its sizes, for reports."""
     method = METHODS[variant.method]
     if variant.method == "narrow":
         columns = narrow_dim(data, variant.tables, dim)
@@ -195,13 +214,17 @@ def title(variant: Variant, data: Interactions, dim: int) -> str:
 
 
 def prepare(data: Interactions, variant: Variant, settings: Settings, progress: bool = False) -> Make:
-    """Compute from the interactions what a method needs, once; the result makes as many layers as are wanted."""
+    """
+    Compute once what a method needs from the interactions.
+
+    The result makes any number of layers.
+    """
     hashes = hashes_of(variant, settings.dim)
     return METHODS[variant.method].prepare(Work(data, variant.tables, hashes, settings.dim, settings.seed, progress))
 
 
 def build(make: Make, settings: Settings, choice: Choice) -> Model:
-    """A model on new layers, not trained yet."""
+    """Return an untrained model on new layers."""
     rng = np.random.default_rng(settings.seed)
     users, items = make(rng)
     kind_of_model = ExplicitFactorizationModel if settings.explicit else ImplicitFactorizationModel
@@ -219,7 +242,7 @@ def build(make: Make, settings: Settings, choice: Choice) -> Model:
 
 
 def served_bytes(model: Model, variant: Variant) -> int:
-    """Tables and biases of a model, and its codes packed; rows that follow from a hash cost nothing."""
+    """Return the bytes of tables, biases and packed codes; rows from a hash take none."""
     stored = sum(int(layer.nbytes) for layer in model.layers.values())
     if not METHODS[variant.method].coded:
         return stored
@@ -228,12 +251,12 @@ def served_bytes(model: Model, variant: Variant) -> int:
 
 
 def full_bytes(data: Interactions, dim: int) -> int:
-    """Full tables and their biases."""
+    """Return the bytes of full tables and their biases."""
     return (data.num_users + data.num_items) * (dim + 1) * ITEM
 
 
 def served_ahead(data: Interactions, variant: Variant, dim: int) -> int:
-    """What `served_bytes` will be, before there is a model."""
+    """Return what `served_bytes` will return, before there is a model."""
     method = METHODS[variant.method]
     if not method.hashed:
         return full_bytes(data, narrow_dim(data, variant.tables, dim) if variant.method == "narrow" else dim)
@@ -247,5 +270,5 @@ def served_ahead(data: Interactions, variant: Variant, dim: int) -> int:
 
 
 def packed_bytes(ids: int, width: int, rows: int) -> int:
-    """Bytes of so many codes for each id, with as many bits as it takes to tell the rows apart."""
+    """Return the bytes of packed codes, each of as many bits as the number of rows needs."""
     return -(-ids * width * (rows - 1).bit_length() // 8)

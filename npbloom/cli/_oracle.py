@@ -1,4 +1,4 @@
-"""`npbloom verify` and `npbloom vectors`: the conformance kit, for people at a terminal."""
+"""Commands of the conformance kit, `npbloom verify` and `npbloom vectors`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Check a backend, or list the checks; 0 where all is well."""
+    """Check a backend, or list the checks; return 0 if all is well."""
     _check_verify(arguments)
     kit = _kit()
     if arguments.list:
@@ -48,7 +48,7 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def _check_verify(arguments: argparse.Namespace) -> None:
-    """Refuse options that do not go together: none is accepted and ignored."""
+    """Refuse options that do not fit each other: none is accepted and ignored."""
     if arguments.list and arguments.backend is not None:
         raise Refused(f"--list takes no backend, not {arguments.backend}")
     if not arguments.list and arguments.backend is None:
@@ -56,19 +56,19 @@ def _check_verify(arguments: argparse.Namespace) -> None:
 
 
 def _kit() -> Any:
-    """The kit, which needs an extra."""
+    """Return the conformance kit, which needs an extra."""
     if importlib.util.find_spec("hypothesis") is None:
         raise Refused('the conformance kit needs Hypothesis: python -m pip install "npbloom[conformance]"')
     return importlib.import_module("npbloom.conformance")
 
 
 def _registry() -> Any:
-    """The list of checks."""
+    """Return the module with the list of checks."""
     return importlib.import_module("npbloom.conformance.checks.registry")
 
 
 def _list(only: str | None) -> int:
-    """A line for each check: its name, its law, what it asserts."""
+    """Print a line for each check: its name, its law, and its assertion."""
     with refusing("--only"):
         checks = _registry().selected(only)
     width = max(len(each.name) for each in checks)
@@ -81,7 +81,11 @@ def _list(only: str | None) -> int:
 
 
 def _backend(spec: str, kit: Any) -> Backend:
-    """The backend that MODULE:BACKEND names: an object, or a class that is called without arguments."""
+    """
+    Return the backend that MODULE:BACKEND names.
+
+    It is an object, or a class that is called without arguments.
+    """
     module_name, colon, path = spec.partition(":")
     if not (colon and module_name and path):
         raise Refused(f"{spec}: must be MODULE:BACKEND, as in mypackage.kernels:MyBackend")
@@ -106,7 +110,7 @@ def _backend(spec: str, kit: Any) -> Backend:
 
 
 def _module(name: str) -> ModuleType:
-    """The module, found in the current directory, too."""
+    """Import the module; the current directory is searched, too."""
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -123,12 +127,16 @@ def _module(name: str) -> ModuleType:
 
 
 def _one_line(error: BaseException) -> str:
-    """The text of an exception as one line."""
+    """Return the text of an exception as one line."""
     return " ".join(str(error).split())
 
 
 def _expected_failures(path: str | None) -> dict[str, str] | None:
-    """The file of expected failures: the name of a check a line, then its reason; or one JSON object of them."""
+    """
+    Read the file of expected failures.
+
+    Each line has the name of a check, then a reason; or the file is one JSON object.
+    """
     if path is None:
         return None
     with refusing(path):
@@ -146,7 +154,7 @@ def _expected_failures(path: str | None) -> dict[str, str] | None:
 
 
 def _as_json(text: str) -> Iterator[tuple[str, str]]:
-    """Names and reasons of a JSON object."""
+    """Yield names and reasons of a JSON object."""
     for name, reason in json.loads(text, object_pairs_hook=list):
         if not isinstance(reason, str):
             raise ValueError(f"the reason of {name!r} must be a text, not {reason!r}")
@@ -154,7 +162,11 @@ def _as_json(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _as_lines(text: str) -> Iterator[tuple[str, str]]:
-    """Names and reasons of lines; a blank or a colon ends the name, and lines that start with # are comments."""
+    """
+    Yield names and reasons of lines.
+
+    A blank or a colon ends the name. Lines that start with # are comments.
+    """
     for line in text.splitlines():
         if line.strip() and not line.lstrip().startswith("#"):
             name, _, reason = line.strip().partition(" ")
@@ -162,7 +174,11 @@ def _as_lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 class _Progress:
-    """The check that is running and how many are done, on a terminal only; failures stay above it."""
+    """
+    Progress on a terminal: the running check and the number of finished ones.
+
+    Lines of failures stay above it.
+    """
 
     def __init__(self, stream: IO[str], names: list[str]) -> None:
         self._stream = stream if stream.isatty() else None
@@ -178,12 +194,12 @@ class _Progress:
             self._stream.flush()
 
     def show(self, result: CheckResult) -> None:
-        """One more is done."""
+        """Show that one more check is finished."""
         self._done += 1
         self._write(f"{result.status:<13} {result.name}\n" if result.status in ("failed", "xpassed") else "")
 
     def _write(self, line: str) -> None:
-        """A line that stays, if any, and how far it has got."""
+        """Write a line that stays, if there is one, and the progress."""
         if self._stream is not None and self._done < len(self._names):
             done, name = f"{self._done}/{len(self._names)}", self._names[self._done]
             self._stream.write(f"\r\x1b[K{line}[{done}] {name}")
@@ -228,18 +244,18 @@ def vectors_judge(arguments: argparse.Namespace) -> int:
 
 
 def _lines(path: str) -> list[str]:
-    """The lines of a file, or of the standard input."""
+    """Return the lines of a file, or of the standard input."""
     if path == "-":
         return sys.stdin.read().splitlines()
     return Path(path).read_text(encoding="utf-8").splitlines()
 
 
 def _vectors() -> Any:
-    """The golden vectors; they come with the kit."""
+    """Return the module of golden vectors, which is part of the kit."""
     _kit()
     return importlib.import_module("npbloom.conformance.vectors")
 
 
 def _sets(words: str | None) -> Iterable[str] | None:
-    """Names separated by commas."""
+    """Return names that are separated by commas, or None."""
     return [word.strip() for word in words.split(",")] if words is not None else None

@@ -1,4 +1,4 @@
-"""The grammar of `npbloom verify` and `npbloom vectors`."""
+"""Grammar of `npbloom verify` and `npbloom vectors`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SETS = "some of hash, lookup, bag, bloom, optim, errors, combine, separated by c
 
 
 def add_verify(commands: argparse._SubParsersAction[Any], seed: Callable[[str], int]) -> None:
-    """`npbloom verify`."""
+    """Add `npbloom verify`."""
     about = "find out whether somebody's embedding kernels compute what they should, and if not, where"
     parser = commands.add_parser("verify", help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=EPILOG)
     parser.add_argument(
@@ -37,7 +37,7 @@ def add_verify(commands: argparse._SubParsersAction[Any], seed: Callable[[str], 
 
 
 def add_vectors(commands: argparse._SubParsersAction[Any]) -> None:
-    """`npbloom vectors`."""
+    """Add `npbloom vectors`."""
     about = "golden vectors: cases with their right answers, for kernels in any language"
     parser = commands.add_parser("vectors", help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=EPILOG)
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

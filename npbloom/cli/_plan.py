@@ -1,4 +1,4 @@
-"""`npbloom plan`: what to expect of a Bloom table, before it is made."""
+"""Command `npbloom plan`: expectations for a Bloom table before it is made."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ def add_plan(
     number: Callable[[str], float],
     hashes: Callable[[str], int],
 ) -> None:
-    """The grammar of `npbloom plan`; readers of whole numbers, of numbers, and of numbers of hashes come from the caller."""
+    """
+    Add `npbloom plan`.
+
+    The caller passes the readers of whole numbers, of numbers, and of numbers of hashes.
+    """
     about = "say what to expect of a Bloom table before it is made: memory, and ids that get in each other's way"
     parser = commands.add_parser("plan", help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog)
     parser.add_argument("ids", metavar="IDS", type=count, help="how many ids there are, padding included")
@@ -52,7 +56,7 @@ def add_plan(
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Plan, beside what other numbers of hashes would do."""
+    """Print a plan, and compare it with other numbers of hashes."""
     if arguments.precompute_hashes:
         print("npbloom plan: --precompute-hashes has no effect any more and will be removed.", file=sys.stderr)
     options = {
@@ -88,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _object(one: Plan) -> dict[str, Any]:
-    """A plan, for JSON."""
+    """Return a plan as an object, for JSON."""
     return {**asdict(one), "total_bytes": one.total_bytes}
 
 
@@ -96,7 +100,7 @@ def _object(one: Plan) -> dict[str, Any]:
 
 
 def _head(chosen: Plan, arguments: argparse.Namespace) -> str:
-    """What is planned."""
+    """Return a line on what is planned."""
     padding = "no padding" if arguments.no_padding else "one of them padding"
     state = "no optimizer" if arguments.optimizer == "none" else arguments.optimizer
     combine = {"sum": "the sum", "mean": "the mean", "concat": "slices"}[chosen.combine]
@@ -106,7 +110,7 @@ def _head(chosen: Plan, arguments: argparse.Namespace) -> str:
 
 
 def _costs(chosen: Plan, arguments: argparse.Namespace) -> str:
-    """Bytes, line by line."""
+    """Return the bytes, line by line."""
     lines = [
         ("table", f"{chosen.num_rows:,} rows, {_ratio(chosen.compression_ratio)} for each id", chosen.table_bytes),
         ("optimizer", arguments.optimizer, chosen.state_bytes),
@@ -121,7 +125,7 @@ def _costs(chosen: Plan, arguments: argparse.Namespace) -> str:
 
 
 def _hashes(chosen: Plan, others: Sequence[Plan]) -> str:
-    """What the number of hashes does, line by line."""
+    """Return the effect of the number of hashes, line by line."""
     header = ("hashes", "rows", "ids a row", "same vector", "a probe twice", "lose a probe")
     cells = []
     for one in others:
@@ -137,7 +141,7 @@ def _hashes(chosen: Plan, others: Sequence[Plan]) -> str:
 
 
 def _advice(chosen: Plan, arguments: argparse.Namespace) -> str:
-    """What to do."""
+    """Return a recommendation."""
     if chosen.suggested_ratio >= 1 and arguments.memory is not None:
         layer = f"ScaledEmbedding({chosen.num_ids}, {chosen.embedding_dim})"
         return f"A row for each id fits: {layer}."
@@ -156,7 +160,7 @@ def _advice(chosen: Plan, arguments: argparse.Namespace) -> str:
 
 
 def _aligned(header: Sequence[str], cells: Sequence[Sequence[str]], left: int) -> str:
-    """Columns, the first `left` of them flush left, under a header and a rule."""
+    """Return aligned columns under a header and a rule. The first `left` columns are flush left."""
     lines = [header, *cells]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = [
@@ -170,12 +174,12 @@ def _aligned(header: Sequence[str], cells: Sequence[Sequence[str]], left: int) -
 
 
 def _ratio(ratio: float) -> str:
-    """A ratio in three digits."""
+    """Return a ratio in three digits."""
     return f"{ratio:.3g}"
 
 
 def _percent(share: float) -> str:
-    """A share that nobody takes for nothing, or for all, unless it is."""
+    """Return a share in percent; 0% and 100% only if they are exact."""
     if share == 0 or share == 1:
         return f"{share:.0%}"
     if share < 0.001:
@@ -184,7 +188,7 @@ def _percent(share: float) -> str:
 
 
 def _bytes(size: int) -> str:
-    """Bytes in thousands of thousands."""
+    """Return bytes as text, with decimal units."""
     for unit, power in (("TB", 4), ("GB", 3), ("MB", 2), ("kB", 1)):
         if size >= 999.5 * 1000 ** (power - 1):
             return f"{size / 1000**power:,.4g} {unit}"

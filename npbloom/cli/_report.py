@@ -1,4 +1,4 @@
-"""A comparison as a table for people, as an object for programs, and as a picture."""
+"""Reports of a comparison: a table, an object for JSON, and a picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BYTES = "MB: tables and biases, as trained. served: the same and packed codes. s
 
 
 def table(comparison: Comparison) -> str:
-    """A header, a rule, and a line for each row, in less than 100 columns."""
+    """Return a header, a rule, and a line for each row, in less than 100 columns."""
     rows = comparison.rows
     names = list(rows[0].scores)
     cells = [["method", "parameters", "MB", "served", "size", "epochs", "l2", *(TITLES[name] for name in names)]]
@@ -33,7 +33,7 @@ def table(comparison: Comparison) -> str:
 
 
 def _cells(row: Measured, full_bytes: int) -> list[str]:
-    """A trained model's sizes and what was chosen for it; a baseline has neither."""
+    """Return the cells of a trained model's sizes and settings; a baseline's are empty."""
     if row.choice is None:
         return [""] * 6
     return [
@@ -47,12 +47,16 @@ def _cells(row: Measured, full_bytes: int) -> list[str]:
 
 
 def text(comparison: Comparison) -> str:
-    """The table and what its columns mean."""
+    """Return the table, and the meaning of its columns."""
     return "\n".join([table(comparison), "", BYTES, *(MEANINGS[name] for name in comparison.rows[0].scores)])
 
 
 def as_object(rows: Sequence[Measured]) -> list[dict[str, Any]]:
-    """Rows as plain words and numbers, for JSON; a baseline has no tables, and so no size and no time."""
+    """
+    Return rows as plain words and numbers, for JSON.
+
+    A baseline has no tables, and so no sizes and no times.
+    """
     return [
         {"method": row.method, "layer": row.title, **_costs(row), **{name: _finite(score) for name, score in row.scores.items()}}
         for row in rows
@@ -60,7 +64,7 @@ def as_object(rows: Sequence[Measured]) -> list[dict[str, Any]]:
 
 
 def verdict_object(found: Verdict) -> dict[str, Any]:
-    """The verdict for JSON."""
+    """Return the verdict, for JSON."""
     return {
         "best": None if found.best is None else found.best.method,
         "beats_baseline": found.beats_baseline,
@@ -70,7 +74,7 @@ def verdict_object(found: Verdict) -> dict[str, Any]:
 
 
 def _costs(row: Measured) -> dict[str, Any]:
-    """What a row's tables are, and what they cost."""
+    """Return the properties and costs of a row's tables."""
     names = ("compression", "hashes", "compressed", "dim", "parameters", "bytes", "bytes_served", "epochs", "l2")
     if row.variant is None or row.choice is None:
         return dict.fromkeys((*names, "seconds_per_epoch", "loss"))
@@ -94,13 +98,13 @@ def _costs(row: Measured) -> dict[str, Any]:
 
 
 def _finite(number: float) -> float | None:
-    """JSON has no NaN and no infinity."""
+    """Return a finite number, or None: JSON has no NaN and no infinity."""
     return number if math.isfinite(number) else None
 
 
 def plot(rows: Sequence[Measured], path: str, title: str) -> None:
-    """Scores, with the bytes served, and the loss over the epochs."""
-    from matplotlib.figure import Figure  # an extra; the command line has checked that it is there
+    """Draw the scores over the bytes served, and the loss over the epochs."""
+    from matplotlib.figure import Figure  # an extra; `check_plot` has found it
 
     figure = Figure(figsize=(max(10.0, 5.0 + 1.2 * len(rows)), 4.2), layout="constrained")
     figure.suptitle(title)

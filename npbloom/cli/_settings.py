@@ -10,7 +10,7 @@ from npbloom.recommend import ExplicitFactorizationModel, ImplicitFactorizationM
 IMPLICIT_LOSSES = ("bpr", "log_bpr", "pointwise", "hinge", "adaptive_hinge")
 EXPLICIT_LOSSES = ("regression", "poisson", "logistic")
 OPTIMIZERS = tuple(BY_NAME)
-DEFAULT_L2 = 1e-5  # both stand in where nothing can be held out to choose by
+DEFAULT_L2 = 1e-5  # both are used if nothing can be held out to choose by
 DEFAULT_EPOCHS = 10
 DEFAULT_HASHES = 4
 
@@ -19,7 +19,11 @@ Model = ImplicitFactorizationModel | ExplicitFactorizationModel
 
 @dataclass(frozen=True)
 class Settings:
-    """Training, the same for all compared models; `epochs` or `l2` None: chosen for each method."""
+    """
+    Settings of training, the same for all compared models.
+
+    With None `epochs` or `l2` is chosen for each method.
+    """
 
     loss: str = "bpr"
     optimizer: str = "adam"
@@ -33,18 +37,18 @@ class Settings:
 
     @property
     def last(self) -> bool:
-        """True where each user's last interaction is held out, False where chance decides."""
+        """True if each user's last interaction is held out, False if a random one is."""
         return self.split == "last" or (self.split is None and not self.explicit)
 
     @property
     def explicit(self) -> bool:
-        """True where ratings are predicted, False where items are ranked."""
+        """True if ratings are predicted, False if items are ranked."""
         return self.loss in EXPLICIT_LOSSES
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Size of the compressed tables: rows for each id, rows that an id reads (None: each method's own), compressed sides."""
+    """Size of the compressed tables: rows for each id, hashes (None: each method's own), sides."""
 
     compression: float = 0.2
     hashes: int | None = None

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or of an encoding without the letters that are needed."""
+"""Standard streams that are closed, are full, or have an encoding that lacks letters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from npbloom.cli._errors import Refused
 
 
 def prepare_streams() -> None:
-    """Refuse to work for nobody, and let letters that an encoding lacks be printed as escapes."""
-    if sys.stderr is None:  # as where a shell says 2>&-
+    """
+    Refuse to run with a closed standard output.
+
+    Letters that the encoding lacks are printed as escapes.
+    """
+    if sys.stderr is None:  # as with 2>&- in a shell
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (open until the process ends)
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
@@ -22,12 +26,12 @@ def prepare_streams() -> None:
 
 
 def flush() -> None:
-    """Write what is buffered, while an error can still be told."""
+    """Write buffered output, while an error can still be reported."""
     sys.stdout.flush()
 
 
 def discard_output() -> None:
-    """Send what is buffered nowhere: the flush at exit must not complain again."""
+    """Discard buffered output, so that the flush at exit reports no error again."""
     try:
         sys.stdout.flush()
         return

@@ -1,4 +1,4 @@
-"""A comparison in words: which smaller model won, and whether it was worth it."""
+"""Verdict on a comparison: the best smaller model, and how it compares."""
 
 from __future__ import annotations
 
@@ -14,37 +14,45 @@ FULL, NARROW = "full", "narrow"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The best of the smaller models, if there is one and scores can tell, and sentences for people."""
+    """The best of the smaller models, if scores can tell, and sentences for people."""
 
     best: Measured | None
     beats_baseline: bool | None
-    beats_narrow: bool | None  # None where nothing is to be compared with
+    beats_narrow: bool | None  # None without a narrow model to compare with
     words: str
 
 
 def deciding(rows: Sequence[Measured]) -> str:
-    """The score that tells rows apart: of theirs the last that is not the same for all; the last where all are."""
+    """
+    Return the name of the score that tells rows apart.
+
+    It is the last of their scores that differs between rows. If none differs, it is the last one.
+    """
     names = list(reversed(rows[0].scores))
     return next((name for name in names if len({row.scores[name] for row in rows}) > 1), names[0])
 
 
 def worth(row: Measured) -> tuple[float, ...]:
-    """The score that decides, then the others, as numbers of which more is better: few items are all among the first 100."""
+    """
+    Return the scores as numbers of which greater is better, the deciding one first.
+
+    With few items all of them are among the first 100.
+    """
     return tuple(-score if name == "rmse" else score for name, score in reversed(row.scores.items()))
 
 
 def ranked(rows: Sequence[Measured]) -> list[Measured]:
-    """Trained models, best first; of equal scores the one of fewer bytes first."""
+    """Return trained models, best first; of equal scores the one of fewer bytes first."""
     return sorted((row for row in rows if row.variant is not None), key=lambda row: (worth(row), -row.served), reverse=True)
 
 
 def smaller(comparison: Comparison) -> list[Measured]:
-    """Models that are smaller than full tables, best first."""
+    """Return models that are smaller than full tables, best first."""
     return [row for row in ranked(comparison.rows) if row.served < comparison.full_bytes]
 
 
 def verdict(comparison: Comparison) -> Verdict:
-    """What a reader should take from the table."""
+    """Return the conclusions from the table."""
     rows, baseline = comparison.rows, comparison.rows[-1]
     models, small = ranked(rows), smaller(comparison)
     if comparison.unknown == comparison.held_out and "hit_rate" in baseline.scores:
@@ -73,7 +81,7 @@ def verdict(comparison: Comparison) -> Verdict:
 
 
 def _winner(small: Sequence[Measured], full: Measured | None, comparison: Comparison) -> str:
-    """The best smaller model beside the full one, by bytes and the score that it won by."""
+    """Return a sentence on the best smaller model and the full one: bytes, and deciding score."""
     best, second = small[0], small[1:2]
     tie = bool(second) and worth(second[0]) == worth(best)
     name = deciding(comparison.rows if tie or not second else [best, *second])
@@ -89,7 +97,7 @@ def _winner(small: Sequence[Measured], full: Measured | None, comparison: Compar
 
 
 def _beaten(best: Measured, full: Measured | None, baseline: Measured, smaller: bool) -> str:
-    """The best model is no better than what needs no training."""
+    """Return a sentence that the best model is no better than a baseline without training."""
     nor = ", and the full tables do not either" if smaller and full is not None and worth(full) <= worth(baseline) else ""
     name = deciding([best, baseline])
     kind = "smaller model" if smaller else "model"
@@ -97,7 +105,11 @@ def _beaten(best: Measured, full: Measured | None, baseline: Measured, smaller: 
 
 
 def _fewer_columns(narrow: Measured, top: Measured) -> str:
-    """Tables that ids share gain nothing: a narrow table may have more parameters, where one column is the least."""
+    """
+    Return a sentence that shared rows gain nothing over fewer columns.
+
+    A narrow table may have more parameters, since it has at least one column.
+    """
     name, more = deciding([narrow, top]), narrow.parameters > top.parameters
     size = f"{narrow.parameters:,} parameters against {top.parameters:,}" if more else "no more parameters"
     words = (
@@ -108,12 +120,16 @@ def _fewer_columns(narrow: Measured, top: Measured) -> str:
 
 
 def _beside(best: Measured, full: Measured, name: str) -> str:
-    """A score as a share of another; of errors and of nothing there is none to speak of."""
+    """
+    Return the words for a score as a share of another.
+
+    Errors, and zero scores, have no such share.
+    """
     if name == "rmse" or not full.scores[name]:
         return "beside"
     return f"{best.scores[name] / full.scores[name]:.0%} of"
 
 
 def _score(row: Measured, name: str) -> str:
-    """A score and its name, as the table prints them."""
+    """Return a score and its name, as in the table."""
     return f"{TITLES[name]} {row.scores[name]:.3f}"

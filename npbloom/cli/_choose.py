@@ -22,7 +22,7 @@ RATING_GRID = (1e-4, 3e-4, 1e-3)
 RUNGS = (8, 16)  # after so many epochs the worse half of the weight decays is dropped
 MOST_EPOCHS = 40
 PATIENCE = 10  # epochs without a better score before training stops
-# Above this number of interactions fewer epochs are tried: each of them teaches more and takes longer.
+# Above this number of interactions fewer epochs are tried: each teaches more and takes longer.
 SLOW = 1_000_000
 MOST_USERS, FEWEST_USERS = 2000, 500  # validation users
 JUDGED_SCORES = 10**8  # of all validation users: with more items there are fewer users

@@ -60,7 +60,7 @@ class Comparison:
 
 
 def progress(steps: int, words: str) -> Any:
-    """Open a progress bar, on a terminal only: a step for each model, words for the current work."""
+    """Open a progress bar on a terminal: a step for each model, words for the current work."""
     layout = "{desc} [{n_fmt}/{total_fmt}, {elapsed}]"
     return tqdm(total=steps, desc=words, leave=False, disable=None, bar_format=layout)
 

@@ -1,4 +1,8 @@
-"""torch as another voice: its own functional calls, and layers it lacks composed of them, all in float64."""
+"""
+torch as a second implementation, in float64.
+
+It has its functional calls, and compositions of them for layers that torch lacks.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +22,21 @@ torch.set_num_threads(1)
 
 
 def tensor(array: Any) -> Any:
-    """A copy, so that neither side sees what the other writes."""
+    """Return a copy, so that neither side sees writes of the other."""
     return torch.from_numpy(np.array(array))
 
 
 def leaf(array: Any) -> Any:
-    """A copy that gradients are wanted for."""
+    """Return a copy that requires a gradient."""
     return tensor(array).requires_grad_()
 
 
 def assert_close(actual: Any, expected: Any, scale: float, why: str = "") -> None:
-    """Equal up to the rounding of a few hundred float64 operations on numbers whose absolute values add up to `scale`."""
+    """
+    Check equality up to the rounding of a few hundred float64 operations.
+
+    The absolute values of their numbers add up to `scale`.
+    """
     __tracebackhide__ = True
     expected = expected.detach().numpy() if torch.is_tensor(expected) else np.asarray(expected)
     assert actual.dtype == np.float64
@@ -36,18 +44,26 @@ def assert_close(actual: Any, expected: Any, scale: float, why: str = "") -> Non
 
 
 def total(*arrays: Any) -> float:
-    """The sum of all absolute values: no sum of some of them is larger."""
+    """Return the sum of all absolute values, which bounds the sum of any of them."""
     return float(sum(np.abs(array).sum() for array in arrays if array is not None))
 
 
 def limits(norms: np.ndarray) -> list[float]:
-    """Values of `max_norm` among the norms of a table's rows, away from each: at the limit the last bit of a norm decides."""
+    """
+    Return values of `max_norm` between the norms of a table's rows.
+
+    At a norm itself its last bit would decide.
+    """
     steps = np.unique(np.concatenate([[0.0], norms, [2 * norms.max() + 1]]))
     return [float(low + high) / 2 for low, high in itertools.pairwise(steps) if high - low > 1e-9 * high]
 
 
 def bag_call(case: Bags) -> dict[str, Any]:
-    """Indices and bags of a case as torch takes them; what it cannot take (empty offsets, rows of length 0) as offsets it can."""
+    """
+    Return indices and bags of a case in a form that torch takes.
+
+    Empty offsets and rows of length 0 become other offsets.
+    """
     offsets, shape = case.partition.offsets, case.indices.shape
     if offsets is None and 0 not in shape:
         return {"input": tensor(case.indices), "include_last_offset": case.partition.include_last_offset}
@@ -59,7 +75,11 @@ def bag_call(case: Bags) -> dict[str, Any]:
 
 
 def bags_one_by_one(vectors: Any, case: Bags, weights: Any = None) -> Any:
-    """Reduce the vector of every entry (n, d) bag by bag, padding left out: what `embedding_bag` should be."""
+    """
+    Reduce the vectors of all entries (n, d) bag by bag, without padding.
+
+    `embedding_bag` should compute the same.
+    """
     outs = []
     for counted in case.counted:
         chosen = vectors[counted]
@@ -75,7 +95,11 @@ def bags_one_by_one(vectors: Any, case: Bags, weights: Any = None) -> Any:
 
 
 def combine_rows(rows: Any, weight: Any, combine: str, padded: bool) -> Any:
-    """Vectors of hashed ids from the table rows (..., k) that they read, as Spotlight does it: row 0 holds zeros, untrained."""
+    """
+    Return vectors of hashed ids from their table rows (..., k), as Spotlight computes them.
+
+    Row 0 has zeros and is not trained.
+    """
     probes = functional.embedding(tensor(rows), weight, padding_idx=0 if padded else None)
     if combine == "concat":
         slices = probes.unflatten(-1, (probes.shape[-2], -1))  # (..., probe, slice, column)
@@ -84,7 +108,11 @@ def combine_rows(rows: Any, weight: Any, combine: str, padded: bool) -> Any:
 
 
 def spotlight_rows(num_embeddings: int, num_rows: int, num_hash_functions: int) -> np.ndarray:
-    """Spotlight's hash table for its default padding id 0: scikit-learn's hash, the padding id to 0, the remainder."""
+    """
+    Return Spotlight's hash table for its default padding id 0.
+
+    It is scikit-learn's hash modulo the rows, with the padding id at 0.
+    """
     indices = np.arange(num_embeddings, dtype=np.int32)
     hashes = [murmurhash3_32(indices, seed=seed) for seed in SPOTLIGHT_SEEDS[:num_hash_functions]]
     for hashed in hashes:

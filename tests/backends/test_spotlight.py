@@ -1,4 +1,8 @@
-"""Spotlight's Bloom layer, as it runs on torch with scikit-learn's hash: the same rows, vectors, gradients and training."""
+"""
+Spotlight's Bloom layer on torch, with scikit-learn's hash.
+
+Rows, vectors, gradients and training must agree.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,11 @@ from tests.support.strategies import id_arrays
 
 
 def table(num_rows: int, dim: int, seed: int = 0) -> np.ndarray:
-    """Spotlight's initial values: normal, deviation 1 / dim, and zeros in the padding row."""
+    """
+    Return Spotlight's initial values.
+
+    They are normal with deviation 1 / dim, and zeros in the padding row.
+    """
     weight = np.random.default_rng(seed).normal(0, 1 / dim, (num_rows, dim))
     weight[0] = 0
     return weight
@@ -54,7 +62,11 @@ def test_forward_and_backward(num_embeddings: int, ratio: float, num_hash_functi
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adagrad", "Adam"])
 def test_training_a_factorization_as_spotlight_does(optimizer: str) -> None:
-    """Users and items hashed, scores as dot products, BPR, dense steps: the tables stay together for twenty batches."""
+    """
+    Tables agree for twenty batches of a factorization.
+
+    Users and items are hashed, scores are dot products, the loss is BPR, and steps are dense.
+    """
     rng = np.random.default_rng(0)
     sizes, dim = {"users": 60, "items": 90}, 4
     rows = {name: spotlight_rows(size, size // 5, 4) for name, size in sizes.items()}

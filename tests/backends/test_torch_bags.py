@@ -1,4 +1,8 @@
-"""Parity with torch.nn.functional.embedding_bag in float64: modes, offsets, weights, padding, max_norm, frequencies."""
+"""
+Parity with torch.nn.functional.embedding_bag in float64.
+
+Cases vary modes, offsets, weights, padding, max_norm and frequencies.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +22,13 @@ cases = st.sampled_from(["small", "full"]).flatmap(lambda lane: bags(lane, np.fl
 
 
 def describe(case: Bags) -> str:
-    """What a case is like."""
+    """Return a case's features as text."""
     form = "2-D" if case.partition.offsets is None else "last" if case.partition.include_last_offset else "offsets"
     return f"{case.mode}, {form}, weights: {case.per_sample_weights is not None}, padding: {case.padding_idx is not None}"
 
 
 def scales(case: Bags) -> tuple[float, float]:
-    """Bounds of the sums that forward and backward make."""
+    """Return bounds of the sums in forward and backward."""
     factor = 1 if case.per_sample_weights is None else np.abs(case.per_sample_weights).max(initial=0)
     return total(case.weight) * max(1, case.indices.size) * factor, total(case.grad_out) * max(1, case.indices.size) * factor
 
@@ -79,7 +83,11 @@ def test_max_norm_scales_the_same_rows(case: Bags, p: float, data: st.DataObject
 
 @given(cases)
 def test_frequencies_are_those_of_each_id_as_in_torchs_embedding(case: Bags) -> None:
-    """torch's own embedding counts right; bags made of it, one by one, are what its CPU bag should be (L11)."""
+    """
+    torch's own embedding counts right.
+
+    Bags made of it one by one are what its CPU bag should compute (L11).
+    """
     event(describe(case))
     weight = leaf(case.weight)
     flat = tensor(case.indices.reshape(-1))
@@ -115,7 +123,7 @@ def test_many_bags_in_several_threads(mode: str, dim: int) -> None:
 
 @pytest.mark.parametrize("mode", ["sum", "mean"])
 def test_torchs_cpu_bag_divides_by_the_count_of_another_id(mode: str) -> None:
-    """pytorch#190063, alive in torch 2.13: the u-th distinct id is divided by how often the u-th entry of the batch occurs."""
+    """torch 2.13 divides the u-th distinct id by the count of the u-th entry (pytorch#190063)."""
     table, ids = np.zeros((3, 1)), np.array([0, 0, 0, 1, 2, 2])
     weight = leaf(table)
     functional.embedding_bag(tensor(ids), weight, tensor(np.array([0])), mode=mode, scale_grad_by_freq=True).sum().backward()

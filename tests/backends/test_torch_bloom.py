@@ -1,4 +1,4 @@
-"""Bloom layers against torch operations put together: rows looked up, probes combined, bags reduced one by one."""
+"""Bloom layers against torch operations: look up rows, combine probes, reduce bags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ lanes = st.sampled_from(["small", "full"])
 
 
 def without_padding_row(case: Any) -> Any:
-    """The case with zeros in the reserved row: torch would add whatever is stored there (L22)."""
+    """Return the case with zeros in the reserved row: torch would add its values (L22)."""
     if case.hashing.padding_idx is not None:
         case.weight[0] = 0
     return case

@@ -1,4 +1,8 @@
-"""Parity with torch.nn.functional.embedding in float64: padding, max_norm, norm_type, frequencies, dense and sparse gradients."""
+"""
+Parity with torch.nn.functional.embedding in float64.
+
+Cases vary padding, max_norm, norm_type, frequencies, and dense or sparse gradients.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ ordinary = st.sampled_from(["small", "full"])  # NaN and infinity are the laws' 
 
 
 def norms(weight: np.ndarray, p: float) -> np.ndarray:
-    """The p-norm of every row."""
+    """Return the p-norm of every row."""
     return np.linalg.norm(weight, ord=p, axis=1)
 
 

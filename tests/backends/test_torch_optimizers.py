@@ -1,4 +1,8 @@
-"""Several steps of SGD, Adagrad and Adam beside torch.optim, forward and backward included, on layers of every kind."""
+"""
+Several steps of SGD, Adagrad and Adam beside torch.optim.
+
+They include forward and backward, on all kinds of layers.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from tests.support._layers import bag, bag_arguments, bloom, embedding
 from tests.support.strategies import Bags, Bloom, Lookup, bags, bloom_bags, blooms, id_arrays, lookups
 
 KINDS = {"embedding": lookups, "bag": bags, "bloom": blooms, "bloom bag": bloom_bags}
-# Rates such that a first step, of length lr with Adam, does not lead to zero, where the sign of a
+# Rates such that a first step, of length lr with Adam, does not end at zero, where the sign of a
 # rounding error would decide.
 RATES = st.sampled_from([0.013, 0.11, 0.37])
 DECAYS = st.sampled_from([0.0, 0.01])
@@ -23,7 +27,11 @@ DECAYS = st.sampled_from([0.0, 0.01])
 
 @st.composite
 def hyperparameters(draw: st.DrawFn, name: str, decays: bool) -> dict[str, Any]:
-    """What npbloom's optimizer and torch's of the same name both take; without `decays` none that is lazy on a RowGrad (L27)."""
+    """
+    Draw options that npbloom's optimizer and torch's of the same name take.
+
+    Without `decays` none of them is lazy on a RowGrad (L27).
+    """
     decay = draw(DECAYS) if decays else 0.0
     given: dict[str, Any] = {"lr": draw(RATES), "weight_decay": decay}
     if name == "SGD":
@@ -40,7 +48,11 @@ def hyperparameters(draw: st.DrawFn, name: str, decays: bool) -> dict[str, Any]:
 
 @st.composite
 def structures(draw: st.DrawFn) -> tuple[Any, list[np.ndarray], np.random.Generator]:
-    """A layer of any kind, ids of several steps, and a source of values without ties; reserved rows hold zeros."""
+    """
+    Draw a layer of any kind, ids of several steps, and a source of values without ties.
+
+    Reserved rows have zeros.
+    """
     case = draw(KINDS[draw(st.sampled_from(sorted(KINDS)))]("small", np.float64))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     case.weight = rng.uniform(-2, 2, case.weight.shape)
@@ -56,7 +68,11 @@ def structures(draw: st.DrawFn) -> tuple[Any, list[np.ndarray], np.random.Genera
 
 
 def set_ids(case: Any, ids: np.ndarray, rng: np.random.Generator) -> None:
-    """The next batch: its ids, and gradients and weights above zero, so that no sum of them cancels."""
+    """
+    Put the next batch into the case.
+
+    Its gradients and weights are above zero, so that no sum of them cancels.
+    """
     if isinstance(case, Bags):
         case.indices = ids
         if case.per_sample_weights is not None:
@@ -67,7 +83,7 @@ def set_ids(case: Any, ids: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def torch_forward(case: Any, weight: Any) -> Any:
-    """The output by torch."""
+    """Return torch's output."""
     if isinstance(case, Lookup):
         return functional.embedding(tensor(case.ids), weight, case.padding_idx)
     if isinstance(case, Bloom):
@@ -83,7 +99,11 @@ def torch_forward(case: Any, weight: Any) -> Any:
 
 
 def torch_step(case: Any, weight: Any, optimizer: Any) -> None:
-    """Forward, backward and a step of torch's optimizer on a dense gradient, zeros where nothing was looked up."""
+    """
+    Run forward, backward and a step of torch's optimizer on a dense gradient.
+
+    It has zeros in rows that were not looked up.
+    """
     weight.grad = torch.zeros_like(weight)
     out = torch_forward(case, weight)
     if out.requires_grad and out.numel():
@@ -92,12 +112,12 @@ def torch_step(case: Any, weight: Any, optimizer: Any) -> None:
 
 
 def make_layer(case: Any) -> Any:
-    """The layer of a case."""
+    """Return the layer of a case."""
     return {Lookup: embedding, Bags: bag, Bloom: bloom}[type(case)](case)
 
 
 def our_step(case: Any, layer: Any, optimizer: Any, fused: bool) -> None:
-    """Forward, backward and a step of ours, dense or fused."""
+    """Run forward, backward and a step of npbloom's optimizer, dense or fused."""
     ids, arguments = (case.indices, bag_arguments(case)) if isinstance(case, Bags) else (case.ids, {})
     assert layer(ids, **arguments).shape == case.grad_out.shape
     if fused:
@@ -107,7 +127,7 @@ def our_step(case: Any, layer: Any, optimizer: Any, fused: bool) -> None:
 
 
 def assert_same_training(layer: Any, optimizer: Any, weight: Any, torch_optimizer: Any) -> None:
-    """The same table and state, under the same names."""
+    """Check that tables and states agree, under the same names."""
     np.testing.assert_allclose(layer.weight, weight.detach().numpy(), rtol=1e-9, atol=1e-11)
     state = optimizer.state(layer)
     expected = {key: value for key, value in torch_optimizer.state[weight].items() if value is not None}
@@ -117,7 +137,7 @@ def assert_same_training(layer: Any, optimizer: Any, weight: Any, torch_optimize
 
 
 def train_both(name: str, structure: Any, options: dict[str, Any], fused: bool) -> None:
-    """The same steps by both, compared after each."""
+    """Run the same steps on both sides, and compare after each."""
     case, batches, rng = structure
     event(f"{type(case).__name__}, {len(batches)} steps, decay: {options['weight_decay'] > 0}")
     layer, weight = make_layer(case), leaf(case.weight)
@@ -139,13 +159,13 @@ def test_steps_on_dense_gradients(name: str, structure: Any, data: st.DataObject
 @pytest.mark.parametrize("name", ["SGD", "Adagrad"])
 @given(structure=structures(), data=st.data())
 def test_updates_of_touched_rows_are_torchs_dense_steps(name: str, structure: Any, data: st.DataObject) -> None:
-    """Where nothing decays, rows that a batch does not touch stay where they are in torch, too (L27)."""
+    """Without decay, rows that a batch does not touch do not move in torch either (L27)."""
     train_both(name, structure, data.draw(hyperparameters(name, decays=False)), fused=True)
 
 
 @st.composite
 def every_row(draw: st.DrawFn) -> tuple[Lookup, list[np.ndarray], np.random.Generator]:
-    """Lookups that touch every row in every step, some of them again."""
+    """Draw lookups that touch every row in every step, some of them twice."""
     m, d, more = draw(st.integers(1, 6)), draw(st.integers(1, 4)), draw(st.integers(0, 6))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     batches = [rng.permutation([*range(m), *rng.integers(0, m, more)]) for _ in range(draw(st.integers(1, 4)))]
@@ -155,12 +175,12 @@ def every_row(draw: st.DrawFn) -> tuple[Lookup, list[np.ndarray], np.random.Gene
 @pytest.mark.parametrize("name", ["SGD", "Adagrad", "Adam"])
 @given(structure=every_row(), data=st.data())
 def test_updates_that_touch_every_row_are_torchs_dense_steps(name: str, structure: Any, data: st.DataObject) -> None:
-    """Lazy or not, decay and momentum reach a row that is touched."""
+    """Lazy or not, decay and momentum reach a touched row."""
     train_both(name, structure, data.draw(hyperparameters(name, decays=True)), fused=True)
 
 
 def test_torchs_sparse_adam_adds_eps_before_bias_correction() -> None:
-    """The difference that L31 names: equal for a small eps, not for a large one."""
+    """L31 names this difference: the results agree for a small eps, and differ for a large one."""
     for eps, same in ((1e-12, True), (0.1, False)):
         layer = nb.ScaledEmbedding(2, 1, weight=np.ones((2, 1)))
         optimizer = nb.Adam(layer, lr=0.1, eps=eps)

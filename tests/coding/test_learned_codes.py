@@ -1,4 +1,4 @@
-"""Learned codes: what is refused, in which words."""
+"""Learned codes: refused arguments, and ids that come later."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ def test_later_sizes_are_refused_in_the_same_words():
 
 
 def test_a_later_id_that_met_nothing_known_has_the_hash_s_rows():
-    """Padding is nobody, and an item that nobody met in training has no place: neither says anything of who meets it now."""
+    """Neither padding nor items without training interactions give later users a vector."""
     codes = learn_codes(USERS, ITEMS, **SIZES, **PADDED, rng=0)
     longer = codes.extend([9, 10, 11], [0, 8, 1], num_users=12, num_items=9)[0]
     by_hash = 1 + hash_rows([9, 10, 11], HashSpec(12, 3, 2))
     assert_same_bits(longer[[9, 10]], by_hash[:2])
     known = codes.extend([11, 11], [1, 8], num_users=12, num_items=9)[0]
-    assert_same_bits(known[11], longer[11])  # what it met besides is left aside
+    assert_same_bits(known[11], longer[11])  # its unknown items have no effect
 
 
 @pytest.mark.parametrize("scale", [np.inf, 1e31])

@@ -1,4 +1,4 @@
-"""`plan`: its shares against counts over real hashes and over all tuples, its bytes against real layers and optimizers."""
+"""`plan`: shares against counts over real hashes and all tuples, bytes against real layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from npbloom.optimizers import BY_NAME
 
 
 def shared(rows: np.ndarray, ordered: bool) -> float:
-    """The share of ids whose rows another id has, too."""
+    """Return the share of ids whose rows are those of another id, too."""
     keys = rows if ordered else np.sort(rows, axis=1)
     _, which, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
     return float((counts[which.reshape(-1)] > 1).mean())
@@ -45,7 +45,7 @@ def test_shares_are_those_of_real_hashes(num_ids, num_rows, k, combine, padding)
     assert planned.num_rows == num_rows
     for name, share in found.items():
         expected = getattr(planned, name)
-        deviation = math.sqrt(2 * max(expected * (1 - expected), 1e-6) / num_ids)  # who shares comes in pairs at least
+        deviation = math.sqrt(2 * max(expected * (1 - expected), 1e-6) / num_ids)  # shared ids come in pairs at least
         assert abs(share - expected) < 5 * deviation, name
     assert planned.ids_per_row == pytest.approx(rows.size / (num_rows - (padding == "own")))
 

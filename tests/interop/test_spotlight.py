@@ -1,7 +1,8 @@
 """Spotlight's layers, laid out as its state dicts are: the same rows, vectors and keys.
 
-The package of that name on the registry is another one, so its layers are rebuilt here: a Bloom layer is a module whose table is
-the submodule ``embeddings``, and which sums the rows that scikit-learn's MurmurHash3 names; the others are torch's.
+The package of that name on the registry is another one, so its layers are rebuilt here: a Bloom
+layer is a module whose table is the submodule ``embeddings``, and which sums the rows that
+scikit-learn's MurmurHash3 names; the others are torch's.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def test_sparse_adam_is_taken_too() -> None:
     table(torch.tensor([1, 2, 2])).sum().backward()
     theirs.step()
     ours.update(layer, [1, 2, 2], np.ones((3, 4), np.float32))
-    np.testing.assert_allclose(layer.weight, table.weight.detach().numpy(), rtol=1e-5)  # eps apart, the same
+    np.testing.assert_allclose(layer.weight, table.weight.detach().numpy(), rtol=1e-5)  # the same but for eps
 
 
 def test_steps_beyond_float32_are_kept() -> None:

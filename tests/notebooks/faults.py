@@ -1,4 +1,4 @@
-"""What a notebook of this house must not hold: a list of complaints, each with its cell."""
+"""Faults of notebooks: a list of complaints, each with its cell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATHS = re.compile(r"(?<![\w.$}~)/-])/(?:root|tmp|work|farm|home|Users|opt|mnt|u
 
 
 def of(notebook: Any) -> list[str]:
-    """Private names, outputs that are missing, words on stderr, tracebacks and paths of a machine."""
+    """List private names, missing outputs, text on stderr, tracebacks and paths of a machine."""
     complaints = []
     for number, cell in enumerate(notebook.cells):
         found = [*_private(cell.source), *_outputs(cell)] if cell.cell_type == "code" else []
@@ -40,7 +40,7 @@ def _outputs(cell: Any) -> Iterator[str]:
 
 
 def _private(source: str) -> Iterator[str]:
-    """Imports of npbloom that are not public, and attributes that start with an underscore."""
+    """Yield private imports of npbloom, and attributes that start with an underscore."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
             yield f"uses the private name {node.attr}"
@@ -55,7 +55,7 @@ def _private(source: str) -> Iterator[str]:
 
 
 def _public(name: str) -> bool:
-    """Whether a dotted name is a module without underscores, or stands in the `__all__` of one."""
+    """Return True if a dotted name is a module without underscores, or in the `__all__` of one."""
     if any(part.startswith("_") for part in name.split(".")):
         return False
     try:

@@ -1,4 +1,4 @@
-"""A check that cannot fail is not a check: lessons that break a rule, and answers that are wrong."""
+"""Tests of the checks of notebooks: lessons that break a rule, and wrong answers, are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every lesson is executed from top to bottom, its exercises with the answers given, and is what its saved outputs say."""
+"""Execution of the lessons, with the answers to exercises; outputs must equal the saved ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ def test_saved_file_is_tidy(path):
 
 
 def outputs_are_the_saved_ones(cells: list[Any], saved: list[Any]) -> None:
-    """Cell by cell, answers that were slipped in aside, and cells whose output varies."""
+    """
+    Compare outputs cell by cell.
+
+    Inserted answers, and cells whose output varies, are left out.
+    """
     fresh = [cell for cell in cells if not {"answer", "checked"}.intersection(build.tags(cell))]
     for cell, again in zip(saved, fresh, strict=True):
         if "varies" not in build.tags(cell):
@@ -44,7 +48,7 @@ def outputs_are_the_saved_ones(cells: list[Any], saved: list[Any]) -> None:
 
 
 def answers_are_right_and_blanks_are_not(cells: list[Any]) -> None:
-    """Every exercise is checked twice: as a blank, and with the answer given."""
+    """Check that every exercise fails as a blank and passes with the answer."""
     blank = [build.printed(cell) for cell in cells if "check" in build.tags(cell)]
     given = [build.printed(cell) for cell in cells if "checked" in build.tags(cell)]
     exercises = sum("exercise" in build.tags(cell) for cell in cells)

@@ -13,7 +13,7 @@ from notebooks import style
 
 @pytest.fixture
 def axes() -> Iterator[Axes]:
-    """Axes from 0 to 1 in both directions."""
+    """Return axes from 0 to 1 in both directions."""
     figure = plt.figure()
     yield figure.add_subplot(xlim=(0, 1), ylim=(0, 1))
     plt.close(figure)

@@ -1,11 +1,12 @@
 """
-Install the wheel in empty environments and use it: ``python check.py packaging``, for minutes, with
-a package registry.
+Install the wheel in empty environments and use it.
 
-For each Python that `pyproject.toml` names and that is on this machine: the wheel with its newest
-dependencies, `pip check`, the command, `program.py` as a program and before mypy and pyright, and
-the tests that need no other package. For the oldest Python once more with every dependency at its
-lower bound. A Python that is not on this machine is named and makes the step fail.
+``python check.py packaging`` runs this module. It takes minutes and needs a package registry.
+
+It tests each Python that `pyproject.toml` names, with the newest dependencies: `pip check`, the
+command, `program.py` as a program and under mypy and pyright, and the tests that need no other
+package. It tests the oldest Python once more with every dependency at its lower bound. If a Python
+is not on this machine, it is named and the step fails.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ MORE_TESTS = ("laws",)  # with the lower bounds
 
 
 def found(version: str) -> str | None:
-    """A Python of this version: this one, one on the path, or one of pyenv's."""
+    """Return the path of a Python of this version: this one, one on the path, or one of pyenv's."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     places = [shutil.which(f"python{version}"), *sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))]
@@ -41,13 +42,13 @@ def found(version: str) -> str | None:
 
 
 def lower_bounds() -> list[str]:
-    """Every dependency at its lower bound, Hypothesis of the kit too."""
+    """Return every dependency at its lower bound, including the conformance kit's."""
     wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["conformance"]
     return [re.sub(r">=([\d.]+)", r"==\1.*", each) for each in wanted]
 
 
 def run(folder: Path, *command: str) -> str:
-    """A command that must succeed, outside of the repository; what it printed."""
+    """Run a command, outside of the repository, that must succeed; return what it printed."""
     print("   ", " ".join(command).replace(str(folder), "."), flush=True)
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MYPYPATH")}
     done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, check=False)
@@ -57,7 +58,7 @@ def run(folder: Path, *command: str) -> str:
 
 
 def tests_without_the_package(folder: Path, names: tuple[str, ...]) -> list[str]:
-    """Copies of the tests beside which no npbloom stands, so that they import the installed one."""
+    """Copy the tests to a folder without npbloom, so that they import the installed one."""
     for name in ("tests", "conftest.py", "pyproject.toml", "docs"):
         source = ROOT / name
         if source.is_dir():
@@ -68,7 +69,7 @@ def tests_without_the_package(folder: Path, names: tuple[str, ...]) -> list[str]
 
 
 def use(python: str, wheel: Path, folder: Path, pins: list[str], checkers: bool) -> None:
-    """Everything that is tried in one environment."""
+    """Run all checks in one environment."""
     run(folder, python, "-m", "venv", "env")
     inside = str(folder / "env" / "bin" / "python")
     pip = (inside, "-m", "pip", "--quiet", "--disable-pip-version-check")
@@ -90,7 +91,7 @@ def use(python: str, wheel: Path, folder: Path, pins: list[str], checkers: bool)
 
 
 def main() -> int:
-    """Exit status 0 if all of it held."""
+    """Run the checks in all environments; return 0 if all passed."""
     missing = [version for version in PYTHONS if not found(version)]
     with tempfile.TemporaryDirectory(prefix="npbloom-packaging-") as name:
         root = Path(name)

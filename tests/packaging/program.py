@@ -1,4 +1,4 @@
-"""A user's program, for type checkers: it names what a program names, and says what types it expects to get."""
+"""User program for type checkers: it uses the public API, and asserts the types of results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from npbloom.conformance import Backend, Case, Unsupported, check
 
 
 def layers(ids: npt.NDArray[np.int64]) -> None:
-    """Layers, gradients, optimizers, and a file of them."""
+    """Use layers, gradients, optimizers, and a file of them."""
     users = nb.BloomEmbedding(1_000, 8, rng=0)
     films = nb.ScaledEmbeddingBag(100, 8, mode="sum", rng=np.random.default_rng(0))
     out = users(ids)
@@ -39,7 +39,7 @@ def layers(ids: npt.NDArray[np.int64]) -> None:
 
 
 def arrays(ids: npt.NDArray[np.int64]) -> None:
-    """Functions of arrays, and hashes."""
+    """Use functions of arrays, and hashes."""
     weight = np.zeros((10, 4), dtype=np.float32)
     out = nb.ops.embedding_forward(weight, ids)
     assert_type(nb.ops.embedding_backward(ids, out, 10), nb.RowGrad)
@@ -50,7 +50,7 @@ def arrays(ids: npt.NDArray[np.int64]) -> None:
 
 
 def recommender() -> None:
-    """A tiny fit, scores, recommendations."""
+    """Fit a small model, score it, and recommend."""
     rng = np.random.default_rng(0)
     data = recommend.Interactions(rng.integers(1, 20, 200), rng.integers(1, 30, 200))
     train, test = recommend.random_train_test_split(data, rng=0)
@@ -60,7 +60,7 @@ def recommender() -> None:
 
 
 def coder() -> None:
-    """Sets of items as few bits."""
+    """Encode sets of items in few bits."""
     bits, offsets = BloomCoder(50, 20, rng=0).encode([1, 2, 3], [0, 2])
     assert len(bits) >= len(offsets) == 2
 
@@ -71,7 +71,7 @@ class Mine(Backend):
     name = "mine"
 
     def run(self, case: Case) -> dict[str, npt.NDArray[np.generic]]:
-        """Answer one question."""
+        """Answer one case."""
         if case.op != "hash" or case.ids is None or case.num_rows is None or case.seeds is None:
             raise Unsupported("only hash")
         keys = case.ids.astype(np.int32)
@@ -80,7 +80,7 @@ class Mine(Backend):
 
 
 def oracle() -> None:
-    """One check of the oracle."""
+    """Run one check of the oracle."""
     report = check(Mine(), only="hash.seeds")
     assert_type(report.ok, bool)
     assert report.ok, str(report)

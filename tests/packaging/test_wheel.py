@@ -1,4 +1,4 @@
-"""Builds of this tree: a small wheel with the package and nothing else, and an sdist of the same wheel."""
+"""Wheel and sdist: a small wheel with the package only, and an sdist that gives the same wheel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT = 450_000  # bytes of the wheel
 
 
 def build(source: Path, target: Path, kind: str) -> Path:
-    """A wheel or an sdist, built without network."""
+    """Build a wheel or an sdist, without network."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(target)]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

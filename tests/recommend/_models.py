@@ -14,7 +14,11 @@ OPTIMIZERS = ("adam", "adagrad", "sgd", "rowwise_adagrad")
 
 
 def two_tastes(count: int = 400, padding: int | None = None, seed: int = 0) -> Interactions:
-    """Even users like even items and rate them 5, odd users odd ones; what they do not like they rate 1, and meet seldom."""
+    """
+    Return interactions in which even users like even items, and odd users odd ones.
+
+    Liked items are rated 5. Others are rated 1 and are rare.
+    """
     rng = np.random.default_rng(seed)
     first = 0 if padding is None else 1
     users = rng.integers(first, 12, count)
@@ -24,17 +28,17 @@ def two_tastes(count: int = 400, padding: int | None = None, seed: int = 0) -> I
 
 
 def make(loss: str, **settings: Any) -> Any:
-    """A model of either kind, by its loss."""
+    """Return a model of either kind, by its loss."""
     kind: Any = ImplicitFactorizationModel if loss in IMPLICIT else ExplicitFactorizationModel
     return kind(**{"loss": loss, "embedding_dim": 4, "n_iter": 2, "batch_size": 64, "rng": 0, **settings})
 
 
 def tables(model: Any) -> dict[str, np.ndarray]:
-    """Copies of all tables of a model."""
+    """Return copies of all tables of a model."""
     return {name: layer.weight.copy() for name, layer in model.layers.items()}
 
 
 def same_tables(first: Any, second: Any) -> bool:
-    """Whether two models have the same tables, bit for bit."""
+    """Return True if two models have the same tables, bit for bit."""
     one, two = tables(first), tables(second)
     return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)

@@ -1,4 +1,4 @@
-"""Spotlight's own thresholds on MovieLens 100K, met by the same models under the same settings; and networks."""
+"""Accuracy on MovieLens 100K: Spotlight's thresholds under its settings; and networks."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ SEED = 42
 
 @pytest.fixture(scope="module")
 def split(movielens_100k: Path) -> tuple[Interactions, Interactions]:
-    """Four fifths to train on."""
+    """Split off a fifth of the ratings for the test."""
     return random_train_test_split(read_ratings(movielens_100k), rng=SEED)
 
 
 def mean_reciprocal_rank(split: tuple[Interactions, Interactions], loss: str, **layers: Any) -> float:
-    """Spotlight's settings: 32 dimensions, 10 epochs, batches of 1,024, Adam at 0.01 with weight decay 1e-6."""
+    """
+    Return the score under Spotlight's settings.
+
+    They are 32 dimensions, 10 epochs, batches of 1,024, and Adam at 0.01 with weight decay 1e-6.
+    """
     train, test = split
     model = ImplicitFactorizationModel(loss, 32, 10, 1024, 1e-6, 1e-2, "adam", rng=SEED, **layers).fit(train)
     return float(mrr_score(model, test, train).mean())
@@ -56,7 +60,11 @@ def test_bloom(split: tuple[Interactions, Interactions], ratio: float, threshold
 
 @pytest.mark.parametrize(("ratio", "threshold"), [(1.0, 0.09), (0.5, 0.065), (0.2, 0.04)])
 def test_network(split: tuple[Interactions, Interactions], ratio: float, threshold: float) -> None:
-    """Items to train on put last, as for all that a network is given; the factorization model of `test_implicit` has .086 so."""
+    """
+    Training items are put last, since they are a network's input.
+
+    The factorization model of `test_implicit` has 0.086 under this rule.
+    """
     train, test = split
     coder = None if ratio == 1.0 else BloomCoder(train.num_items, int(ratio * train.num_items), rng=SEED)
     model = ImplicitNetworkModel(coder=coder, n_iter=20, rng=SEED).fit(train)

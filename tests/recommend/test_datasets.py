@@ -1,4 +1,4 @@
-"""`fetch_movielens`: from a folder of the user's, or from a server on localhost, by checksum, once."""
+"""`fetch_movielens`: from a local folder, or once from a server on localhost, with a checksum."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ U_DATA = "196\t242\t3\t881250949\n186\t302\t3\t891717742\n22\t242\t1\t878887116\
 
 
 def archive() -> bytes:
-    """A zip file laid out as ml-100k.zip."""
+    """Return a zip file with the layout of ml-100k.zip."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as target:
         target.writestr("ml-100k/README", "terms of use")
@@ -28,17 +28,17 @@ def archive() -> bytes:
 
 
 class Server:
-    """Serves one archive on localhost and counts."""
+    """A server of one archive on localhost, which counts requests."""
 
     def __init__(self, content: bytes) -> None:
-        """Start at once."""
+        """Start the server."""
         requests: list[str] = []
 
         class Handler(BaseHTTPRequestHandler):
-            """Answers every GET."""
+            """Handler of GET requests."""
 
             def do_GET(self) -> None:
-                """The archive under its name, 404 elsewhere."""
+                """Send the archive under its name, and 404 for other names."""
                 requests.append(self.path)
                 found = self.path == "/movielens/ml-100k.zip"
                 self.send_response(200 if found else 404)
@@ -47,7 +47,7 @@ class Server:
                 self.wfile.write(content if found else b"")
 
             def log_message(self, format: str, *args: object) -> None:
-                """Silent."""
+                """Write no log."""
 
         self.requests = requests
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -56,7 +56,7 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop and wait."""
+        """Stop the server and wait for its thread."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -64,7 +64,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server whose archive has the published checksum."""
+    """Return a server whose archive has the published checksum."""
     content = archive()
     release = datasets.RELEASES["100k"]._replace(md5=hashlib.md5(content).hexdigest())
     monkeypatch.setitem(datasets.RELEASES, "100k", release)

@@ -1,4 +1,8 @@
-"""Evaluation: against a slow version that ranks one user at a time, with ties, padding and train items last."""
+"""
+Evaluation against a slow version that ranks one user at a time.
+
+Cases have ties, padding and training items, which come last.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +35,16 @@ class Table:
     """A model that is a matrix of predictions."""
 
     def __init__(self, predictions: np.ndarray) -> None:
-        """One row for each user."""
+        """Keep one row for each user."""
         self.predictions = predictions
 
     def predict(self, user_ids: Any, item_ids: Any = None) -> np.ndarray:
-        """The predictions of a user, or of pairs."""
+        """Return the predictions of a user, or of pairs."""
         return self.predictions[user_ids] if item_ids is None else self.predictions[user_ids, item_ids]
 
 
 def slow(model: Any, test: Interactions, train: Interactions | None, k: int) -> dict[str, np.ndarray]:
-    """Every measure, one user and one item at a time."""
+    """Compute every score, one user and one item at a time."""
     rows = []
     for user in sorted(set(test.user_ids.tolist())):
         scores = np.asarray(model.predict(user), dtype=np.float64).copy()
@@ -60,7 +64,7 @@ def slow(model: Any, test: Interactions, train: Interactions | None, k: int) -> 
 
 
 def check(model: Any, test: Interactions, train: Interactions | None, k: int) -> dict[str, np.ndarray]:
-    """Fast and slow must agree."""
+    """Check that the fast and the slow version agree."""
     expected = slow(model, test, train, k)
     np.testing.assert_allclose(mrr_score(model, test, train), expected["mrr"], rtol=1e-12)
     precision, recall = precision_recall_score(model, test, train, k=k)
@@ -75,7 +79,7 @@ def check(model: Any, test: Interactions, train: Interactions | None, k: int) ->
 
 
 def pairs(padding: int | None, least: int = 0) -> st.SearchStrategy[Interactions]:
-    """Interactions with repeats; users and items without any."""
+    """Draw interactions with repeats; some users and items have none."""
     first = 0 if padding is None else 1
     pair = st.tuples(st.integers(first, USERS - 1), st.integers(first, ITEMS - 1))
     return st.lists(pair, min_size=least, max_size=25).map(

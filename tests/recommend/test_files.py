@@ -1,4 +1,4 @@
-"""`read_ratings`: the forms people keep ratings in, and sentences that name the file, the line and the column."""
+"""`read_ratings`: layouts of files, and messages that name the file, the line and the column."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Triple = tuple[Any, Any, float | None]
 
 
 def write(folder: Path, content: str | bytes, name: str = "ratings.csv") -> Path:
-    """A file with this content."""
+    """Write a file with this content."""
     path = folder / name
     path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     return path
 
 
 def triples(ratings: Interactions) -> list[Triple]:
-    """User, item and rating of each line, in the file's own ids."""
+    """Return user, item and rating of each line, with the file's own ids."""
     assert ratings.user_labels is not None
     assert ratings.item_labels is not None
     users, items = ratings.user_labels[ratings.user_ids].tolist(), ratings.item_labels[ratings.item_ids].tolist()
@@ -104,7 +104,7 @@ def test_labels_are_integers_only_where_nothing_is_lost(users: list[str], kind: 
 
 
 def test_ids_of_4096_characters_are_read_and_cost_what_they_hold(tmp_path: Path) -> None:
-    """As an array of NumPy's str these labels would be 820 MB."""
+    """These labels take their own size. As an array of NumPy's str they would take 820 MB."""
     long = "é" * 4096
     path = write(tmp_path, f"{long},1\n" + "".join(f"u{number},1\n" for number in range(50_000)))
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Interactions: ids as they are, labels both ways, and one clear sentence for what does not fit."""
+"""Interactions: ids that are not renumbered, labels and ids, and refused arguments."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_labels_are_found_by_integers_and_by_digits() -> None:
 
 
 class Column:
-    """Labels as a column of a data frame hands them over."""
+    """Labels as a column of a data frame returns them."""
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return np.array(["ann", "bob"], dtype=object)
@@ -67,7 +67,7 @@ def test_text_is_kept_as_objects(labels: Any) -> None:
 
 
 def test_labels_cost_what_they_hold() -> None:
-    """As an array of NumPy's str these would be 8 GB."""
+    """These labels take their own size. As an array of NumPy's str they would take 8 GB."""
     names = ["x" * 200_000, *map(str, range(10_000))]
     tracemalloc.start()
     met = Interactions([0], [0], user_labels=names, num_users=len(names))
@@ -94,7 +94,7 @@ def test_arrays_are_copied() -> None:
     assert met.user_ids.tolist() == [0, 1]
     assert met.ratings is not None
     assert met.ratings.tolist() == [1.0, 2.0]
-    met.user_ids[0] = 1  # their own, and open
+    met.user_ids[0] = 1  # a copy that can be written to
 
 
 def test_dtypes() -> None:

@@ -31,7 +31,11 @@ RATINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def scores(shape: tuple[int, ...], bound: float) -> st.SearchStrategy[np.ndarray]:
-    """Distinct scores, so that maxima and margins have no ties: torch and this library may break them differently."""
+    """
+    Draw distinct scores, so that maxima and margins have no ties.
+
+    The torch losses and these may break ties differently.
+    """
     return hnp.arrays(np.float64, shape, elements=st.floats(-bound, bound), unique=True)
 
 
@@ -41,7 +45,7 @@ def test_pair_losses_against_torch(data: st.DataObject, name: str, count: int) -
     positive = data.draw(scores((count,), 30.0))
     negative = data.draw(scores((count, 3) if name == "adaptive_hinge" else (count,), 30.0))
     margin = 1 - positive + (negative.max(axis=1) if name == "adaptive_hinge" else negative)
-    assume("hinge" not in name or (margin != 0).all())  # at the kink any slope between is right; ours is tested below
+    assume("hinge" not in name or (margin != 0).all())  # the kink's slope is tested below
     value, *grads = getattr(losses, name)(positive, negative)
     tensors = [torch.tensor(array, requires_grad=True) for array in (positive, negative)]
     expected = PAIRS[name](*tensors)

@@ -1,4 +1,4 @@
-"""Predictions, recommendations in the file's own ids, and arguments that are refused."""
+"""Models: predictions, recommendations with the file's own ids, and refused arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.recommend._models import EXPLICIT, IMPLICIT, make, two_tastes
 
 
 def score(model: Any, user: int, item: int) -> float:
-    """The score of a pair from the tables, in float64."""
+    """Return the score of a pair, computed from the tables in float64."""
     layers = {name: layer.weight.astype(np.float64) for name, layer in model.layers.items()}
     product = layers["user_embeddings"][user] @ layers["item_embeddings"][item]
     intercept = model.intercept if isinstance(model, ExplicitFactorizationModel) else 0.0
@@ -78,7 +78,7 @@ def test_nothing_comes_out_before_fit(tmp_path: Path) -> None:
 
 
 def labelled() -> Interactions:
-    """Numbered from 1, with labels of two kinds."""
+    """Return interactions with ids from 1 and labels of both kinds."""
     met = two_tastes(padding=0)
     return Interactions(
         *(met.user_ids, met.item_ids, None, None, 12, 22),
@@ -89,7 +89,7 @@ def labelled() -> Interactions:
 
 
 def relabelled(met: Interactions) -> Interactions:
-    """The same pairs, users by other names."""
+    """Return the same pairs with other labels of users."""
     labels = [f"other {number}" for number in range(12)]
     return Interactions(met.user_ids, met.item_ids, None, None, 12, 22, user_labels=labels, padding_idx=0)
 
@@ -203,7 +203,7 @@ def test_an_option_that_means_nothing_is_refused() -> None:
 
 
 def frozen_layer() -> ScaledEmbedding:
-    """A layer whose table cannot be written to."""
+    """Return a layer whose table cannot be written to."""
     weight = np.zeros((30, 2), dtype=np.float32)
     weight.flags.writeable = False
     return ScaledEmbedding(30, 2, weight=weight)
@@ -234,7 +234,7 @@ def test_interactions_that_cannot_be_learned_from(sentence: str, model: Any, met
     given = dict(model.layers)
     with pytest.raises(ValueError, match=re.escape(sentence)):
         model.fit(met)
-    assert model.layers == given  # nothing half done
+    assert model.layers == given  # nothing has changed
 
 
 def test_later_interactions_must_be_of_the_same_users_and_items() -> None:

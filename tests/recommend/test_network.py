@@ -1,4 +1,4 @@
-"""`ImplicitNetworkModel`: its steps are torch's, its scores are log-probabilities of bits, and all else is as in other models."""
+"""`ImplicitNetworkModel`: steps as in torch, scores as log-probabilities of bits, common API."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ coders = pytest.mark.parametrize("coder", CODERS.values(), ids=CODERS)
 
 
 def make(coder: BloomCoder | None = None, **settings: Any) -> ImplicitNetworkModel:
-    """A small network."""
+    """Return a small network."""
     return ImplicitNetworkModel(**{"hidden": (6, 5), "coder": coder, "n_iter": 3, "batch_size": 5, "rng": 0, **settings})
 
 
 def instances(met: Interactions) -> dict[int, set[int]]:
-    """What each user has met."""
+    """Return the items that each user has met."""
     return {user: set(met.item_ids[met.user_ids == user].tolist()) for user in range(met.num_users)}
 
 
 def dense(model: ImplicitNetworkModel, items: list[list[int]]) -> np.ndarray:
-    """Instances as rows of zeros and ones over the bits."""
+    """Return instances as rows of zeros and ones over the bits."""
     coder = model.coder
     rows = np.zeros((len(items), model.num_items if coder is None else coder.num_bits))
     for row, own in zip(rows, items, strict=True):
@@ -50,7 +50,11 @@ def dense(model: ImplicitNetworkModel, items: list[list[int]]) -> np.ndarray:
 
 
 class Torch:
-    """The same network in torch, moved by torch's optimizers, but for the input, of which only touched rows move (L27)."""
+    """
+    The same network in torch, trained by torch's optimizers.
+
+    Only touched rows of the input are updated (L27).
+    """
 
     def __init__(self, model: ImplicitNetworkModel) -> None:
         """Start from the model's weights."""
@@ -63,14 +67,14 @@ class Torch:
         self.count = 0
 
     def log_probs(self, rows: np.ndarray) -> torch.Tensor:
-        """Forward."""
+        """Return log-probabilities of the bits."""
         out = torch.relu(torch.tensor(rows) @ self.weights["input"] + self.weights["input_biases"])
         for number in range(1, len(self.model.hidden)):
             out = torch.relu(out @ self.weights[f"hidden_{number}"] + self.weights[f"hidden_{number}_biases"])
         return torch.log_softmax(out @ self.weights["output"].T + self.weights["output_biases"][:, 0], dim=1)
 
     def step(self, given: np.ndarray, wanted: np.ndarray) -> float:
-        """One step on rows of bits; the loss before it."""
+        """Run one step on rows of bits; return the loss before it."""
         target = torch.tensor(wanted / wanted.sum(axis=1, keepdims=True))
         loss = -(self.log_probs(given) * target).sum(dim=1).mean()
         self.optimizer.zero_grad()
@@ -82,7 +86,7 @@ class Torch:
         return loss.item()
 
     def move_input(self, touched: torch.Tensor) -> None:
-        """SGD or Adam on the touched rows of the input."""
+        """Update the touched rows of the input by SGD or Adam."""
         weight, lr, decay = self.weights["input"], self.model.learning_rate, self.model.l2
         with torch.no_grad():
             grad = weight.grad[touched] + decay * weight[touched]
@@ -132,7 +136,7 @@ def test_every_user_is_split_anew_with_something_on_each_side(held_out, monkeypa
     split = model._split
 
     def spy(batch: np.ndarray) -> Any:
-        """Keep both sides of every user."""
+        """Record both parts of every user."""
         given, wanted = split(batch)
         sides = (np.split(items, offsets[1:]) for items, offsets in (given, wanted))
         seen.extend((one.tolist(), two.tolist()) for one, two in zip(*sides, strict=True))
@@ -158,7 +162,7 @@ def test_every_user_is_split_anew_with_something_on_each_side(held_out, monkeypa
 
 
 def halves() -> Interactions:
-    """Forty users have met eight of the sixty items of their taste."""
+    """Return interactions in which forty users have met eight of the sixty items of their taste."""
     rng = np.random.default_rng(0)
     items = np.concatenate([rng.permutation(60)[:8] * 2 + user % 2 for user in range(40)])
     return Interactions(np.repeat(np.arange(40), 8), items, num_items=120)
@@ -213,7 +217,7 @@ def test_a_training_that_diverges_shows_in_history() -> None:
 
 
 def expected_scores(model: ImplicitNetworkModel, items: list[list[int]]) -> np.ndarray:
-    """Log-probabilities in torch, summed over each item's bits."""
+    """Return log-probabilities in torch, summed over each item's bits."""
     log_probs = Torch(model).log_probs(dense(model, items)).detach().numpy()
     if model.coder is None:
         return log_probs
@@ -282,10 +286,10 @@ def test_measures_are_those_of_its_predictions(coder) -> None:
     model = make(coder, n_iter=10).fit(met)
 
     class Predictions:
-        """One call a user."""
+        """A model that is asked once for each user."""
 
         def predict(self, user_id: int) -> np.ndarray:
-            """The same scores."""
+            """Return the same scores."""
             return model.predict(user_id)
 
     for train in (None, met):

@@ -1,4 +1,4 @@
-"""The network's forward and backward: finite differences, torch's gradients, and the softmax's sparse targets."""
+"""Forward and backward of networks: finite differences, torch's gradients, sparse targets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WANTED = np.array([1, 8, 7, 4, 5, 6]), np.array([0, 2, 3, 5])
 
 
 def network(hidden: tuple[int, ...], seed: int = 0, coder: BloomCoder | None = None) -> dict[str, Any]:
-    """Layers of float64 with biases that are not zero."""
+    """Return layers of float64 with biases that are not zero."""
     rng = np.random.default_rng(seed)
     bits = BITS if coder is None else coder.num_bits
     layers = _network.make_layers(bits, hidden, coder, np.dtype(np.float64), rng)
@@ -33,13 +33,13 @@ def network(hidden: tuple[int, ...], seed: int = 0, coder: BloomCoder | None = N
 
 
 def loss_of(layers: dict[str, Any], given: Any, wanted: Any) -> float:
-    """The loss of the four instances."""
+    """Return the loss of the four instances."""
     _, logits = _network.forward(layers, *given)
     return softmax_loss(logits, *wanted)
 
 
 def dense(bits: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Rows of zeros and ones."""
+    """Return rows of zeros and ones."""
     rows = np.zeros((len(offsets), BITS))
     for row, own in zip(rows, np.split(bits, offsets[1:]), strict=True):
         row[own] = 1

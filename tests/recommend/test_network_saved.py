@@ -1,4 +1,4 @@
-"""Networks in files: coder, weights and state come back, and damage is one sentence."""
+"""Networks in files: coder, weights and state return, and damage gives one message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models in files: the same bits, the same labels, and training that goes on as if nothing had happened."""
+"""Models in files: the same bits, the same labels, and training that continues."""
 
 from __future__ import annotations
 
@@ -110,7 +110,11 @@ def test_odd_labels_come_back(tmp_path: Path) -> None:
 
 
 def test_pairs_of_everybody_with_everything_come_back(tmp_path: Path) -> None:
-    """They compress 500 times, as only forged ones do besides: the file is filled up, so that `load` believes it."""
+    """
+    All pairs compress 500 times, which otherwise only forged pairs do.
+
+    The file is padded so that `load` accepts it.
+    """
     everybody, everything = np.divmod(np.arange(1800 * 1800), 1800)
     model = make("bpr", embedding_dim=1, n_iter=1, batch_size=2**17).fit(Interactions(everybody, everything))
     model.save(tmp_path / "model", with_optimizer=False)
@@ -123,7 +127,7 @@ def test_pairs_of_everybody_with_everything_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2**21, 2**21 + 1, 2**22 + 7])
 @pytest.mark.parametrize("tables", [0, 1000, 2**30])
 def test_numbers_that_are_packed_are_unpacked(count: int, tables: int) -> None:
-    """Also those of which the text just suffices."""
+    """Numbers whose text is just long enough are unpacked, too."""
     for numbers in (np.arange(count), np.arange(count) * 7 + 3):
         text = pack_numbers(numbers, tables)
         assert len(text) <= max(100_000, count * 8 // 32)
@@ -140,7 +144,7 @@ def test_numbers_that_are_cut_off_are_refused(text: str) -> None:
 
 
 def test_files_with_more_layers_than_the_model_has_are_refused(tmp_path: Path) -> None:
-    """Each would get the state of an optimizer."""
+    """Each extra layer would get the state of an optimizer."""
     path = tmp_path / "model"
     make("bpr").fit(two_tastes()).save(path, with_optimizer=False)
     found = checkpoint.load(path)

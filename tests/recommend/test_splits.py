@@ -1,4 +1,4 @@
-"""Splits: nothing lost, nothing twice, and the last is the last."""
+"""Splits: no interaction is lost or repeated, and the last one is the last."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from npbloom.recommend import Interactions, leave_last_out, random_train_test_sp
 
 @st.composite
 def interactions(draw: st.DrawFn) -> Interactions:
-    """A few users with repeats and ties in time; the item tells the position in the file."""
+    """Draw a few users with repeats and ties in time; an item is its position in the file."""
     users = draw(st.lists(st.integers(0, 4), min_size=0, max_size=30))
     times = draw(st.none() | st.lists(st.integers(0, 3), min_size=len(users), max_size=len(users)))
     event(f"users {len(set(users))}, timestamps {times is not None}")
@@ -20,7 +20,7 @@ def interactions(draw: st.DrawFn) -> Interactions:
 
 
 def check_partition(whole: Interactions, train: Interactions, test: Interactions) -> None:
-    """Each position on exactly one side, in order, with its user."""
+    """Check that each position is on exactly one side, in order, with its user."""
     for part in (train, test):
         np.testing.assert_array_equal(part.user_ids, whole.user_ids[part.item_ids])
         assert (np.diff(part.item_ids) > 0).all()

@@ -1,4 +1,4 @@
-"""Training: one step is the gradient step of the written formulas, padding stays out, and the same seed gives the same model."""
+"""Training: a step follows the formulas, padding is not trained, and the seed decides."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ RATE = 0.5
 
 
 def leaf(array: np.ndarray) -> torch.Tensor:
-    """A tensor of its own that wants a gradient."""
+    """Return a tensor with its own memory that requires a gradient."""
     return torch.tensor(array, requires_grad=True)
 
 
 def own_layers(met: Interactions, dim: int = 3, scale: float = 3.0) -> dict[str, ScaledEmbedding]:
-    """Float64 tables with values large enough for losses to bend."""
+    """Return float64 tables with values large enough for the losses to be non-linear."""
     rng = np.random.default_rng(5)
     sizes = {"user_embeddings": met.num_users, "item_embeddings": met.num_items}
     return {name: ScaledEmbedding(size, dim, weight=rng.normal(size=(size, dim)) * scale) for name, size in sizes.items()}
@@ -49,7 +49,7 @@ def test_an_implicit_step_is_the_gradient_step(loss: str, padding: int | None) -
     bias = {"user": leaf(np.zeros(met.num_users)), "item": leaf(np.zeros(met.num_items))}
 
     def score(items: np.ndarray, owners: np.ndarray) -> torch.Tensor:
-        """Scores of items for the users that own them, pair by pair."""
+        """Return scores of items for the users that own them, pair by pair."""
         vectors = table["user_embeddings"][owners] * table["item_embeddings"][items]
         return vectors.sum(dim=-1) + bias["user"][owners] + bias["item"][items]
 
@@ -229,12 +229,12 @@ def test_weight_decay_draws_the_intercept_to_its_start() -> None:
 
 def test_progress_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
-        """A standard error that says what it is told to."""
+        """A standard error that claims to be a terminal or not."""
 
         tty = True
 
         def isatty(self) -> bool:
-            """Whether it is a terminal."""
+            """Return True if it claims to be a terminal."""
             return self.tty
 
     shown = {}

@@ -1,4 +1,4 @@
-"""What the machine of `test_machine.py` is made of: its model, what it draws, and what it changes under a layer."""
+"""Parts of the state machine of `test_machine.py`: its model, draws, and changes under a layer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ dtypes = st.sampled_from([np.float32, np.float64])
 
 @dataclass
 class Pair:
-    """A layer with its optimizer, and what the model knows of them."""
+    """A layer and its optimizer, with the model's copies of table and state."""
 
     layer: Any
     optimizer: Any
@@ -40,14 +40,14 @@ class Pair:
         return self.layer.num_embeddings
 
     def view(self, array: np.ndarray) -> np.ndarray:
-        """A table as a gradient sees it: slices where probes are concatenated."""
+        """Return a table in the shape of its gradient: in slices if probes are concatenated."""
         slices = self.layer.num_slices
         return array.reshape(len(array) * slices, -1)
 
     # ---- the reference's answers -----------------------------------------------------------------
 
     def forward(self, ids: Any, more: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Output, and the table afterwards."""
+        """Return the output, and the table after the lookup."""
         layer = self.layer
         if self.kind == "BloomEmbedding":
             return reference.bloom_forward(self.weight, ids, layer.hashing, combine=layer.combine), self.weight
@@ -63,7 +63,7 @@ class Pair:
         return found if norm else (found, self.weight)
 
     def backward(self, ids: Any, grad: np.ndarray, more: dict[str, Any]) -> nb.RowGrad:
-        """Gradient of the table."""
+        """Return the gradient of the table."""
         layer = self.layer
         if self.kind == "BloomEmbedding":
             return reference.bloom_backward(ids, grad, layer.hashing, combine=layer.combine)
@@ -76,7 +76,7 @@ class Pair:
         return reference.embedding_backward(ids, grad, len(self.weight), **options)
 
     def step(self, grad: Any) -> None:
-        """One step of the model, on all rows but padding where the gradient is dense."""
+        """Run one step of the model, on all rows but padding if the gradient is dense."""
         optimizer, state = self.optimizer, self.state
         table = self.view(self.weight)
         if "step" in state:
@@ -113,7 +113,7 @@ class Pair:
 
 @st.composite
 def layers(draw: st.DrawFn) -> tuple[str, Any]:
-    """A new layer."""
+    """Draw a new layer."""
     kind = draw(st.sampled_from(KINDS))
     padding = draw(st.sampled_from([None, 0, 3]))
     options: dict[str, Any] = {"padding_idx": padding, "dtype": draw(dtypes), "rng": draw(st.integers(0, 3))}
@@ -132,7 +132,7 @@ def layers(draw: st.DrawFn) -> tuple[str, Any]:
 
 @st.composite
 def optimizers(draw: st.DrawFn, layer: Any) -> Any:
-    """An optimizer of a layer."""
+    """Draw an optimizer of a layer."""
     name, decay = draw(st.sampled_from(NAMES)), draw(st.sampled_from([0.0, 0.25]))
     more = {
         "SGD": {"momentum": draw(st.sampled_from([0.0, 0.5]))},
@@ -144,7 +144,7 @@ def optimizers(draw: st.DrawFn, layer: Any) -> Any:
 
 
 def batch_of(draw: Any, pair: Pair) -> tuple[np.ndarray, dict[str, Any], tuple[int, ...]]:
-    """Ids, what bags need besides, and the shape of the output."""
+    """Draw ids, the further arguments of bags, and the shape of the output."""
     ids = np.array(draw(st.lists(st.integers(0, pair.count - 1), max_size=8)), np.int64)
     if not pair.is_bag:
         return ids, {}, (len(ids), 4)
@@ -157,7 +157,7 @@ def batch_of(draw: Any, pair: Pair) -> tuple[np.ndarray, dict[str, Any], tuple[i
 
 
 def grad_of(draw: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """An output gradient that has something special somewhere."""
+    """Draw an output gradient with one special value."""
     grad = np.random.default_rng(draw(st.integers(0, 9))).standard_normal(shape)
     if grad.size:
         grad.flat[draw(st.integers(0, grad.size - 1))] = draw(values)
@@ -173,7 +173,7 @@ REFUSED = (ValueError, TypeError)
 
 @contextmanager
 def changed_table(weight: np.ndarray, how: str) -> Iterator[None]:
-    """A table that is another one within the block, or that refuses to be."""
+    """Change a table within the block, to another one or to one that must be refused."""
     shape, dtype, values = weight.shape, weight.dtype, weight.copy()
     if how == "shape":
         weight.shape = shape[::-1]
@@ -196,7 +196,7 @@ def changed_table(weight: np.ndarray, how: str) -> Iterator[None]:
 
 @contextmanager
 def changed_state(state: dict[str, np.ndarray], table: np.ndarray, how: str) -> Iterator[bool]:
-    """State that is another one within the block; whether there was something to change."""
+    """Change optimizer state within the block; yield True if there was something to change."""
     name = "step" if how in ("counter", "endless") else next((name for name in state if name != "step"), None)
     if name not in state:
         yield False

@@ -1,4 +1,8 @@
-"""Files that are damaged at random, the same ones in each run: a case is a number, and `NPBLOOM_FUZZ_CASES` says how many."""
+"""
+Files with random damage, the same in each run.
+
+A case is a number, and `NPBLOOM_FUZZ_CASES` is the number of cases.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 CASES = int(os.environ.get("NPBLOOM_FUZZ_CASES", "400"))  # of each target; more by hand
-FIRST = int(os.environ.get("NPBLOOM_FUZZ_FIRST", "0"))  # another number, other cases
+FIRST = int(os.environ.get("NPBLOOM_FUZZ_FIRST", "0"))  # first case
 PATIENCE = 600  # seconds for a whole test, after which a hang is ended with a traceback
 
 NUMBERS = (
@@ -24,7 +28,7 @@ BYTES = b'\x00\x01\x7f\x80\xff"{}[]:,\n\r\t \\-eE.0;'
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """A hang ends the process with a traceback, instead of never."""
+    """End the process with a traceback if the block hangs."""
     faulthandler.dump_traceback_later(PATIENCE, exit=True)
     try:
         yield
@@ -33,7 +37,11 @@ def watched() -> Iterator[None]:
 
 
 def tried(call: Callable[[], Any]) -> tuple[Any, str]:
-    """What a call returns, and ""; or None, and the sentence of its ValueError: one line that quotes no whole file."""
+    """
+    Return the result of a call and "", or None and the message of its ValueError.
+
+    The message must be one line that quotes no whole file.
+    """
     try:
         return call(), ""
     except ValueError as error:
@@ -44,12 +52,12 @@ def tried(call: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def cases() -> range:
-    """The numbers of the cases to run."""
+    """Return the numbers of the cases to run."""
     return range(FIRST, FIRST + CASES)
 
 
 def mutated(seeds: Sequence[bytes], case: int) -> tuple[int, bytes]:
-    """One of the seeds, and what one to four mutations make of it."""
+    """Return the index of a seed, and that seed after one to four mutations."""
     chance = random.Random(case)
     chosen = chance.randrange(len(seeds))
     data = bytearray(seeds[chosen])
@@ -59,86 +67,94 @@ def mutated(seeds: Sequence[bytes], case: int) -> tuple[int, bytes]:
 
 
 def _place(data: bytearray, chance: random.Random) -> int:
-    """A position, the first bytes more often than others: lengths and headers are there."""
+    """Return a position; the first bytes, with lengths and headers, are more likely than others."""
     return chance.randrange(min(len(data), 16)) if data and chance.random() < 0.25 else chance.randrange(len(data) + 1)
 
 
 def _span(data: bytes | bytearray, chance: random.Random) -> slice:
-    """A stretch, short ones more often."""
+    """Return a range of bytes; short ones are more likely."""
     start = chance.randrange(len(data) + 1)
     return slice(start, start + chance.choice((1, 2, 4, 8, 16, 64, 256, 4096)))
 
 
 def flip_bits(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """One to eight bits change."""
+    """Flip one to eight bits."""
     for _ in range(chance.choice((1, 1, 2, 8)) if data else 0):
         data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
 
 
 def set_byte(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """A byte becomes one that means something to a parser."""
+    """Set a byte to one that has a meaning for a parser."""
     if data:
         data[chance.randrange(len(data))] = chance.choice(BYTES)
 
 
 def insert(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """Bytes are put in."""
+    """Insert bytes."""
     at = _place(data, chance)
     data[at:at] = chance.choice((bytes([chance.choice(BYTES)]), chance.randbytes(8), chance.choice((b"[", b"{")) * 5000))
 
 
 def truncate(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """The end is lost."""
+    """Cut the end off."""
     del data[_place(data, chance) :]
 
 
 def delete(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """A stretch is lost."""
+    """Delete a range."""
     del data[_span(data, chance)]
 
 
 def repeat(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """A stretch is there twice."""
+    """Insert a copy of a range."""
     part = data[_span(data, chance)]
     at = _place(data, chance)
     data[at:at] = part
 
 
 def blank(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """A stretch was never written."""
+    """Set a range to zeros, as if it was never written."""
     span = _span(data, chance)
     data[span] = bytes(len(data[span]))
 
 
 def splice(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """A stretch comes from another file."""
+    """Replace a range by one of another file."""
     other = chance.choice(seeds)
     data[_span(data, chance)] = other[_span(other, chance)]
 
 
 def cross(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """The rest comes from another file."""
+    """Replace the rest by that of another file."""
     other = chance.choice(seeds)
     at = _place(data, chance)
     data[at:] = other[at:]
 
 
 def integer(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """Eight bytes become an integer at some edge: the length of a header where they are the first."""
+    """
+    Set eight bytes to an integer near a limit.
+
+    At the start of a file they are the length of the header.
+    """
     at = 0 if chance.random() < 0.5 else _place(data, chance)
     number = chance.choice((0, 1, 2, 8, 99, 2**31, 2**32, 2**63, 2**64)) + chance.choice((-1, 0, 1))
     data[at : at + 8] = (number % 2**64).to_bytes(8, "little")
 
 
 def number(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """A number in decimal digits becomes another, or none."""
+    """Replace a decimal number by another, or by none."""
     found = list(re.finditer(rb"\d+", data))
     if found:
         data[slice(*chance.choice(found).span())] = chance.choice(NUMBERS)
 
 
 def word(data: bytearray, chance: random.Random, seeds: Sequence[bytes]) -> None:
-    """A word becomes another word of the file: keys that occur twice, dtypes and names in each other's place."""
+    """
+    Replace a word by another word of the file.
+
+    So keys occur twice, and dtypes and names change places.
+    """
     found = list(re.finditer(rb"[A-Za-z_.]+", data))
     if found:
         data[slice(*chance.choice(found).span())] = chance.choice(found).group()
@@ -177,7 +193,7 @@ EXTRA_KEYS = ["format", "weight", "layers", "hash_table", "extra", "hex", "state
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a structure of JSON."""
+    """Return every place in a structure of JSON."""
     found = [path] if path else []
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
@@ -186,9 +202,9 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def forge(structure: Any, chance: random.Random) -> None:
-    """Change, drop or move something."""
+    """Change, drop or move one item."""
     if not places(structure):
-        return  # everything is dropped already
+        return  # all items are dropped
     path = chance.choice(places(structure))
     holder = structure
     for key in path[:-1]:

@@ -1,4 +1,8 @@
-"""Run Python programs that might hang or crash: in a process of their own, which is killed when its time is over."""
+"""
+Runner of Python programs that might hang or crash.
+
+Each is a process that is killed after a time.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,11 @@ SECONDS = 120  # a hang is one after that; what a script takes is a few seconds 
 
 
 def run_script(source: str, folder: Path, **environment: str) -> str:
-    """What a program prints. A program that hangs, fails, or says anything on stderr is a failure of the test."""
+    """
+    Return what a program prints.
+
+    Fail the test if the program hangs, fails, or writes to stderr.
+    """
     path = folder / "script.py"
     path.write_text(textwrap.dedent(source), encoding="utf-8")
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What a constructor checked stays true: attributes refuse to be set, and a table that was changed is refused by every call."""
+"""Checks of constructors hold later: attributes cannot be set, and calls refuse changed tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE_BAG = [[1, 2, 6]]
 
 
 def layer_of(name: str, **options: Any) -> Any:
-    """A layer on a table that owns its memory, so that it can be resized."""
+    """Return a layer on a table that owns its memory, so that it can be resized."""
     layer = LAYERS[name](weight=None, rng=0, **options)
     return LAYERS[name](weight=layer.weight.copy(), **options)
 
@@ -77,7 +77,7 @@ SPOILERS = [transposed, flattened, deeper, shorter, longer, emptied, retyped, wi
 
 
 def uses(layer: Any, optimizer: Any, path: Path) -> dict[str, Callable[[], Any]]:
-    """All that reads or writes a table."""
+    """Return all calls that read or write a table."""
     grad = gradient((1, DIM)) if is_bag(layer) else gradient((1, 3, DIM))
     calls: dict[str, Callable[[], Any]] = {
         "lookup": lambda: layer(ONE_BAG),
@@ -198,7 +198,7 @@ NAMES = {
 
 
 def relatives(layer: Any) -> dict[str, Any]:
-    """A layer, and others that came of it."""
+    """Return a layer, and layers made from it by copies and pickles."""
     folder = copy.copy(layer)
     return {"made": layer, "copied": folder, "deep": copy.deepcopy(layer), "pickled": pickle.loads(pickle.dumps(layer))}
 
@@ -262,7 +262,7 @@ def test_pickles_of_earlier_versions_are_read(name: str) -> None:
 
 
 def specs() -> dict[str, nb.HashSpec]:
-    """Specs with a table, as they come out of constructors, copies and pickles."""
+    """Return specs with a table, from constructors, copies and pickles."""
     given = np.arange(20).reshape(10, 2) % 7
     spec = nb.HashSpec(10, 7, padding_idx=0, table=given)
     before = nb.HashSpec(10, 7, 2).with_rows(nb.hashing.hash_rows(np.arange(10), nb.HashSpec(10, 7, 2)).astype(np.int32))

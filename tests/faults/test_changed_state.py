@@ -1,4 +1,8 @@
-"""State of optimizers that was changed after construction: refused before a step, a file or a reset, and never shared."""
+"""
+State of optimizers that was changed after construction.
+
+It is refused before a step, a file or a reset, and never shared.
+"""
 
 from __future__ import annotations
 

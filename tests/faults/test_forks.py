@@ -1,4 +1,4 @@
-"""Processes: forks before, after and during use, multiprocessing, torch's data loaders, and how an interpreter ends."""
+"""Processes: forks before, after and during use, multiprocessing, data loaders, exits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Damaged checkpoints: each is refused with a ValueError, or is the original to the bit. Forged ones: a ValueError, or layers."""
+"""
+Damaged and forged checkpoints.
+
+A damaged one is refused with a ValueError, or loads as the original, bit for bit. A forged one
+gives a ValueError or layers.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,7 @@ MOST_MEMORY = 32 * 2**20  # bytes, for files of a few kilobytes
 
 
 def shown(found: checkpoint.Checkpoint) -> Any:
-    """Everything that a checkpoint holds."""
+    """Return everything that a checkpoint holds."""
     state = {name: bytes_of(layer) for name, layer in found.layers.items()}
     rows = {name: layer.hashing.table for name, layer in found.layers.items() if hasattr(layer, "hashing")}
     hashes = {name: None if table is None else table.tobytes() for name, table in rows.items()}
@@ -35,18 +40,18 @@ def shown(found: checkpoint.Checkpoint) -> Any:
 
 
 def lengths(held: Any) -> Any:
-    """The same without the bits of tables, hash tables and state."""
+    """Return the same without the bits of tables, hash tables and state."""
     state, _, *more = held
     return {name: {key: len(array) for key, array in arrays.items()} for name, arrays in state.items()}, *more
 
 
 def described(found: checkpoint.Checkpoint) -> Any:
-    """What the digest of the header covers."""
+    """Return what the digest of the header covers."""
     return lengths(shown(found))
 
 
 def write_seeds(folder: Path) -> list[bytes]:
-    """Whole checkpoints, of all kinds of layers and optimizers."""
+    """Return checkpoints of all kinds of layers and optimizers."""
     makers: list[Any] = [None, lambda layers: nb.SGD(layers, 0.5, momentum=0.9), nb.Adagrad, nb.RowWiseAdagrad, nb.Adam]
     names = [name for name in LAYERS if name != "rows"]
     seeds = []
@@ -63,12 +68,16 @@ def write_seeds(folder: Path) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """Whole checkpoints."""
+    """Return undamaged checkpoints."""
     return write_seeds(tmp_path_factory.mktemp("seeds"))
 
 
 def outcome(path: Path, original: Any) -> str:
-    """How a damaged file is taken, verified, read and mapped: three answers that must fit each other."""
+    """
+    Return the result for a damaged file, which is loaded, verified and mapped.
+
+    The three results must fit each other.
+    """
     _, unverified = tried(lambda: checkpoint.verify(path))
     found, refused = tried(lambda: checkpoint.load(path))
     mapped, _ = tried(lambda: checkpoint.load(path, mmap=True))
@@ -140,7 +149,7 @@ def test_forged_checkpoints(seeds: list[bytes], tmp_path: Path) -> None:
 
 
 def tensors_of(header: dict[str, Any], data: bytes) -> dict[str, np.ndarray]:
-    """The tensors that a header names."""
+    """Return the tensors that a header names."""
     kinds = {"F64": "<f8", "I64": "<i8", "F32": "<f4", "I32": "<i4"}
     return {
         name: np.frombuffer(data[slice(*entry["data_offsets"])], kinds[entry["dtype"]]).reshape(entry["shape"])

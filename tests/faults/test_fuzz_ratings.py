@@ -1,4 +1,4 @@
-"""Damaged files of ratings: read as what stands there, or refused with a sentence that names the file; never anything else."""
+"""Damaged files of ratings: read as they are, or refused with a message that names the file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SEEDS += [gzip.compress(data, mtime=0) for data in SEEDS[:2]]
 
 
 def judge(path: Path) -> str:
-    """What comes of a file: interactions that hang together, or one sentence."""
+    """Return the result for a file: consistent interactions, or one message."""
     found, refused = tried(lambda: read_ratings(path))
     if refused:
         assert refused.startswith(str(path))

@@ -1,4 +1,4 @@
-"""Damaged golden vectors and results: judged, or refused with one sentence; never anything else."""
+"""Damaged golden vectors and results: judged, or refused with one message."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ MOST_MEMORY = 32 * 2**20  # bytes, for files of some kilobytes
 
 
 def some(name: str) -> dict[int, Any]:
-    """A few tests of a set."""
+    """Return a few tests of a set."""
     vectors = list(vectors_of(name).items())
     return dict(vectors[:: max(1, len(vectors) // 6)])
 
 
 @pytest.fixture(scope="module")
 def texts() -> dict[str, bytes]:
-    """The JSON file of each set, a few tests long."""
+    """Return the JSON file of each set, with a few tests."""
     return {name: ("\n".join(lines_of(name, some(name))) + "\n").encode() for name in SETS}
 
 
 @pytest.fixture(scope="module")
 def replies() -> list[str]:
-    """A right answer to each test."""
+    """Return a right answer to each test."""
     return [
         as_line(reply_object(number, answer_of(vector)) if vector.expect else {"tcId": number, "error": "refused"})
         for name in SETS
@@ -46,7 +46,7 @@ def replies() -> list[str]:
 
 
 def outcome(folder: Path, results: list[str]) -> str:
-    """Judged, or refused with a sentence."""
+    """Return the result for files that are judged, or refused with a message."""
     found, refused = tried(lambda: judge(folder, results))
     if refused:
         return "refused"
@@ -57,7 +57,11 @@ def outcome(folder: Path, results: list[str]) -> str:
 
 
 def run(folder: Path, seeds: list[bytes], place: Any, results: list[str]) -> Counter[str]:
-    """All cases of one kind of file; `place` writes a case, and gives the results to judge if they are what is damaged."""
+    """
+    Run all cases of one kind of file.
+
+    `place` writes a case; it returns the results to judge if these are damaged.
+    """
     counts: Counter[str] = Counter()
     tracemalloc.start()
     with watched():
@@ -92,7 +96,7 @@ def test_damaged_vectors(texts: dict[str, bytes], replies: list[str], tmp_path: 
 
 
 def test_forged_vectors(texts: dict[str, bytes], replies: list[str], tmp_path: Path) -> None:
-    """Changes to the structure of a test, so that the file stays JSON."""
+    """The structure of a test is changed, and the file stays JSON."""
     names = list(texts)
     counts: Counter[str] = Counter()
     with watched():

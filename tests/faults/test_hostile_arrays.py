@@ -1,4 +1,4 @@
-"""Arrays nobody expects: closed, replaced, of other kinds, empty, enormous, full of NaN."""
+"""Unusual arrays: read-only, replaced, of other kinds, empty, enormous, full of NaN."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_what_was_spoiled_after_construction_is_refused_before_a_step(name: str,
 
 
 class Strange(np.ndarray):
-    """A subclass with rules of its own: whoever computes with it finds out."""
+    """A subclass of ndarray with rules of its own; computing with it raises an error."""
 
     def __array_ufunc__(self, *args: Any, **options: Any) -> Any:
         raise AssertionError("a ufunc was called on the caller's class")
@@ -173,7 +173,7 @@ def test_special_numbers_are_the_reference_s_in_every_place(dtype: Any) -> None:
 
 
 def assert_updates_agree(name: str, arrays: list[np.ndarray], grad: nb.RowGrad, **options: Any) -> None:
-    """One update of both modules."""
+    """Check that both modules compute the same update."""
     written = [array.copy() for array in arrays]
     getattr(nb.ops, name)(*written, grad, 0.1, **options)
     assert_same_bits(tuple(written), getattr(nb.reference, name)(*arrays, grad, 0.1, **options))

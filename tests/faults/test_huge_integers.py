@@ -1,4 +1,4 @@
-"""Integers beyond all bounds, also those of more digits than Python prints, are refused in a sentence."""
+"""Huge integers, also those with more digits than Python prints, are refused with a message."""
 
 from __future__ import annotations
 

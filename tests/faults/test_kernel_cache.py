@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept, and that importing and calling work where they cannot be kept, or the cache is damaged."""
+"""Cache of compiled kernels: imports and calls work if it cannot be written, or is damaged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 300
-# Root may write to everything, by a capability that it can give up for good (PR_CAPBSET_DROP,
+# Root may write everywhere by a capability, which it can give up for good (PR_CAPBSET_DROP,
 # CAP_DAC_OVERRIDE).
 LAUNCH = """
 import ctypes, os, sys
@@ -45,7 +45,7 @@ print(sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels), {kernel.
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Path]:
-    """A folder with a package, ``site``, and a folder ``home``, neither of which can be written to."""
+    """Return a folder with a package, ``site``, and a folder ``home``, both read-only."""
     site = tmp_path / "site"
     shutil.copytree(ROOT / "npbloom", site / "npbloom", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "home").mkdir()
@@ -58,7 +58,7 @@ def installation(tmp_path: Path) -> Iterator[Path]:
 
 
 def output(script: str, folder: Path, **environment: Path) -> str:
-    """What a program prints that imports the package of the folder and has no right to write there."""
+    """Return what a program prints that imports the read-only package of the folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "XDG", "HOME", "PYTHON"))}
     done = subprocess.run(
         [sys.executable, "-c", LAUNCH, START + script],
@@ -105,7 +105,7 @@ def test_a_cache_that_can_no_longer_be_written_costs_time_and_no_call(installati
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
 @pytest.mark.parametrize("size", [0, 40])
 def test_a_cache_that_is_cut_off_is_compiled_again_and_replaced(suffix: str, size: int, installation: Path) -> None:
-    """A power cut may leave that: Numba flushes nothing."""
+    """A power cut may leave such a file, since Numba flushes nothing."""
     output("look_up()", installation, HOME=installation)
     damaged = [path for path in installation.rglob("*") if path.suffix == suffix]
     for path in damaged:

@@ -1,9 +1,8 @@
 """
-Tables larger than memory: table and state as files, filled block by block, and a step that touches
-its rows only.
+Tables larger than memory: files of table and state, filled in blocks; a step touches its rows only.
 
-A table of 96 MB here; `NPBLOOM_LARGE_TABLE_GB=12` asks for the real one, and
-`NPBLOOM_LARGE_TABLE_DIR` for a disk that has room.
+The table has 96 MB here. `NPBLOOM_LARGE_TABLE_GB=12` asks for a real one, and
+`NPBLOOM_LARGE_TABLE_DIR` for a disk with enough room.
 """
 
 from __future__ import annotations
@@ -33,17 +32,17 @@ linux = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="this s
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where there is room for the table."""
+    """Return the folder of the table."""
     return Path(os.environ.get("NPBLOOM_LARGE_TABLE_DIR", tmp_path)) / "large"
 
 
 def mapped_like(array: np.ndarray, path: Path) -> np.ndarray:
-    """A mapped file of zeros of the same kind."""
+    """Return a mapped file of zeros, of the same shape and dtype."""
     return np.lib.format.open_memmap(path, "w+", array.dtype, array.shape)
 
 
 def train(optimizer: Any, layer: Any, times: int) -> None:
-    """Updates and a dense step."""
+    """Run updates and a dense step."""
     for number in range(times):
         grad = gradient((2, 4) if is_bag(layer) else (2, 3, 4), layer.dtype) * (number + 1)
         optimizer.update(layer, IDS, grad)
@@ -51,7 +50,7 @@ def train(optimizer: Any, layer: Any, times: int) -> None:
 
 
 def bits(optimizer: Any, layer: Any) -> dict[str, bytes]:
-    """Table and state."""
+    """Return the bytes of table and state."""
     return {"weight": layer.weight.tobytes(), **{name: array.tobytes() for name, array in optimizer.state(layer).items()}}
 
 
@@ -82,7 +81,7 @@ def test_training_in_files_gives_the_bits_of_training_in_memory(name: str, make:
     for array in (table, *state.values()):
         array.flush()
 
-    # And on from the files.
+    # Continue from the files.
     reopened = {key: np.load(tmp_path / f"{key}.npy", mmap_mode="r+") for key in state}
     third = LAYERS[name](weight=np.load(tmp_path / "weight.npy", mmap_mode="r+"), **options)
     last = again(make, third, reopened)
@@ -93,7 +92,7 @@ def test_training_in_files_gives_the_bits_of_training_in_memory(name: str, make:
 
 
 def again(make: Any, layer: Any, state: dict[str, np.ndarray]) -> Any:
-    """The optimizer that `make` makes, on state of the caller's own."""
+    """Return the optimizer that `make` makes, on the caller's state."""
     plain = make([layer])
     settings = {name: getattr(plain, name) for name in plain.hyperparameters}
     return type(plain)([layer], **settings, state={layer: state})
@@ -174,7 +173,7 @@ def test_layers_that_are_not_named_start_from_new_state() -> None:
     layer, other = nb.ScaledEmbedding(7, 4, rng=0), nb.ScaledEmbedding(7, 4, rng=1)
     given = {"sum": np.full((7, 4), 2, np.float32), "step": np.array(5)}
     optimizer = nb.Adagrad([layer, other], initial_accumulator_value=0.5, state={layer: given})
-    assert (optimizer.state(layer)["sum"] == 2).all()  # as it is
+    assert (optimizer.state(layer)["sum"] == 2).all()  # unchanged
     assert optimizer.state(layer)["step"] == 5
     assert (optimizer.state(other)["sum"] == 0.5).all()
 
@@ -183,7 +182,7 @@ def test_layers_that_are_not_named_start_from_new_state() -> None:
 
 
 def advice(path: Path) -> set[str]:
-    """What the kernel was told about the mappings of a file."""
+    """Return the advice that the kernel has on the mappings of a file."""
     parts = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text("utf-8"), flags=re.MULTILINE)
     mine = [part for part in parts if part.partition("\n")[0].endswith(str(path))]
     assert mine, "no mapping"
@@ -209,7 +208,7 @@ def test_the_kernel_is_told_that_rows_are_read_here_and_there(tmp_path: Path) ->
 
 
 def memory(pid: int) -> Iterator[tuple[int, int]]:
-    """Anonymous and all resident bytes of a process, again and again until it has ended."""
+    """Yield anonymous and all resident bytes of a process, until it has ended."""
     while True:
         try:
             text = Path(f"/proc/{pid}/status").read_text("ascii")
@@ -223,7 +222,7 @@ def memory(pid: int) -> Iterator[tuple[int, int]]:
 
 
 def run_example(folder: Path, gigabytes: float, steps: int) -> tuple[str, int, int]:
-    """What the example prints, and the most that it held."""
+    """Run the example; return what it prints, and its greatest memory."""
     words = [str(folder), "--gigabytes", str(gigabytes), "--steps", str(steps), "--batch", str(BATCH)]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "examples" / "larger_than_memory.py"), *words],
@@ -242,7 +241,7 @@ def test_a_large_table_is_filled_and_trained_in_little_memory(folder: Path) -> N
     size = int(GIGABYTES * 1e9)
     bare = [run_example(folder / name, 1e-4, steps)[1:] for name, steps in (("empty", 0), ("tiny", 1))]
     filled, *making = run_example(folder / "table", GIGABYTES, 0)
-    for path in (folder / "table").iterdir():  # out of the page cache: a step finds nothing
+    for path in (folder / "table").iterdir():  # drop the page cache: a step reads from disk
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

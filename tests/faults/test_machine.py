@@ -1,10 +1,10 @@
 """
-A machine over the whole public API: layers and optimizers of every kind are looked up, trained,
-copied, saved and loaded, beside a model that keeps tables and states in arrays of its own and
-computes with the reference.
+State machine over the whole public API, beside a model that computes with the reference.
 
-Between the calls it calls badly, sets attributes, and changes tables, states, hash tables and files
-under the layers: what was changed is refused until it is what it was.
+Layers and optimizers of every kind are looked up, trained, copied, saved and loaded. The model
+keeps tables and states in arrays of its own. Between these calls the machine makes wrong calls,
+sets attributes, and changes tables, states, hash tables and files under the layers. Whatever was
+changed is refused until it is restored.
 
 `NPBLOOM_MACHINE_RUNS` asks for more than 100 runs of at most 30 steps.
 """
@@ -46,7 +46,7 @@ RUNS = int(os.environ.get("NPBLOOM_MACHINE_RUNS", "100"))
 
 
 class Machine(RuleBasedStateMachine):
-    """The rules."""
+    """Rules of the machine."""
 
     pairs = Bundle("pairs")
 
@@ -56,11 +56,11 @@ class Machine(RuleBasedStateMachine):
         self.alive: list[Pair] = []
 
     def teardown(self) -> None:
-        """Remove what was saved."""
+        """Remove the saved files."""
         self.folder.cleanup()
 
     def remember(self, pair: Pair) -> Pair:
-        """A pair that the invariant looks at."""
+        """Add a pair to those that the invariant checks."""
         self.alive.append(pair)
         return pair
 
@@ -182,7 +182,7 @@ class Machine(RuleBasedStateMachine):
         assert path.read_bytes() == whole
 
     def uses(self, pair: Pair, ids: Any, grad: Any, more: dict[str, Any], path: Path) -> list[Callable[[], Any]]:
-        """All that reads or writes a table."""
+        """Return all calls that read or write a table."""
         layer, optimizer = pair.layer, pair.optimizer
         calls: list[Callable[[], Any]] = [
             lambda: layer(ids, **more),

@@ -1,4 +1,4 @@
-"""Masked arrays are refused, alone and wherever NumPy would drop their mask without a word."""
+"""Masked arrays are refused, alone and wherever NumPy would drop their mask silently."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_masked_arrays_are_refused_wherever_a_mask_would_be_dropped() -> None:
 
 
 def nested(masked: np.ma.MaskedArray) -> dict[str, Any]:
-    """A masked array where NumPy would read the numbers and drop the mask."""
+    """Return values with a masked array. NumPy would read its numbers and drop the mask."""
     holds_itself: list[Any] = [masked]
     holds_itself.append(holds_itself)
     return {

@@ -1,7 +1,7 @@
 """
-No leak, and no hidden copy: what public calls hold at most, as multiples of what they are given,
-which docs/guarantees.md lists.
+Memory of public calls: no leaks, and no hidden copies.
 
+docs/guarantees.md lists the most that a call holds, as a multiple of its input or output.
 `NPBLOOM_LEAK_STEPS=100000` asks for more than 2,000 steps.
 """
 
@@ -28,7 +28,7 @@ SLACK = 2**17  # bytes: counters, buckets, and what Python itself holds
 
 
 def ids_of(layer: Any) -> np.ndarray:
-    """A batch that fits no cache of anything."""
+    """Return a batch of random ids, so that no cache helps."""
     return np.random.default_rng(0).integers(1, layer.num_embeddings, BATCH)
 
 
@@ -36,7 +36,11 @@ def ids_of(layer: Any) -> np.ndarray:
 
 
 def a_few_of_everything() -> Callable[[int], None]:
-    """A small step of each optimizer on each kind of layer, good calls and bad ones, one after the other."""
+    """
+    Return a function that runs a small step of each optimizer on each kind of layer.
+
+    Right calls and wrong calls take turns.
+    """
     layers: list[Any] = [
         nb.ScaledEmbedding(50, 8, padding_idx=0, max_norm=1.0, rng=0),
         nb.BloomEmbedding(500, 8, num_rows=50, rng=0),
@@ -63,7 +67,7 @@ def a_few_of_everything() -> Callable[[int], None]:
 
 
 def resident() -> int:
-    """Anonymous bytes of this process."""
+    """Return the anonymous bytes of this process."""
     found = re.search(r"^RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"), flags=re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
@@ -85,7 +89,7 @@ def test_small_steps_leave_nothing_behind() -> None:
         traced = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
         start = resident() if Path("/proc/self/status").exists() else 0
-        for number in range(STEPS):  # not traced: what compiled code or a thread pool might keep
+        for number in range(STEPS):  # not traced: memory of compiled code and of threads
             step(number)
         gc.collect()
         grown = resident() - start if start else 0
@@ -95,7 +99,7 @@ def test_small_steps_leave_nothing_behind() -> None:
 
 
 def print_figures(traced: int, grown: int) -> None:
-    """For whoever runs it by hand with -s."""
+    """Print the figures of a run by hand with -s."""
     os.write(1, f"\n{STEPS} steps: {traced} bytes traced more, {grown} bytes resident more\n".encode())
 
 
@@ -103,8 +107,8 @@ def print_figures(traced: int, grown: int) -> None:
 
 
 def peak(call: Callable[[], Any]) -> int:
-    """The most memory that a call held beyond what was there before, its result included."""
-    call()  # compiled, and whatever is made once is made
+    """Return the most memory that a call held beyond that from before, including its result."""
+    call()  # compile, and make what is made once
     gc.collect()
     tracemalloc.start()
     result = call()
@@ -115,7 +119,11 @@ def peak(call: Callable[[], Any]) -> int:
 
 
 def figures() -> dict[str, tuple[int, int]]:
-    """For each call of the document's table: the most it held, and the unit: bytes of its output (n, d), or of what it reads."""
+    """
+    Return, for each call of the document's table, the most bytes it held and the unit.
+
+    The unit is the bytes of its output (n, d), or of its input.
+    """
     plain = nb.ScaledEmbedding(ROWS, DIM, rng=0)
     bloom = nb.BloomEmbedding(5 * ROWS, DIM, num_rows=ROWS, rng=0)
     bag = nb.ScaledEmbeddingBag(ROWS, DIM, weight=plain.weight)
@@ -149,7 +157,7 @@ def figures() -> dict[str, tuple[int, int]]:
 
 
 def documented() -> dict[str, float]:
-    """The multiples that the document promises."""
+    """Return the multiples that the document promises."""
     text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
     rows = re.findall(r"^\| `?([^|`]+?)`? \| [^|]+ \| ([\d.]+) \|$", text, flags=re.MULTILINE)
     return {name: float(multiple) for name, multiple in rows}

@@ -1,9 +1,8 @@
 """
-What reading a file may take, as multiples of its size, which docs/guarantees.md lists, however it
-was made up.
+Memory of reading a file, as a multiple of the file's size, whatever the file holds.
 
-By `tracemalloc`, which sees Python's memory and NumPy's. `NPBLOOM_FUZZ_CASES` asks for more than 60
-files of each kind.
+docs/guarantees.md lists the multiples. `tracemalloc` measures them: it sees the memory of Python
+and of NumPy. `NPBLOOM_FUZZ_CASES` asks for more than 60 files of each kind.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def promised(call: str) -> tuple[int, int]:
-    """The multiple of the size, and the bytes besides, that the document promises of a call."""
+    """Return the multiple of the size, and further bytes, that the document promises of a call."""
     text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
     found = re.search(rf"^\| `{call}` \| [^|]+ \| (\d+) \| (\d+) MiB \|$", text, flags=re.MULTILINE)
     assert found is not None
@@ -49,7 +48,7 @@ def promised(call: str) -> tuple[int, int]:
 
 
 def held(call: Callable[[], Any]) -> tuple[int, str]:
-    """The most bytes that a call held, and the sentence that refuses the file, or nothing."""
+    """Return the most bytes that a call held, and the message that refuses the file, or ""."""
     tracemalloc.start()
     try:
         refused = tried(call)[1]
@@ -59,7 +58,7 @@ def held(call: Callable[[], Any]) -> tuple[int, str]:
 
 
 class Judge:
-    """Compare what calls held with what is promised, and keep the worst."""
+    """Comparison of the bytes that calls held with the promised ones; it keeps the worst."""
 
     def __init__(self, call: str) -> None:
         """Read the promise."""
@@ -68,7 +67,7 @@ class Judge:
         self.refused = 0
 
     def __call__(self, case: Any, size: int, call: Callable[[], Any]) -> str:
-        """The sentence that refuses, or nothing; an AssertionError where the promise is broken."""
+        """Return the message that refuses the file, or ""; fail if the promise is broken."""
         bytes_held, sentence = held(call)
         self.worst = max(self.worst, bytes_held / (self.multiple * size + self.besides))
         self.refused += bool(sentence)
@@ -78,7 +77,7 @@ class Judge:
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled() -> None:
-    """Load the compiled kernels first, once a process: they are 20 MB that no file asks for."""
+    """Load the compiled kernels once a process: they take 20 MB, whatever the file."""
     nb.BloomEmbedding(9, 4, num_rows=5, rng=0).hash_rows([1])
 
 
@@ -89,7 +88,7 @@ TAILS = ("", "é", "\U0001f600", "字")
 
 
 def spelled(number: int) -> str:
-    """A short label for a number."""
+    """Return a short label for a number."""
     word = ""
     while number or not word:
         number, digit = divmod(number, len(LETTERS))
@@ -98,7 +97,7 @@ def spelled(number: int) -> str:
 
 
 def label(chance: random.Random) -> Callable[[int], str]:
-    """A way to name the user or the item of a line."""
+    """Return a function that names the user or the item of a line."""
     tail, few = chance.choice(TAILS), chance.choice((1, 7, 1000))
     long = chance.choice((50, 1000, 4000, 4097)) * chance.choice((*TAILS[:3], "x")) or "one"
     ways: tuple[Callable[[int], str], ...] = (
@@ -114,7 +113,7 @@ def label(chance: random.Random) -> Callable[[int], str]:
 
 
 def text_of(chance: random.Random) -> str:
-    """A file of ratings of up to 300 kB, of the kinds that take memory."""
+    """Return a file of ratings of up to 300 kB, of the kinds that take memory."""
     users, items = label(chance), label(chance)
     separator = chance.choice((",", ",", "\t", "::", " "))
     width = chance.choice((0, 0, 0, 1, 2, 10, 5000, 80_000))
@@ -134,7 +133,7 @@ def text_of(chance: random.Random) -> str:
 
 
 def test_ratings(tmp_path: Path) -> None:
-    """Of a gzip file the text counts, which is at most 128 times as long."""
+    """For a gzip file the size of the text counts, which is at most 128 times that of the file."""
     path, judge = tmp_path / "ratings", Judge("read_ratings")
     with watched():
         for case in range(FIRST, FIRST + CASES):
@@ -175,7 +174,7 @@ def test_large_ratings(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"\n", b"a,b\n", b"x", b"a,b,\xc3\xa9\n", b'a,"\n",'], ids=repr)
 def test_gzip_of_nothing_but_the_same(data: bytes, tmp_path: Path) -> None:
-    """8 kB, and 8 MB of text."""
+    """The file has 8 kB, and its text 8 MB."""
     path = tmp_path / "ratings.csv.gz"
     path.write_bytes(gzip.compress(data * (2**23 // len(data)), mtime=0))
     size = path.stat().st_size
@@ -189,12 +188,12 @@ BLOOM = {"num_rows": 5, "num_hash_functions": 1, "padding_idx": 0, "precompute_h
 
 
 def layer(kind: str, rows: int, dim: int, weight: str = "w", **options: Any) -> dict[str, Any]:
-    """A layer as a file describes it."""
+    """Return a layer as a file describes it."""
     return {"class": kind, "num_embeddings": rows, "embedding_dim": dim, "options": options, "weight": weight}
 
 
 def many(count: int, kind: str, rows: int, dim: int, optimizer: str = "", **options: Any) -> Forgery:
-    """Layers on one table, and the optimizer of all of them."""
+    """Return many layers on one table, and the optimizer of all of them."""
     layers = {f"{number:x}": layer(kind, rows, dim, **options) for number in range(count)}
     structure: dict[str, Any] = {"layers": layers}
     if optimizer:
@@ -219,7 +218,7 @@ FORGERIES: dict[str, Callable[[], Forgery]] = {
 
 
 def write_forgery(path: Path, tensors: dict[str, Any], structure: dict[str, Any], words: dict[str, str]) -> int:
-    """Write a file with right digests; its size."""
+    """Write a file with right digests; return its size."""
     text = json.dumps({"format": 2, **structure}, separators=(",", ":"))
     safetensors_numpy.save_file(tensors, path, sealed(tensors, {**words, "npbloom": text}))
     return path.stat().st_size
@@ -235,7 +234,7 @@ def test_large_checkpoints(kind: str, mmap: bool, path: Path) -> None:
 
 
 def test_forged_checkpoints(path: Path) -> None:
-    """Files of some kilobytes in which numbers became large."""
+    """Numbers in files of some kilobytes are made large."""
     seeds = []
     for make in (lambda: write_example(path), lambda: checkpoint.save(path, {"a": nb.BloomEmbedding(9, 4, 1.0, rng=0)})):
         make()
@@ -263,7 +262,7 @@ def test_forged_checkpoints(path: Path) -> None:
 
 
 def bomb(size: int) -> str:
-    """Pairs of users and items, compressed, that are so many bytes of zeros."""
+    """Return pairs of users and items, compressed, that are `size` bytes of zeros."""
     return base64.b64encode(zlib.compress(bytes(size), 9)).decode("ascii")
 
 
@@ -282,7 +281,7 @@ MODELS: dict[str, Callable[[], dict[str, Any]]] = {
 
 @pytest.fixture(scope="module", params=["network", "factorization"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Checkpoint:
-    """What a file of a model holds."""
+    """Return the content of a model's file."""
     met = Interactions([0, 0, 1, 1], [0, 1, 1, 2])
     make = ImplicitNetworkModel(4, n_iter=1, rng=0) if request.param == "network" else ImplicitFactorizationModel(n_iter=1, rng=0)
     path = tmp_path_factory.mktemp("model") / "model"
@@ -300,7 +299,7 @@ def test_forged_models(kind: str, model: checkpoint.Checkpoint, path: Path) -> N
 
 
 def test_models_whose_descriptions_were_changed(model: checkpoint.Checkpoint, path: Path) -> None:
-    """A model, or one sentence."""
+    """A changed description gives a model, or one message."""
     judge = Judge("load_model")
     with watched():
         for case in range(FIRST, FIRST + CASES):
@@ -329,7 +328,7 @@ def test_descriptions_that_hurt_are_refused(description: Any, model: checkpoint.
 
 
 def test_a_network_of_layers_that_share_a_table_makes_no_state_for_each(path: Path) -> None:
-    """The file has a matrix of 1 MB and 300 names for it; Adam's state would be 600 MB."""
+    """The file has a matrix of 1 MB under 300 names; Adam's state would take 600 MB."""
     width, depth = 512, 300
     model = ImplicitNetworkModel((width, width), n_iter=1, rng=0).fit(Interactions([0, 0, 1, 1], [0, 1, 1, 2]))
     model.save(path, with_optimizer=False)

@@ -1,4 +1,4 @@
-"""Gradients, rows, weights and ids that lie in memory which a call writes to are read as they were; state never does."""
+"""Inputs that share memory with the written arrays are read as they were; state may not share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient
 
 
 def everything(optimizer: Any, layer: Any) -> list[np.ndarray]:
-    """Copies of table and state."""
+    """Return copies of table and state."""
     return [layer.weight.copy(), *(array.copy() for array in optimizer.state(layer).values())]
 
 
 class Interface:
-    """An array that hands out its memory by `__array__`."""
+    """An array that gives its memory by `__array__`."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -61,7 +61,7 @@ def test_rows_of_a_gradient_in_memory_that_the_step_writes_to(source: str, name:
         arrays = [array for array in optimizer.state(layer).values() if array.ndim]
         memory = arrays[-1] if source == "state" and arrays else layer.weight
         rows = memory.reshape(-1).view(np.int64)[:count]
-        rows[:] = np.arange(1, count + 1)  # tiny as numbers; a step on row 1 overwrites the second of them, and so on
+        rows[:] = np.arange(1, count + 1)  # tiny numbers; a step on row 1 overwrites the second, and so on
         values = np.ones((count, dim))
         optimizer.step(layer, nb.RowGrad(rows.copy() if copied else rows, values, count + 1))
         results.append(everything(optimizer, layer))
@@ -117,7 +117,7 @@ def test_ids_and_weights_in_a_table_that_max_norm_scales(kind: Any) -> None:
 
 
 def state_arrays(rows: int = 9) -> dict[str, tuple[Callable[..., None], tuple[str, ...]]]:
-    """Functions that write to state, and the names of it."""
+    """Return functions that write to state, and the names of their state."""
     return {
         "sgd": (lambda w, g, b: nb.ops.sgd_update(w, g, 0.1, momentum=0.5, momentum_buffer=b), ("momentum_buffer",)),
         "adagrad": (lambda w, g, s: nb.ops.adagrad_update(w, s, g, 0.1), ("state_sum",)),

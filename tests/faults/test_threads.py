@@ -1,4 +1,8 @@
-"""Threads of the caller's own: many layers, one layer, settings, exceptions, Control-C, and a system without threads to give."""
+"""
+The caller's threads: many layers, one layer, settings, exceptions, Control-C.
+
+A system may also have no threads left.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ SECONDS = 100  # a hang is one after that
 
 @pytest.fixture(autouse=True)
 def _four_threads() -> Iterator[None]:
-    """Every call is split, also on a machine with one processor."""
+    """Split every call into four, also on a machine with one processor."""
     before = nb.get_num_threads()
     nb.set_num_threads(4)
     yield
@@ -32,7 +36,11 @@ def _four_threads() -> Iterator[None]:
 
 
 def together(work: Callable[[int], Any], count: int = THREADS) -> list[Any]:
-    """What each of some threads returns; all begin at the same time, and one that does not end is a failure."""
+    """
+    Return the results of some threads that begin together.
+
+    A thread that does not end is a failure.
+    """
     results: list[Any] = [None] * count
     begin = threading.Barrier(count)
 
@@ -56,17 +64,17 @@ def together(work: Callable[[int], Any], count: int = THREADS) -> list[Any]:
 
 
 def ids_of(number: int) -> np.ndarray:
-    """A batch that is large enough to be split."""
+    """Return a batch that is large enough to be split."""
     return np.random.default_rng(number).integers(1, 5 * ROWS, BATCH)
 
 
 def grad_of(number: int) -> np.ndarray:
-    """Small whole numbers, whose sums are exact in any order."""
+    """Return small whole numbers, whose sums are exact in any order."""
     return np.random.default_rng(number).integers(-2, 3, (BATCH, DIM)).astype(np.float32)
 
 
 def trained(number: int) -> tuple[bytes, bytes]:
-    """Table and state of a layer of one's own after three steps."""
+    """Return table and state of a thread's own layer after three steps."""
     layer = nb.BloomEmbedding(5 * ROWS, DIM, rng=number)
     optimizer = nb.Adagrad(layer, lr=0.1)
     for step in range(3):
@@ -283,7 +291,11 @@ def test_a_signal_handler_may_call_what_it_interrupts(tmp_path: Path) -> None:
 
 
 def test_a_call_in_the_middle_of_making_workers_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the test before meets once in a while: the handler comes when the lock on workers is held."""
+    """
+    The handler comes while the lock on workers is held.
+
+    The test before meets that case only sometimes.
+    """
     layer = nb.BloomEmbedding(5 * ROWS, DIM, rng=0)
     expected, answers = layer(ids_of(0)).tobytes(), []
     monkeypatch.setattr(_parallel, "_workers", 0)

@@ -1,4 +1,6 @@
-"""Run serial `nogil` kernels over disjoint ranges on a thread pool: one owner per row, no races (L6)."""
+"""Run serial `nogil` kernels over disjoint ranges on a thread pool: one owner per row, no races
+(L6).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from npbloom import _threads
 
 Scratch = TypeVar("Scratch")
 
-# A pool round trip costs 25 to 80 us, a kernel call 2 us: below this many items the caller's thread does it all.
+# A pool round trip costs 25 to 80 us, a kernel call 2 us: below this many items the caller's thread
+# does it all.
 GRAIN = 4096
 PIECES = 4  # parts for each thread where whoever is free takes the next one
 
@@ -37,11 +40,14 @@ _lock = threading.Lock()  # held while workers are made
 
 
 class _Task:
-    """A call that is made once: by a worker, or by the caller who waits for it, whoever comes first."""
+    """
+    A call that is made once: by a worker, or by the caller who waits for it, whoever comes first.
+    """
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
-        self._mine = threading.RLock()  # the caller, interrupted when it had taken it, may take it again
+        # The caller, interrupted when it had taken it, may take it again.
+        self._mine = threading.RLock()
         self._running = threading.Lock()
         self._running.acquire()
         self._ended = False
@@ -56,7 +62,8 @@ class _Task:
             except BaseException as error:
                 self._error = error
             self._ended = True
-            del self._call  # what it held is free, also where a task that the caller has made is still queued
+            # What it held is free, also where a task that the caller has made is still queued.
+            del self._call
             self._running.release()
 
     def wait(self) -> None:
@@ -79,13 +86,15 @@ def _serve(queue: SimpleQueue[_Task]) -> None:
 
 def _offer(tasks: Sequence[_Task]) -> None:
     """
-    Queue tasks for the workers, who are made on first use, and more of them when more are asked for.
+    Queue tasks for the workers, who are made on first use, and more of them when more are asked
+    for.
 
-    The queue is C's: a KeyboardInterrupt may come between any two steps of Python, and in the middle of concurrent.futures it
-    left a condition locked for ever, three times in 900 interrupts.
+    The queue is C's: a KeyboardInterrupt may come between any two steps of Python, and in the
+    middle of concurrent.futures it left a condition locked for ever, three times in 900 interrupts.
     """
     global _workers
-    if _offering.now or _closed:  # a signal handler, in the middle of this very function, or the interpreter's end
+    # A signal handler, in the middle of this very function, or the interpreter's end.
+    if _offering.now or _closed:
         return
     _offering.now = True
     try:
@@ -167,7 +176,8 @@ def run_tasks(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
         return list(_run_each([lambda: [task() for task in tasks]])[0])
     results: list[Any] = [None] * len(tasks)
     failures: dict[int, Exception] = {}
-    queue = iter(range(len(tasks)))  # a step of it is one of the interpreter: no two threads get the same
+    # A step of it is one of the interpreter: no two threads get the same.
+    queue = iter(range(len(tasks)))
 
     def take() -> None:
         for index in queue:
@@ -186,10 +196,11 @@ def run_tasks(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
 
 def for_each_thread(make: Callable[[], Scratch], tasks: int) -> list[Scratch]:
     """
-    Memory for tasks to compute in, taken before the first of them begins: a set for each that runs at a time.
+    Memory for tasks to compute in, taken before the first of them begins: a set for each that runs
+    at a time.
 
-    A task takes one with ``pop``, and hands it on with ``append``. The list is empty only to a task that was interrupted and is
-    run again.
+    A task takes one with ``pop``, and hands it on with ``append``. The list is empty only to a task
+    that was interrupted and is run again.
     """
     return [make()] if tasks == 1 else [make() for _ in range(min(tasks, _threads.get_num_threads()))]
 
@@ -204,7 +215,8 @@ def even_bounds(size: int, grain: int = GRAIN) -> list[int]:
 
 def balanced_bounds(starts: npt.NDArray[np.int64], grain: int, pieces: int = 1) -> list[int]:
     """
-    Split the segments that begin at `starts` (the last entry is the end) into parts of about as many items.
+    Split the segments that begin at `starts` (the last entry is the end) into parts of about as
+    many items.
 
     There are `pieces` parts for each of several threads, but no more than have `grain` items each.
     """
@@ -240,7 +252,10 @@ def run_range(
 
 
 def run_blocks(work: Callable[[int, int], Any], size: int, grain: int, block: int) -> None:
-    """Call ``work(lo, hi)`` so that the ranges cover ``[0, size)``, none longer than `block`: what it leaves stays in cache."""
+    """
+    Call ``work(lo, hi)`` so that the ranges cover ``[0, size)``, none longer than `block`: what it
+    leaves stays in cache.
+    """
     threads = len(even_bounds(size, grain)) - 1
     if threads == 1 and size <= block:  # a small batch is all overhead
         work(0, size)

@@ -1,4 +1,4 @@
-"""How many threads kernels use: a number for the process, and for blocks of code."""
+"""The number of threads that kernels use: for the process, and for blocks of code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. More threads than processors are allowed; results do not depend on the number (L6).
+        At least 1. More threads than processors are allowed; results do not depend on the number
+        (L6).
 
     Raises
     ------
@@ -63,8 +64,9 @@ def get_num_threads() -> int:
     Returns
     -------
     int
-        The number of the innermost `num_threads` block of this thread, else the process's number: what
-        `set_num_threads` said, else ``NPBLOOM_NUM_THREADS``, else the CPUs the process may use.
+        The number of the innermost `num_threads` block of this thread, else the process's number:
+        what `set_num_threads` said, else ``NPBLOOM_NUM_THREADS``, else the CPUs the process may
+        use.
 
     Examples
     --------
@@ -83,7 +85,8 @@ def get_num_threads() -> int:
 @contextmanager
 def num_threads(n: int) -> Iterator[None]:
     """
-    Within the block, use `n` threads for calls made from this thread; other threads are not affected.
+    Within the block, use `n` threads for calls made from this thread; other threads are not
+    affected.
 
     Parameters
     ----------

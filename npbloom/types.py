@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 FloatArray: TypeAlias = npt.NDArray[Any]  # float32 or float64, by the table
+RowArray: TypeAlias = npt.NDArray[Any]  # int32 or int64, by the number of rows
+Number: TypeAlias = Any  # a float32 or float64 scalar, or a Python float
 ArrayLike: TypeAlias = npt.ArrayLike
 Rng: TypeAlias = np.random.Generator | int | None
 

@@ -1,1 +1,4 @@
-"""Numba kernels: serial, nogil, over ``[lo, hi)``; no checks, no allocation, no defaults. `ops` calls them."""
+"""Numba kernels: serial, nogil, over ``[lo, hi)``; no checks, no allocation, no defaults.
+
+`ops` calls them.
+"""

@@ -1,23 +1,26 @@
-"""Points -> the nearest of their group's centroids: what k-means spends its time on."""
+"""Points to the nearest of their group's centroids: where k-means spends its time."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from npbloom._kernels.jit import helper, kernel
+from npbloom.types import FloatArray, IntArray
 
 TILE = 512  # centroids whose distances to a point are held at once, in the first cache
 
 
 @helper
-def _distances(points: Any, centroids: Any, i: int, start: int, found: Any) -> None:
-    """Squared distances of a point to the centroids of a tile: column by column, from 0, in the dtype of the points."""
+def _distances(points: FloatArray, centroids: FloatArray, i: int, start: int, found: FloatArray) -> None:
+    """
+    Squared distances of a point to the centroids of a tile: column by column, from 0, in the dtype
+    of the points.
+    """
     stop = start + found.shape[0]
     found[:] = 0.0
     c = 0
-    while c + 4 <= points.shape[1]:  # four columns a pass keep the sums in registers; the order stays
+    # Four columns a pass keep the sums in registers; the order stays.
+    while c + 4 <= points.shape[1]:
         p0, p1, p2, p3 = points[i, c], points[i, c + 1], points[i, c + 2], points[i, c + 3]
         q0, q1 = centroids[c, start:stop], centroids[c + 1, start:stop]
         q2, q3 = centroids[c + 2, start:stop], centroids[c + 3, start:stop]
@@ -35,16 +38,26 @@ def _distances(points: Any, centroids: Any, i: int, start: int, found: Any) -> N
 
 @kernel
 def nearest_range(
-    points: Any, groups: Any, starts: Any, centroids: Any, codes: Any, distances: Any, scratch: Any, lo: int, hi: int
+    points: FloatArray,
+    groups: IntArray,
+    indptr: IntArray,
+    centroids: FloatArray,
+    codes: IntArray,
+    distances: FloatArray,
+    scratch: FloatArray,
+    lo: int,
+    hi: int,
 ) -> None:
-    """The nearest centroid of each point, and its squared distance; of equally near ones the first.
+    """
+    The nearest centroid of each point, and its squared distance; of equally near ones the first.
 
-    Points are (n, d), centroids (d, m): a column of all of them lies together. The point of group g looks at centroids
-    ``[starts[g], starts[g + 1])`` only. `scratch` has room for `TILE` distances.
+    `points` is (n, d), float32, `groups`, `codes` and `distances` (n,). `centroids` is (d, m): a
+    column of all of them lies together. A point of group g looks at centroids
+    ``[indptr[g], indptr[g + 1])`` only. `scratch` has room for `TILE` distances.
     """
     tile = scratch.view(np.float32)
     for i in range(lo, hi):
-        first, last = starts[groups[i]], starts[groups[i] + 1]
+        first, last = indptr[groups[i]], indptr[groups[i] + 1]
         at, best = first, np.float32(np.inf)
         for start in range(first, last, TILE):
             found = tile[: min(TILE, last - start)]

@@ -1,28 +1,39 @@
-"""Items to bits and back: distinct bits of instances, likelihoods of items, the best of them, and bits that items share.
+"""Items to bits and back: bits of instances, likelihoods and ranks of items, bits that items share.
 
-Likelihoods are summed for `WIDTH` instances at once: their log-probabilities lie side by side, so that one cache line brings a
-bit of all of them, and every sum keeps its order.
+Likelihoods are summed for `WIDTH` instances, a group, at once: their log-probabilities lie side by
+side, so that one cache line brings a bit of all of them, and every sum keeps its order.
+
+Arguments that kernels here share:
+
+- `table` (items, k), `rows` (some items, k): the bits of each item.
+- `starts` (n + 1,): where the values of each instance start, and the last end.
+- `columns` (groups, bits, WIDTH): log-probabilities; `tile` (groups, TILE, WIDTH): room for scores.
+- `prior`: the numbers that the items' sums begin with.
+- `first`: the number of the first of the items whose bits are `rows`.
+- `members`, `ends`, `places` (entries,): the items of all instances, where the instance of each
+  entry ends, and the entries by item.
+- `scratch`: float64 memory to work in.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from npbloom._kernels.jit import helper, kernel, prefetch
+from npbloom.types import FloatArray, IntArray, Number, RowArray
 
 WIDTH = 8  # instances scored at once
 MARKS = 32  # marks that may be looked at for a value that is sorted by them
 AHEAD = 8  # items between asking for the log-probabilities of their bits and adding them
 
 
-# ---- bits of items and instances ------------------------------------------------------------------------------------------
+# ---- bits of items and instances -----------------------------------------------------------------
 
 
 @kernel
-def distinct_rows_range(table: Any, lo: int, hi: int) -> None:
-    """Ranks among the bits not yet in the row become the bits, from left to right.
+def distinct_rows_range(table: RowArray, lo: int, hi: int) -> None:
+    """
+    Replace ranks among the bits not yet in the row by the bits, from left to right.
 
     The r-th unused bit is the least x with ``x == r + (used bits up to x)``.
     """
@@ -41,7 +52,7 @@ def distinct_rows_range(table: Any, lo: int, hi: int) -> None:
 
 
 @helper
-def _sort(values: Any) -> None:
+def _sort(values: IntArray) -> None:
     """Shell's sort, in place."""
     gap = 1
     while gap < values.size // 3:
@@ -58,7 +69,7 @@ def _sort(values: Any) -> None:
 
 
 @helper
-def _sort_distinct(values: Any) -> int:
+def _sort_distinct(values: IntArray) -> int:
     """Sort in place, each value once, and count them."""
     _sort(values)
     count = 0
@@ -70,8 +81,12 @@ def _sort_distinct(values: Any) -> int:
 
 
 @helper
-def _mark_distinct(values: Any, marks: Any, found: Any, bound: int) -> int:
-    """The same by a mark for each value below `bound`, which costs a look at all of them; `found` has room for one more."""
+def _mark_distinct(values: IntArray, marks: IntArray, found: IntArray, bound: int) -> int:
+    """
+    The same by a mark for each value below `bound`, which costs a look at all of them.
+
+    `found` has room for one more.
+    """
     for i in range(values.size):
         marks[values[i]] = 1
     count = 0
@@ -84,10 +99,21 @@ def _mark_distinct(values: Any, marks: Any, found: Any, bound: int) -> int:
 
 
 @kernel
-def distinct_range(probes: Any, starts: Any, bound: int, bits: Any, counts: Any, scratch: Any, lo: int, hi: int) -> None:
-    """Sort each instance's probes into its part of `bits`, each once, and count them.
+def distinct_range(
+    probes: RowArray,
+    starts: IntArray,
+    bound: int,
+    bits: IntArray,
+    counts: IntArray,
+    scratch: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """
+    Sort each instance's probes into its part of `bits`, each once, and count them.
 
-    Values lie below `bound`. `scratch` is (2, bound + 1), or empty where no instance is large enough for marks to pay.
+    Values lie below `bound`. `scratch` is (2, bound + 1), or empty where no instance is large
+    enough for marks to pay.
     """
     marks, found = scratch[0].view(np.int64), scratch[1].view(np.int64)
     marks[:] = 0
@@ -101,19 +127,23 @@ def distinct_range(probes: Any, starts: Any, bound: int, bits: Any, counts: Any,
 
 
 @kernel
-def pack_range(bits: Any, starts: Any, packed_starts: Any, packed: Any, lo: int, hi: int) -> None:
+def pack_range(bits: IntArray, starts: IntArray, packed_starts: IntArray, packed: IntArray, lo: int, hi: int) -> None:
     """Move the distinct bits of each instance together."""
     for b in range(lo, hi):
         size = packed_starts[b + 1] - packed_starts[b]
         packed[packed_starts[b] : packed_starts[b + 1]] = bits[starts[b] : starts[b] + size]
 
 
-# ---- likelihoods ------------------------------------------------------------------------------------------------------------
+# ---- likelihoods ---------------------------------------------------------------------------------
 
 
 @helper
-def _score(columns: Any, rows: Any, prior: Any, start: int, stop: int, tile: Any) -> None:
-    """Scores of a tile of items under a group of instances: summed in float64 from the prior, probe by probe, rounded once."""
+def _score(columns: FloatArray, rows: RowArray, prior: FloatArray, start: int, stop: int, tile: FloatArray) -> None:
+    """
+    Scores of a tile of items under a group of instances.
+
+    Summed in float64 from the prior, probe by probe, and rounded once.
+    """
     for q in range(start, stop):
         if q + AHEAD < rows.shape[0]:
             for j in range(rows.shape[1]):
@@ -141,8 +171,17 @@ def _score(columns: Any, rows: Any, prior: Any, start: int, stop: int, tile: Any
 
 
 @kernel
-def likelihood_range(columns: Any, rows: Any, prior: Any, first: int, tile: Any, out: Any, lo: int, hi: int) -> None:
-    """``out[b, first + q] = prior[q] + sum_j log_probs[b, rows[q, j]]`` for groups [lo, hi), a group's bits in `columns`."""
+def likelihood_range(
+    columns: FloatArray,
+    rows: RowArray,
+    prior: FloatArray,
+    first: int,
+    tile: FloatArray,
+    out: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """``out[b, first + q] = prior[q] + sum_j log_probs[b, rows[q, j]]`` for groups [lo, hi)."""
     for g in range(lo, hi):
         count = min(WIDTH, out.shape[0] - g * WIDTH)
         for start in range(0, rows.shape[0], tile.shape[1]):
@@ -153,12 +192,12 @@ def likelihood_range(columns: Any, rows: Any, prior: Any, first: int, tile: Any,
                     out[g * WIDTH + w, first + q] = tile[g, q - start, w]
 
 
-# ---- the best -----------------------------------------------------------------------------------------------------------------
+# ---- the best ------------------------------------------------------------------------------------
 
 
 @helper
-def _worse(score: Any, item: int, other: Any, other_item: int) -> bool:
-    """Whether a pair stands below another: a lower score, NaN below all numbers, of equal ones the higher item."""
+def _worse(score: Number, item: int, other: Number, other_item: int) -> bool:
+    """True for a pair below another: a lower score, NaN lowest, of equal ones the higher item."""
     if score < other:
         return True
     if score > other:
@@ -170,7 +209,7 @@ def _worse(score: Any, item: int, other: Any, other_item: int) -> bool:
 
 
 @helper
-def _sink(scores: Any, items: Any, at: int, size: int) -> None:
+def _sink(scores: FloatArray, items: IntArray, at: int, size: int) -> None:
     """Restore the heap, whose root is the worst pair, below `at`."""
     while True:
         worst, left = at, 2 * at + 1
@@ -186,8 +225,8 @@ def _sink(scores: Any, items: Any, at: int, size: int) -> None:
 
 
 @helper
-def _holds(excluded: Any, lo: int, hi: int, item: int) -> bool:
-    """Whether an increasing part of `excluded` holds the item."""
+def _holds(excluded: IntArray, lo: int, hi: int, item: int) -> bool:
+    """True where an increasing part of `excluded` holds the item."""
     end = hi
     while lo < hi:
         middle = (lo + hi) // 2
@@ -199,8 +238,8 @@ def _holds(excluded: Any, lo: int, hi: int, item: int) -> bool:
 
 
 @helper
-def _offer(scores: Any, items: Any, size: int, score: Any, item: int) -> int:
-    """Put a pair among the best, where it belongs to them; the number of pairs after that."""
+def _offer(scores: FloatArray, items: IntArray, size: int, score: Number, item: int) -> int:
+    """Put a pair among the best if it is one of them; returns the number of pairs after that."""
     if size < scores.size:
         at = size
         while at > 0 and _worse(score, item, scores[(at - 1) // 2], items[(at - 1) // 2]):
@@ -216,24 +255,26 @@ def _offer(scores: Any, items: Any, size: int, score: Any, item: int) -> int:
 
 @kernel
 def top_k_range(
-    columns: Any,
-    rows: Any,
-    prior: Any,
+    columns: FloatArray,
+    rows: RowArray,
+    prior: FloatArray,
     first: int,
-    excluded: Any,
-    starts: Any,
-    tile: Any,
-    limits: Any,
-    scores: Any,
-    items: Any,
-    sizes: Any,
+    excluded: IntArray,
+    starts: IntArray,
+    tile: FloatArray,
+    limits: FloatArray,
+    scores: FloatArray,
+    items: IntArray,
+    sizes: IntArray,
     lo: int,
     hi: int,
 ) -> None:
-    """Offer the items from `first` on, whose bits are `rows`, to the heaps of groups [lo, hi) of instances.
+    """
+    Offer the items from `first` on, whose bits are `rows`, to the heaps of groups [lo, hi).
 
-    A score up to its limit, the worst of a full heap, has no chance: its item's number is higher. The limit is NaN, which
-    nothing is up to, where one has to look closely.
+    Heaps are `scores` and `items` (instances, k) with `sizes` (instances,) pairs in use. A score up
+    to its limit (groups, WIDTH), the worst of a full heap, has no chance: its item's number is
+    higher. The limit is NaN, which no score is up to, where a heap is not full or holds NaN.
     """
     for g in range(lo, hi):
         for start in range(0, rows.shape[0], tile.shape[1]):
@@ -256,8 +297,8 @@ def top_k_range(
 
 
 @kernel
-def order_range(scores: Any, items: Any, sizes: Any, lo: int, hi: int) -> None:
-    """Heaps become lists, best first; what is missing is item -1 with score -inf."""
+def order_range(scores: FloatArray, items: IntArray, sizes: IntArray, lo: int, hi: int) -> None:
+    """Turn heaps into lists, best first; missing places are item -1 with score -inf."""
     for b in range(lo, hi):
         for end in range(sizes[b] - 1, 0, -1):
             scores[b, 0], scores[b, end] = scores[b, end], scores[b, 0]
@@ -268,12 +309,24 @@ def order_range(scores: Any, items: Any, sizes: Any, lo: int, hi: int) -> None:
             items[b, i] = -1
 
 
-# ---- co-occurrence ----------------------------------------------------------------------------------------------------------
+# ---- co-occurrence -------------------------------------------------------------------------------
 
 
 @helper
-def _together(members: Any, ends: Any, places: Any, lo: int, hi: int, counts: Any, touched: Any) -> int:
-    """Count what follows an item in the instances it is in, at ``places[lo:hi]``; the number of touched items."""
+def _together(
+    members: IntArray,
+    ends: IntArray,
+    places: IntArray,
+    lo: int,
+    hi: int,
+    counts: IntArray,
+    touched: IntArray,
+) -> int:
+    """
+    Count the items after an item in its instances, ``places[lo:hi]``.
+
+    Returns how many differ.
+    """
     size = 0
     for i in range(lo, hi):
         for at in range(places[i] + 1, ends[places[i]]):
@@ -287,9 +340,21 @@ def _together(members: Any, ends: Any, places: Any, lo: int, hi: int, counts: An
 
 @kernel
 def count_pairs_range(
-    members: Any, ends: Any, places: Any, starts: Any, least: int, sizes: Any, scratch: Any, lo: int, hi: int
+    members: IntArray,
+    ends: IntArray,
+    places: IntArray,
+    starts: IntArray,
+    least: int,
+    sizes: IntArray,
+    scratch: FloatArray,
+    lo: int,
+    hi: int,
 ) -> None:
-    """How many items after each item occur together with it in at least `least` instances; `scratch` is (2, items)."""
+    """
+    Count the items after each item that occur with it in at least `least` instances.
+
+    `scratch` is (2, items).
+    """
     counts, touched = scratch[0], scratch[1]
     counts[:] = 0
     for a in range(lo, hi):
@@ -304,18 +369,23 @@ def count_pairs_range(
 
 @kernel
 def list_pairs_range(
-    members: Any,
-    ends: Any,
-    places: Any,
-    starts: Any,
+    members: IntArray,
+    ends: IntArray,
+    places: IntArray,
+    starts: IntArray,
     least: int,
-    pair_starts: Any,
-    pairs: Any,
-    scratch: Any,
+    pair_starts: IntArray,
+    pairs: IntArray,
+    scratch: FloatArray,
     lo: int,
     hi: int,
 ) -> None:
-    """The pairs that `count_pairs_range` counted, by increasing items: how often together, one item, the other."""
+    """
+    List the pairs that `count_pairs_range` counted, by increasing items.
+
+    `pairs` (3, all pairs) has how often a pair is together, one item, the other; those of item a
+    start at ``pair_starts[a]``. `scratch` is (2, items).
+    """
     counts, touched = scratch[0], scratch[1]
     counts[:] = 0
     for a in range(lo, hi):
@@ -331,8 +401,8 @@ def list_pairs_range(
 
 
 @helper
-def _insert(values: Any, size: int, value: Any) -> int:
-    """Put a value into an increasing list that does not hold it; the list's length after that."""
+def _insert(values: IntArray, size: int, value: int) -> int:
+    """Put a value into an increasing list, unless it is there; returns the list's length."""
     at = size
     while at > 0 and values[at - 1] >= value:
         at -= 1
@@ -345,8 +415,21 @@ def _insert(values: Any, size: int, value: Any) -> int:
 
 
 @kernel
-def share_range(table: Any, num_bits: int, firsts: Any, seconds: Any, draws: Any, used: Any, lo: int, hi: int) -> None:
-    """Give pairs [lo, hi), in this order, a bit that neither item has; `used` has room for the bits of both. Not for threads."""
+def share_range(
+    table: RowArray,
+    num_bits: int,
+    firsts: IntArray,
+    seconds: IntArray,
+    draws: FloatArray,
+    used: RowArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """
+    Give pairs [lo, hi), in this order, a bit that neither item has. Not for threads.
+
+    `draws` is (pairs, 3), in [0, 1); `used` has room for the bits of both items.
+    """
     k = table.shape[1]
     for p in range(lo, hi):
         a, b = firsts[p], seconds[p]

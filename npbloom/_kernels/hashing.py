@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from npbloom._kernels.jit import helper, kernel, prefetch, word
-from npbloom._kernels.lanes import WIDTH, floor, load_ids, signed_wide, store_column
+from npbloom._kernels.jit import Word, helper, kernel, prefetch, word
+from npbloom._kernels.lanes import WIDTH, Columns, floor, load_ids, signed_wide, store_column
+from npbloom.types import IntArray, Number, RowArray
+
+HashArray: TypeAlias = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
 
 MASK32 = word(0xFFFFFFFF)
 MASK64 = word(0xFFFFFFFFFFFFFFFF)
@@ -16,31 +20,32 @@ AHEAD = 8  # ids between asking for a line of a hash table and reading it
 BLOCK = 1024  # ids whose range is checked without a branch in between
 
 
-# ---- MurmurHash3_x86_32: Numba promotes uint32 to uint64, so a mask follows every operation that can leave 32 bits -------
+# ---- MurmurHash3_x86_32 ------------------------------------------------------------------------
+# Numba promotes uint32 to uint64, so a mask follows every operation that can leave 32 bits.
 
 
 @helper
-def rotate32(value: Any, bits: Any) -> Any:
+def rotate32(value: Word, bits: Word) -> Word:
     """`value` with its 32 bits turned left."""
     return ((value << bits) | (value >> (word(32) - bits))) & MASK32
 
 
 @helper
-def scramble32(block: Any) -> Any:
+def scramble32(block: Word) -> Word:
     """The part of a round that needs no seed."""
     block = (block * word(0xCC9E2D51)) & MASK32
     return (rotate32(block, word(15)) * word(0x1B873593)) & MASK32
 
 
 @helper
-def round32(state: Any, scrambled: Any) -> Any:
+def round32(state: Word, scrambled: Word) -> Word:
     """Mix four scrambled bytes into the state."""
     state = rotate32(state ^ scrambled, word(13))
     return (state * word(5) + word(0xE6546B64)) & MASK32
 
 
 @helper
-def finish32(state: Any, length: Any) -> Any:
+def finish32(state: Word, length: Word) -> Word:
     """Mix in the length, then let every bit reach every other."""
     state = state ^ length
     state = ((state ^ (state >> word(16))) * word(0x85EBCA6B)) & MASK32
@@ -49,8 +54,10 @@ def finish32(state: Any, length: Any) -> Any:
 
 
 @helper
-def bytes_word(buffer: Any, start: Any, count: Any) -> Any:
-    """Up to eight bytes as a little-endian number: bytes of 0x80 and above are not sign-extended."""
+def bytes_word(buffer: npt.NDArray[np.uint8], start: int, count: int) -> Word:
+    """
+    Up to eight bytes as a little-endian number: bytes of 0x80 and above are not sign-extended.
+    """
     value = ZERO
     for at in range(count):
         value = value | (word(buffer[start + at]) << word(8 * at))
@@ -58,7 +65,7 @@ def bytes_word(buffer: Any, start: Any, count: Any) -> Any:
 
 
 @helper
-def hash_item(item: Any, seed: Any, wide: Any) -> Any:
+def hash_item(item: Word, seed: Word, wide: bool) -> Word:
     """MurmurHash3_x86_32 of the low four, or all eight (`wide`), bytes of a number."""
     state = round32(seed, scramble32(item & MASK32))
     if wide:
@@ -67,7 +74,7 @@ def hash_item(item: Any, seed: Any, wide: Any) -> Any:
 
 
 @kernel
-def murmurhash3_32_range(items: Any, seed: Any, wide: Any, hashes: Any, lo: Any, hi: Any) -> None:
+def murmurhash3_32_range(items: IntArray, seed: Word, wide: bool, hashes: HashArray, lo: int, hi: int) -> None:
     """Hash the four (`wide`: eight) little-endian bytes of whole numbers (int64) into uint32."""
     start = word(seed)
     part, out = items[lo:hi], hashes[lo:hi]
@@ -76,7 +83,14 @@ def murmurhash3_32_range(items: Any, seed: Any, wide: Any, hashes: Any, lo: Any,
 
 
 @kernel
-def murmurhash3_32_bytes_range(buffer: Any, offsets: Any, seed: Any, hashes: Any, lo: Any, hi: Any) -> None:
+def murmurhash3_32_bytes_range(
+    buffer: npt.NDArray[np.uint8],
+    offsets: IntArray,
+    seed: Word,
+    hashes: HashArray,
+    lo: int,
+    hi: int,
+) -> None:
     """Hash the byte strings ``buffer[offsets[i]:offsets[i + 1]]`` into uint32."""
     for i in range(lo, hi):
         start, size = offsets[i], offsets[i + 1] - offsets[i]
@@ -89,31 +103,32 @@ def murmurhash3_32_bytes_range(buffer: Any, offsets: Any, seed: Any, hashes: Any
         hashes[i] = finish32(state, word(size) & MASK32)
 
 
-# ---- MurmurHash3_x64_128: uint64 wraps by itself jitted; un-jitted the mask does it ----------------------------------------
+# ---- MurmurHash3_x64_128 -----------------------------------------------------------------------
+# Jitted, uint64 wraps by itself; un-jitted the mask does it.
 
 
 @helper
-def rotate64(value: Any, bits: Any) -> Any:
+def rotate64(value: Word, bits: Word) -> Word:
     """`value` with its 64 bits turned left."""
     return ((value << bits) | (value >> (word(64) - bits))) & MASK64
 
 
 @helper
-def scramble_first(block: Any) -> Any:
+def scramble_first(block: Word) -> Word:
     """The part of a round on bytes 0 to 7 that needs no state."""
     block = rotate64((block * word(0x87C37B91114253D5)) & MASK64, word(31))
     return (block * word(0x4CF5AD432745937F)) & MASK64
 
 
 @helper
-def scramble_second(block: Any) -> Any:
+def scramble_second(block: Word) -> Word:
     """The part of a round on bytes 8 to 15 that needs no state."""
     block = rotate64((block * word(0x4CF5AD432745937F)) & MASK64, word(33))
     return (block * word(0x87C37B91114253D5)) & MASK64
 
 
 @helper
-def avalanche64(state: Any) -> Any:
+def avalanche64(state: Word) -> Word:
     """Let every bit reach every other."""
     state = ((state ^ (state >> word(33))) * word(0xFF51AFD7ED558CCD)) & MASK64
     state = ((state ^ (state >> word(33))) * word(0xC4CEB9FE1A85EC53)) & MASK64
@@ -121,7 +136,7 @@ def avalanche64(state: Any) -> Any:
 
 
 @helper
-def finish128(first: Any, second: Any, length: Any) -> Any:
+def finish128(first: Word, second: Word, length: Word) -> tuple[Word, Word]:
     """Both halves of the hash, from both halves of the state."""
     first, second = first ^ length, second ^ length
     first = (first + second) & MASK64
@@ -132,7 +147,7 @@ def finish128(first: Any, second: Any, length: Any) -> Any:
 
 
 @kernel
-def murmurhash3_x64_128_range(items: Any, seed: Any, hashes: Any, lo: Any, hi: Any) -> None:
+def murmurhash3_x64_128_range(items: IntArray, seed: Word, hashes: HashArray, lo: int, hi: int) -> None:
     """Hash the eight little-endian bytes of whole numbers (int64) into (n, 2) uint64."""
     start = word(seed)
     for i in range(lo, hi):
@@ -143,7 +158,14 @@ def murmurhash3_x64_128_range(items: Any, seed: Any, hashes: Any, lo: Any, hi: A
 
 
 @kernel
-def murmurhash3_x64_128_bytes_range(buffer: Any, offsets: Any, seed: Any, hashes: Any, lo: Any, hi: Any) -> None:
+def murmurhash3_x64_128_bytes_range(
+    buffer: npt.NDArray[np.uint8],
+    offsets: IntArray,
+    seed: Word,
+    hashes: HashArray,
+    lo: int,
+    hi: int,
+) -> None:
     """Hash the byte strings ``buffer[offsets[i]:offsets[i + 1]]`` into (n, 2) uint64."""
     for i in range(lo, hi):
         start, size = offsets[i], offsets[i + 1] - offsets[i]
@@ -166,27 +188,40 @@ def murmurhash3_x64_128_bytes_range(buffer: Any, offsets: Any, seed: Any, hashes
         hashes[i, 1] = second
 
 
-# ---- ids to rows -----------------------------------------------------------------------------------------------------------
+# ---- ids to rows ---------------------------------------------------------------------------------
 
 
 @helper
-def row_of(signed: Any, size: Any, inverse: Any) -> Any:
+def row_of(signed: Columns, size: Number, inverse: Number) -> Columns:
     """
-    The hash, read as a signed 32-bit number, floor-mod `size`, by one multiplication with ``1 / size``.
+    The hash, read as a signed 32-bit number, floor-mod `size`, by one multiplication with ``1 /
+    size``.
 
-    A quotient ``(h + 1/2) / size`` lies at least ``1 / (2 * size)`` from every whole number, and float64 misses it by less
-    than ``2**-20 / size``, so its floor is exact; so are the product and the difference, which stay below ``2**33``.
+    A quotient ``(h + 1/2) / size`` lies at least ``1 / (2 * size)`` from every whole number, and
+    float64 misses it by less than ``2**-20 / size``, so its floor is exact; so are the product and
+    the difference, which stay below ``2**33``.
     """
     return signed - floor((signed + 0.5) * inverse) * size
 
 
 @kernel
 def hash_rows_range(
-    ids: Any, seeds: Any, num_rows: Any, wide: Any, padding_idx: Any, first_row: Any, rows: Any, lo: Any, hi: Any
+    ids: IntArray,
+    seeds: npt.NDArray[np.uint32],
+    num_rows: int,
+    wide: bool,
+    padding_idx: int,
+    first_row: int,
+    rows: RowArray,
+    lo: int,
+    hi: int,
 ) -> None:
-    """The probes of ids: row 0 for `padding_idx` (or -1), else ``first_row + floor_mod(signed hash, num_rows - first_row)``.
+    """
+    The probes of ids: row 0 for `padding_idx` (or -1), else by the hash.
 
-    Ids of four bytes are hashed eight at a time in lanes of 32 bits, since Numba computes a scalar's hash in 64.
+    A probe is ``first_row + floor_mod(signed hash, num_rows - first_row)``. `ids` is (n,), `seeds`
+    (k,), `rows` (n, k). Ids of four bytes are hashed eight at a time in lanes of 32 bits, since
+    Numba computes a scalar's hash in 64.
     """
     size = np.float64(num_rows - first_row)
     inverse = 1.0 / size
@@ -208,8 +243,8 @@ def hash_rows_range(
 
 
 @kernel
-def table_rows_range(ids: Any, table: Any, padding_idx: Any, rows: Any, lo: Any, hi: Any) -> None:
-    """The probes of ids, read from a table of them; row 0 for `padding_idx` (or -1)."""
+def table_rows_range(ids: IntArray, table: RowArray, padding_idx: int, rows: RowArray, lo: int, hi: int) -> None:
+    """The probes of ids (n,), read from a table (ids, k); row 0 for `padding_idx` (or -1)."""
     for i in range(lo, hi):
         if i + AHEAD < hi:
             prefetch(table, ids[i + AHEAD], 0)
@@ -219,7 +254,7 @@ def table_rows_range(ids: Any, table: Any, padding_idx: Any, rows: Any, lo: Any,
 
 
 @kernel
-def first_outside_range(ids: Any, last: Any, lo: Any, hi: Any) -> int:
+def first_outside_range(ids: IntArray, last: int, lo: int, hi: int) -> int:
     """Position of the first id below 0 or above `last`, else -1."""
     for start in range(lo, hi, BLOCK):
         part = ids[start : min(start + BLOCK, hi)]

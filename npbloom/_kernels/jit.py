@@ -1,4 +1,4 @@
-"""The only file that names Numba or a compiler flag."""
+"""Compiler flags, the cache on disk, and prefetches; only `lanes.py` names Numba beside it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pickle import UnpicklingError
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.caching import FunctionCache
@@ -18,11 +19,13 @@ from numba.extending import intrinsic
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-# error_model="numpy": Python's division check would stop vectorisation. No fastmath: it changes bits (L6), and without it
-# LLVM contracts no multiply-add, so that NumPy in the same order gives the same bits. nogil: kernels run on a thread pool.
+# error_model="numpy": Python's division check would stop vectorisation. No fastmath: it changes
+# bits (L6), and without it LLVM contracts no multiply-add, so that NumPy in the same order gives
+# the same bits. nogil: kernels run on a thread pool.
 _FLAGS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True}
 
-# A child that is forked while another thread compiles would wait for ever for the lock of a thread that it does not have.
+# A child that is forked while another thread compiles would wait for ever for the lock of a thread
+# that it does not have.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=global_compiler_lock.acquire,
@@ -32,7 +35,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Cache(FunctionCache):
-    """Machine code on disk. A file that cannot be read or written, or was cut off, costs the time to compile and no call."""
+    """
+    Machine code on disk.
+
+    A file that cannot be read or written, or was cut off, costs the time to compile and no call.
+    """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the machine code, or None: the kernel is compiled then."""
@@ -72,21 +79,24 @@ def helper(function: Kernel) -> Kernel:
     return compiled
 
 
-# The type that hashes compute in. Un-jitted, NumPy's uint64 scalars warn where they wrap; Python's integers under the same
-# masks give the same bits.
+# The type that hashes compute in. Un-jitted, NumPy's uint64 scalars warn where they wrap; Python's
+# integers under the same masks give the same bits.
 word: Any = np.uint64
+Word: TypeAlias = Any  # a number of that type, or lanes of 32 bits
 
 if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
     word = int
 
-    def prefetch(array: Any, row: Any, column: Any) -> None:
+    def prefetch(array: npt.NDArray[Any], row: int, column: int) -> None:
         """Nothing: un-jitted kernels need no cache lines."""
 
 else:
 
     @intrinsic
     def prefetch(typing_context: Any, array: Any, row: Any, column: Any) -> Any:
-        """Ask for the cache line of ``array[row, column]`` (2-D, C-contiguous) without waiting for it."""
+        """
+        Ask for the cache line of ``array[row, column]`` (2-D, C-contiguous) without waiting for it.
+        """
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             array_type, row_type, column_type = signature.args

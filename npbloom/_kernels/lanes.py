@@ -1,10 +1,11 @@
 """
-Eight neighbouring columns as one value, so that a kernel's inner loop is as many machine vectors as it looks.
+Eight neighbouring columns as one value: an inner loop becomes the machine vectors it shows.
 
-A plain loop over columns leaves LLVM to find out that no output overlaps an input, which it asks again for every row, and
-to finish widths that are no multiple of a vector one by one. `load` and `store` move eight columns at once; in between they
-are a number like any other: ``+ - * /`` with each other and with scalars of their dtype, and `root`. Each lane is computed
-as a scalar would be, in the same order and width, so bits do not change (L6).
+A plain loop over columns leaves LLVM to find out that no output overlaps an input, which it asks
+again for every row, and to finish widths that are no multiple of a vector one by one. `load` and
+`store` move eight columns at once; in between they are a number like any other: ``+ - * /`` with
+each other and with scalars of their dtype, and `root`. Each lane is computed as a scalar would be,
+in the same order and width, so bits do not change (L6).
 
 Un-jitted a value of lanes is a NumPy array of eight.
 """
@@ -12,42 +13,45 @@ Un-jitted a value of lanes is a NumPy array of eight.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from npbloom.types import FloatArray, IntArray, RowArray
+
 WIDTH = 8
+Columns: TypeAlias = Any  # `WIDTH` neighbouring columns as one value, or one column
 
 if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
 
-    def load(table: Any, row: Any, column: Any) -> Any:
+    def load(table: FloatArray, row: int, column: int) -> Columns:
         """Columns ``[column, column + WIDTH)`` of a row."""
         assert 0 <= column <= table.shape[1] - WIDTH
         return table[row, column : column + WIDTH].copy()
 
-    def load_wide(table: Any, row: Any, column: Any) -> Any:
+    def load_wide(table: FloatArray, row: int, column: int) -> Columns:
         """The same in float64, which sums are taken in (L5)."""
         return load(table, row, column).astype(np.float64)
 
-    def store(table: Any, row: Any, column: Any, lanes: Any) -> None:
+    def store(table: FloatArray, row: int, column: int, lanes: Columns) -> None:
         """Write columns ``[column, column + WIDTH)`` of a row, rounded to its dtype."""
         assert 0 <= column <= table.shape[1] - WIDTH
         table[row, column : column + WIDTH] = lanes
 
-    def zero_wide() -> Any:
+    def zero_wide() -> Columns:
         """Zeros in float64."""
         return np.zeros(WIDTH)
 
-    def load_ids(ids: Any, at: Any) -> Any:
+    def load_ids(ids: IntArray, at: int) -> Columns:
         """The low 32 bits of `WIDTH` ids (int64) from position `at` on."""
         assert 0 <= at <= ids.shape[0] - WIDTH
         return ids[at : at + WIDTH].astype(np.uint32)
 
-    def signed_wide(lanes: Any) -> Any:
+    def signed_wide(lanes: Columns) -> Columns:
         """32 bits, read as signed numbers, in float64."""
         return lanes.view(np.int32).astype(np.float64)
 
-    def store_column(rows: Any, row: Any, column: Any, lanes: Any) -> None:
+    def store_column(rows: RowArray, row: int, column: int, lanes: Columns) -> None:
         """Write whole numbers, held as float64, into rows ``[row, row + WIDTH)`` of a column."""
         assert 0 <= row <= rows.shape[0] - WIDTH
         rows[row : row + WIDTH, column] = lanes
@@ -74,7 +78,11 @@ else:
 
     def _number(dtype: Any) -> Any:
         """LLVM's type of a float32, a float64 or 32 bits."""
-        return {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: ir.IntType(32)}[dtype]
+        return {
+            types.float32: ir.FloatType(),
+            types.float64: ir.DoubleType(),
+            types.uint32: ir.IntType(32),
+        }[dtype]
 
     def _vector(dtype: Any) -> Any:
         """LLVM's type of lanes."""
@@ -98,7 +106,7 @@ else:
             return None
 
     def _constant(dtype: Any, other: Any) -> bool:
-        """Whether a scalar is one of the 64-bit words that hashes compute with, whose low half lanes of 32 bits take."""
+        """True for a 64-bit word that hashes compute with: lanes of 32 bits take its low half."""
         return bool(dtype == types.uint32 and other == types.uint64)
 
     def _spread(builder: Any, value: Any, number: Any) -> Any:
@@ -138,10 +146,16 @@ else:
         return builder.fpext(value, target) if dtype == types.float64 else builder.fptrunc(value, target)
 
     def _place(context: Any, builder: Any, argument_types: Any, arguments: Any) -> Any:
-        """Pointer to the lanes at ``table[row, column]``, and the alignment that is certain: that of one number."""
+        """
+        Pointer to the lanes at ``table[row, column]``, and the alignment that is certain: that of
+        one number.
+        """
         table, row, column = argument_types[:3]
         struct = context.make_array(table)(context, builder, arguments[0])
-        indices = [context.cast(builder, arguments[1], row, types.intp), context.cast(builder, arguments[2], column, types.intp)]
+        indices = [
+            context.cast(builder, arguments[1], row, types.intp),
+            context.cast(builder, arguments[2], column, types.intp),
+        ]
         pointer = cgutils.get_item_pointer(context, builder, table, struct, indices)
         return builder.bitcast(pointer, _vector(table.dtype).as_pointer()), table.dtype.bitwidth // 8
 

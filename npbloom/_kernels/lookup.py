@@ -1,20 +1,44 @@
-"""Rows -> vectors: gathers, bags and Bloom sums. Sums run in float64 in input order and are rounded once (L5)."""
+"""Rows to vectors: gathers, bags and Bloom sums.
+
+Sums run in float64 in input order and are rounded once (L5).
+
+Arguments that kernels here share:
+
+- `weight` (m, d): the table.
+- `ids` (n,): ids, or rows of the table where nothing is hashed.
+- `rows` (n, k): the rows that each id probes.
+- `indptr` (bags + 1,): bag b holds the entries ``indptr[b] <= i < indptr[b + 1]``.
+- `weights` (n,): a factor for each entry, or None.
+- `reserved`: the row that adds nothing, or -1.
+- `padding`: the id that is left out, or -1.
+- `out`, `winners` (bags, d), or (n, d) where there are no bags: written to.
+- `lo`, `hi`: the bags, or ids, to compute.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from npbloom._kernels.jit import helper, kernel, prefetch
 from npbloom._kernels.lanes import WIDTH, load, load_wide, store, zero_wide
-from npbloom._kernels.rows import prefetch_row, sum_row, whole
+from npbloom._kernels.segments import prefetch_row, sum_segment, whole
+from npbloom.types import FloatArray, IntArray, Number, RowArray
 
 AHEAD = 10  # ids between asking for rows and adding them
 
 
+class Combine(NamedTuple):
+    """Options of a Bloom vector: its rows are summed, or a slice is taken from each."""
+
+    reserved: int  # the row that adds nothing, or -1
+    divisor: float  # of the sum of rows
+    concat: bool  # slice j from the row of probe j, instead of a sum
+
+
 @kernel
-def gather_range(weight: Any, ids: Any, out: Any, lo: int, hi: int) -> None:
+def gather_range(weight: FloatArray, ids: IntArray, out: FloatArray, lo: int, hi: int) -> None:
     """``out[i] = weight[ids[i]]``, bits copied."""
     d = weight.shape[1]
     for i in range(lo, hi):
@@ -28,38 +52,53 @@ def gather_range(weight: Any, ids: Any, out: Any, lo: int, hi: int) -> None:
 
 
 @helper
-def _sum_probes(weight: Any, flat: Any, k: int, i: int, reserved: int, divisor: Any, out: Any, b: int) -> None:
-    """The sum of the rows that id i probes, over `divisor`, the reserved row left out, into row b of `out` (L21, L22)."""
-    sum_row(weight, flat, None, None, reserved, i * k, i * k + k, divisor, out, b)
+def _sum_probes(
+    weight: FloatArray,
+    flat: RowArray,
+    k: int,
+    i: int,
+    reserved: int,
+    divisor: Number,
+    out: FloatArray,
+    b: int,
+) -> None:
+    """Sum the rows that id i probes, over `divisor`, into row b of `out` (L21, L22)."""
+    sum_segment(weight, flat, None, None, reserved, i * k, i * k + k, divisor, out, b)
 
 
 @helper
-def _concat_probes(weight: Any, rows: Any, i: int, reserved: int, out: Any, b: int) -> None:
+def _concat_probes(weight: FloatArray, rows: RowArray, i: int, reserved: int, out: FloatArray, b: int) -> None:
     """Slice j of id i's vector from the row of probe j, into row b of `out` (L21)."""
     k = rows.shape[1]
     width = weight.shape[1] // k
     for j in range(k):
         begin, row = j * width, rows[i, j]
         for c in range(begin, begin + whole(width), WIDTH):
-            store(out, b, c, zero_wide() if row == reserved else zero_wide() + load_wide(weight, row, c))
+            store(
+                out,
+                b,
+                c,
+                zero_wide() if row == reserved else zero_wide() + load_wide(weight, row, c),
+            )
         for c in range(begin + whole(width), begin + width):
             out[b, c] = np.float64(0.0) if row == reserved else np.float64(0.0) + weight[row, c]
 
 
 @helper
-def _four_lanes(weight: Any, r0: int, r1: int, r2: int, r3: int, out: Any, i: int, c: int) -> None:
+def _four_lanes(weight: FloatArray, r0: int, r1: int, r2: int, r3: int, out: FloatArray, i: int, c: int) -> None:
     """Eight columns of the sum of four rows."""
     two = (zero_wide() + load_wide(weight, r0, c)) + load_wide(weight, r1, c)
     store(out, i, c, (two + load_wide(weight, r2, c)) + load_wide(weight, r3, c))
 
 
 @helper
-def _four_probes(weight: Any, rows: Any, i: int, ahead: int, out: Any) -> None:
+def _four_probes(weight: FloatArray, rows: RowArray, i: int, ahead: int, out: FloatArray) -> None:
     """
     The default, four probes, none of them reserved: one pass from table to output.
 
-    The rows of a later id are asked for in between, line by line, so that loads and requests take turns: 65,536 ids of 64
-    columns take 3.6 ms on one thread, and 4.0 ms where all requests of an id come first.
+    The rows of a later id are asked for in between, line by line, so that loads and requests take
+    turns: 65,536 ids of 64 columns take 3.6 ms on one thread, and 4.0 ms where all requests of an
+    id come first.
     """
     d = weight.shape[1]
     r0, r1, r2, r3 = rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3]
@@ -85,8 +124,16 @@ def _four_probes(weight: Any, rows: Any, i: int, ahead: int, out: Any) -> None:
 
 
 @kernel
-def bloom_sum_range(weight: Any, rows: Any, reserved: int, divisor: Any, out: Any, lo: int, hi: int) -> None:
-    """Vector of every id as the sum of its probes over `divisor`; `reserved` is the row that adds nothing, or -1."""
+def bloom_sum_range(
+    weight: FloatArray,
+    rows: RowArray,
+    reserved: int,
+    divisor: Number,
+    out: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """Sum the rows that each id probes, over `divisor` (L21)."""
     k, flat = rows.shape[1], rows.reshape(-1)
     for i in range(lo, hi):
         ahead = min(i + AHEAD, hi - 1)
@@ -99,8 +146,8 @@ def bloom_sum_range(weight: Any, rows: Any, reserved: int, divisor: Any, out: An
 
 
 @kernel
-def bloom_concat_range(weight: Any, rows: Any, reserved: int, out: Any, lo: int, hi: int) -> None:
-    """Vector of every id, slice j from the row of probe j (L21)."""
+def bloom_concat_range(weight: FloatArray, rows: RowArray, reserved: int, out: FloatArray, lo: int, hi: int) -> None:
+    """Take slice j of each id's vector from the row of probe j (L21)."""
     k = rows.shape[1]
     width = weight.shape[1] // k
     for i in range(lo, hi):
@@ -112,8 +159,8 @@ def bloom_concat_range(weight: Any, rows: Any, reserved: int, out: Any, lo: int,
 
 
 @helper
-def _divisor(ids: Any, padding: int, mean: bool, first: int, last: int) -> Any:
-    """What a bag's sum is divided by: for a mean the entries that are not padding, else 1 (L16)."""
+def _divisor(ids: IntArray, padding: int, mean: bool, first: int, last: int) -> Number:
+    """Divisor of a bag's sum: for a mean the entries that are not padding, else 1 (L16)."""
     if not mean:
         return np.float64(1.0)
     count = last - first
@@ -123,22 +170,46 @@ def _divisor(ids: Any, padding: int, mean: bool, first: int, last: int) -> Any:
 
 
 @kernel
-def bag_sum_range(weight: Any, ids: Any, starts: Any, weights: Any, mean: bool, padding: int, out: Any, lo: int, hi: int) -> None:
-    """Sum or mean of the rows of every bag; padding is left out of both sum and count (L14 to L16)."""
+def bag_sum_range(
+    weight: FloatArray,
+    ids: IntArray,
+    indptr: IntArray,
+    weights: FloatArray | None,
+    mean: bool,
+    padding: int,
+    out: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """Sum or average the rows of each bag; padding is in neither sum nor count (L14 to L16)."""
     for b in range(lo, hi):
-        first, last = starts[b], starts[b + 1]
-        sum_row(weight, ids, None, weights, padding, first, last, _divisor(ids, padding, mean, first, last), out, b)
+        first, last = indptr[b], indptr[b + 1]
+        divisor = _divisor(ids, padding, mean, first, last)
+        sum_segment(weight, ids, None, weights, padding, first, last, divisor, out, b)
 
 
 @kernel
-def bag_max_range(weight: Any, ids: Any, starts: Any, padding: int, winners: Any, out: Any, lo: int, hi: int) -> None:
-    """Maximum of every bag by dimension, and the entry that won it (-1: none); NaN wins, the first one (L17)."""
+def bag_max_range(
+    weight: FloatArray,
+    ids: IntArray,
+    indptr: IntArray,
+    padding: int,
+    winners: IntArray,
+    out: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """
+    Maximum of each bag by dimension, and the entry that won it (-1: none) (L17).
+
+    The first NaN wins.
+    """
     d = weight.shape[1]
     for b in range(lo, hi):
         for c in range(d):
             out[b, c] = 0.0
             winners[b, c] = -1
-        for i in range(starts[b], starts[b + 1]):
+        for i in range(indptr[b], indptr[b + 1]):
             row = ids[i]
             if row == padding:
                 continue
@@ -150,16 +221,17 @@ def bag_max_range(weight: Any, ids: Any, starts: Any, padding: int, winners: Any
 
 
 @helper
-def _vector(weight: Any, rows: Any, i: int, reserved: int, divisor: Any, concat: bool, vector: Any) -> None:
-    """The Bloom vector of id i in float64, unrounded (L23b), into the first row of `vector`."""
-    if concat:
-        _concat_probes(weight, rows, i, reserved, vector, 0)
+def _vector(weight: FloatArray, rows: RowArray, i: int, combine: Combine, vector: FloatArray) -> None:
+    """Write the Bloom vector of id i, in float64 and unrounded (L23b), into row 0 of `vector`."""
+    if combine.concat:
+        _concat_probes(weight, rows, i, combine.reserved, vector, 0)
     else:
-        _sum_probes(weight, rows.reshape(-1), rows.shape[1], i, reserved, divisor, vector, 0)
+        flat, k = rows.reshape(-1), rows.shape[1]
+        _sum_probes(weight, flat, k, i, combine.reserved, combine.divisor, vector, 0)
 
 
 @helper
-def _add_vector(total: Any, vector: Any, scale: Any) -> None:
+def _add_vector(total: FloatArray, vector: FloatArray, scale: Number) -> None:
     """Add a vector, times its weight, to a bag's sum."""
     d = total.shape[1]
     for c in range(0, whole(d), WIDTH):
@@ -170,21 +242,35 @@ def _add_vector(total: Any, vector: Any, scale: Any) -> None:
 
 @kernel
 def bloom_bag_sum_range(
-    weight: Any, ids: Any, rows: Any, starts: Any, weights: Any, mean: bool, padding: int, reserved: int,
-    divisor: Any, concat: bool, out: Any, acc: Any, lo: int, hi: int,
-) -> None:  # fmt: skip
-    """Sum or mean of the Bloom vectors of every bag, rounded once; `acc` is (2, d): the bag and one id's vector."""
-    d, end = weight.shape[1], starts[hi] - 1
+    weight: FloatArray,
+    ids: IntArray,
+    rows: RowArray,
+    indptr: IntArray,
+    weights: FloatArray | None,
+    mean: bool,
+    padding: int,
+    combine: Combine,
+    out: FloatArray,
+    acc: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """
+    Sum or average the Bloom vectors of each bag, rounded once.
+
+    `acc` is (2, d), float64: the bag's sum and one id's vector.
+    """
+    d, end = weight.shape[1], indptr[hi] - 1
     total, vector = acc[0:1], acc[1:2]
     for b in range(lo, hi):
-        first, last = starts[b], starts[b + 1]
+        first, last = indptr[b], indptr[b + 1]
         for c in range(d):
             total[0, c] = 0.0
         for i in range(first, last):
             for j in range(rows.shape[1]):
                 prefetch_row(weight, rows[min(i + AHEAD, end), j])
             if ids[i] != padding:
-                _vector(weight, rows, i, reserved, divisor, concat, vector)
+                _vector(weight, rows, i, combine, vector)
                 _add_vector(total, vector, np.float64(1.0 if weights is None else weights[i]))
         count = _divisor(ids, padding, mean, first, last)
         for c in range(d):
@@ -193,20 +279,33 @@ def bloom_bag_sum_range(
 
 @kernel
 def bloom_bag_max_range(
-    weight: Any, ids: Any, rows: Any, starts: Any, padding: int, reserved: int, divisor: Any, concat: bool,
-    winners: Any, out: Any, acc: Any, lo: int, hi: int,
-) -> None:  # fmt: skip
-    """Maximum of the Bloom vectors of every bag, compared in float64 and rounded once, and the entry that won it."""
+    weight: FloatArray,
+    ids: IntArray,
+    rows: RowArray,
+    indptr: IntArray,
+    padding: int,
+    combine: Combine,
+    winners: IntArray,
+    out: FloatArray,
+    acc: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """
+    Maximum of the Bloom vectors of each bag by dimension, and the entry that won it (-1: none).
+
+    Vectors are compared in float64, and the maximum is rounded once. `acc` is (2, d), float64.
+    """
     d = weight.shape[1]
     best, vector = acc[0], acc[1:2]
     for b in range(lo, hi):
         for c in range(d):
             best[c] = 0.0
             winners[b, c] = -1
-        for i in range(starts[b], starts[b + 1]):
+        for i in range(indptr[b], indptr[b + 1]):
             if ids[i] == padding:
                 continue
-            _vector(weight, rows, i, reserved, divisor, concat, vector)
+            _vector(weight, rows, i, combine, vector)
             for c in range(d):
                 if winners[b, c] < 0 or vector[0, c] > best[c] or (vector[0, c] != vector[0, c] and best[c] == best[c]):
                     best[c] = vector[0, c]
@@ -216,7 +315,7 @@ def bloom_bag_max_range(
 
 
 @helper
-def _dot(grad: Any, b: int, vector: Any) -> Any:
+def _dot(grad: FloatArray, b: int, vector: FloatArray) -> Number:
     """Dot product of a gradient row with a vector, in float64 and in column order (L18)."""
     total = np.float64(0.0)
     for c in range(vector.shape[0]):
@@ -225,31 +324,57 @@ def _dot(grad: Any, b: int, vector: Any) -> Any:
 
 
 @kernel
-def bag_dot_range(weight: Any, ids: Any, starts: Any, grad: Any, padding: int, out: Any, lo: int, hi: int) -> None:
-    """Gradient of each entry's weight: its bag's gradient times its row; 0 for padding (L18)."""
+def bag_dot_range(
+    weight: FloatArray,
+    ids: IntArray,
+    indptr: IntArray,
+    grad: FloatArray,
+    padding: int,
+    out: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """
+    Gradient of each entry's weight: its bag's gradient times its row; 0 for padding (L18).
+
+    `grad` is (bags, d), `out` (n,).
+    """
     for b in range(lo, hi):
-        for i in range(starts[b], starts[b + 1]):
+        for i in range(indptr[b], indptr[b + 1]):
             out[i] = 0.0 if ids[i] == padding else _dot(grad, b, weight[ids[i]])
 
 
 @kernel
 def bloom_bag_dot_range(
-    weight: Any, ids: Any, rows: Any, starts: Any, grad: Any, padding: int, reserved: int, divisor: Any, concat: bool,
-    out: Any, acc: Any, lo: int, hi: int,
-) -> None:  # fmt: skip
-    """Gradient of each entry's weight: its bag's gradient times its Bloom vector; 0 for padding (L18, L23b)."""
+    weight: FloatArray,
+    ids: IntArray,
+    rows: RowArray,
+    indptr: IntArray,
+    grad: FloatArray,
+    padding: int,
+    combine: Combine,
+    out: FloatArray,
+    acc: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """
+    Gradient of each entry's weight: its bag's gradient times its Bloom vector (L18, L23b).
+
+    0 for padding. `grad` is (bags, d), `out` (n,), `acc` (1, d) in float64.
+    """
     for b in range(lo, hi):
-        for i in range(starts[b], starts[b + 1]):
+        for i in range(indptr[b], indptr[b + 1]):
             if ids[i] == padding:
                 out[i] = 0.0
             else:
-                _vector(weight, rows, i, reserved, divisor, concat, acc)
+                _vector(weight, rows, i, combine, acc)
                 out[i] = _dot(grad, b, acc[0])
 
 
 @kernel
-def renorm_range(weight: Any, touched: Any, max_norm: Any, norm_type: Any, lo: int, hi: int) -> None:
-    """Scale each touched row whose norm exceeds `max_norm`, once, in place (L10)."""
+def renorm_range(weight: FloatArray, touched: IntArray, max_norm: float, norm_type: float, lo: int, hi: int) -> None:
+    """Scale each of the rows `touched` (u,) whose norm exceeds `max_norm`, in place (L10)."""
     d = weight.shape[1]
     for q in range(lo, hi):
         row = touched[q]

@@ -1,30 +1,33 @@
-"""Targets of a softmax, sparse in its logits: what they pick, and what they take off the gradient."""
+"""Targets of a softmax, sparse in its logits: the logits at the targets, and their gradients.
+
+The targets of row b are the bits ``bits[indptr[b]:indptr[b + 1]]``, which differ. `logits` and
+`grads` are (n, num_bits), `indptr` is (n + 1,).
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from npbloom._kernels.jit import kernel
+from npbloom.types import FloatArray, IntArray
 
 ZERO = np.float64(0.0)  # of this type un-jitted, too: 0.0 plus a float32 is a float32 there
 
 
 @kernel
-def pick_range(logits: Any, bits: Any, starts: Any, picked: Any, lo: int, hi: int) -> None:
-    """The mean of each row's logits at its bits ``bits[starts[b]:starts[b + 1]]``, in float64; 0 where there are none."""
+def pick_range(logits: FloatArray, bits: IntArray, indptr: IntArray, picked: FloatArray, lo: int, hi: int) -> None:
+    """Mean of each row's logits at its bits, in float64, into `picked` (n,); 0 of none."""
     for b in range(lo, hi):
         total = ZERO
-        for i in range(starts[b], starts[b + 1]):
+        for i in range(indptr[b], indptr[b + 1]):
             total += logits[b, bits[i]]
-        picked[b] = total / max(1, starts[b + 1] - starts[b])
+        picked[b] = total / max(1, indptr[b + 1] - indptr[b])
 
 
 @kernel
-def subtract_range(grads: Any, bits: Any, starts: Any, weight: Any, lo: int, hi: int) -> None:
-    """Take `weight`, in equal shares, off each row's gradients at its bits, which are different."""
+def subtract_range(grads: FloatArray, bits: IntArray, indptr: IntArray, weight: float, lo: int, hi: int) -> None:
+    """Take `weight`, in equal shares, off each row's gradients at its bits."""
     for b in range(lo, hi):
-        share = weight / max(1, starts[b + 1] - starts[b])
-        for i in range(starts[b], starts[b + 1]):
+        share = weight / max(1, indptr[b + 1] - indptr[b])
+        for i in range(indptr[b], indptr[b + 1]):
             grads[b, bits[i]] = ZERO + grads[b, bits[i]] - share

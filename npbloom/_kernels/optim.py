@@ -1,21 +1,34 @@
-"""RowGrad -> table: one step of each optimizer over gradient rows, in the table's dtype, left to right as written (L32).
+"""RowGrad to table: one step of each optimizer over gradient rows, in the table's dtype (L32).
 
-The gradient of table row ``touched[q]`` is the sum of its terms (`rows.sum_row`), held in the first cache while it is applied
-eight columns at a time, so that a fused step writes nothing of size (u, d); without `sources` it is row q of `grad`, and
-without `touched` the table's row is q, too. So `step` and `update` are one kernel, and equal by construction (L26). Scalars
-come as a named tuple of the table's dtype: Numba would make ``float32 * 0.1`` a float64. The flag `decays` says whether there
-is weight decay at all: a term with coefficient 0 is not computed.
+Arithmetic is done left to right as written. The gradient of table row ``rows[q]`` is the sum of
+segment q (`segments.sum_segment`), held in the first cache while it is applied eight columns at a
+time, so that a fused step writes nothing of size (u, d). Without `segments` it is row q of `grad`,
+and without `rows` the table's row is q, too. So `step` and `update` are one kernel, and equal by
+construction (L26). Scalars come as a named tuple of the table's dtype: Numba would make
+``float32 * 0.1`` a float64. The flag `decays` is False where there is no weight decay: a term with
+coefficient 0 is not computed.
+
+Arguments that all kernels here share:
+
+- `weight` (m, d): the table, written to.
+- `rows` (u,): touched rows, distinct and increasing; None for all rows.
+- `grad`: gradient rows (u, d), or the output gradient (outputs, d) that `segments` sums.
+- `segments`: which rows of `grad` add up to each gradient row, or None.
+- state arrays: (m, d), or (m,) where there is one value a row; written to.
+- `grad_row`: room for a gradient row in the table's dtype, (1, d).
+- `lo`, `hi`: the gradient rows to step with.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from npbloom._kernels.jit import helper, kernel, prefetch
-from npbloom._kernels.lanes import WIDTH, load, load_wide, root, store
-from npbloom._kernels.rows import sum_row, whole
+from npbloom._kernels.lanes import WIDTH, Columns, load, load_wide, root, store
+from npbloom._kernels.segments import Segments, sum_segment, whole
+from npbloom.types import FloatArray, IntArray, Number
 
 AHEAD = 16  # touched rows between asking for table and state and stepping on them
 GROUP = 4  # rows whose sums of squares go on side by side
@@ -24,38 +37,41 @@ GROUP = 4  # rows whose sums of squares go on side by side
 class SGD(NamedTuple):
     """Scalars of an SGD step."""
 
-    lr: Any
-    momentum: Any
-    weight_decay: Any
+    lr: Number
+    momentum: Number
+    weight_decay: Number
     decays: bool
 
 
 class Adagrad(NamedTuple):
     """Scalars of a step of Adagrad and RowWiseAdagrad; `lr` is the rate after `lr_decay`."""
 
-    lr: Any
-    weight_decay: Any
-    eps: Any
+    lr: Number
+    weight_decay: Number
+    eps: Number
     decays: bool
 
 
 class Adam(NamedTuple):
     """Scalars of an Adam step; `rest` is ``1 - beta``, `correction` is ``1 - beta**step``."""
 
-    lr: Any
-    beta1: Any
-    rest1: Any
-    correction1: Any
-    beta2: Any
-    rest2: Any
-    correction2: Any
-    weight_decay: Any
-    eps: Any
+    lr: Number
+    beta1: Number
+    rest1: Number
+    correction1: Number
+    beta2: Number
+    rest2: Number
+    correction2: Number
+    weight_decay: Number
+    eps: Number
     decays: bool
 
 
+Scalars: TypeAlias = SGD | Adagrad | Adam
+
+
 @helper
-def _decayed(grad: Any, w: Any, scalars: Any) -> Any:
+def _decayed(grad: Columns, w: Columns, scalars: Scalars) -> Columns:
     """The gradient with weight decay, where there is any."""
     if scalars.decays:
         return grad + w * scalars.weight_decay
@@ -63,61 +79,72 @@ def _decayed(grad: Any, w: Any, scalars: Any) -> Any:
 
 
 @helper
-def _target(touched: Any, q: int) -> Any:
+def _target(rows: IntArray | None, q: int) -> int:
     """The table's row of gradient row q."""
-    return q if touched is None else touched[q]
+    row: int = q if rows is None else rows[q]
+    return row
 
 
 @helper
-def _later(touched: Any, q: int, hi: int) -> Any:
+def _later(rows: IntArray | None, q: int, hi: int) -> int:
     """
     The table's row that is stepped on `AHEAD` rows later.
 
-    It is asked for a line at a time, between the columns of this one: 143,891 rows of 64 columns, whose gradients began 16
-    bytes into a line, took Adagrad 10.0 ms with sorting on one thread where all requests came at once, and 7.9 ms so.
+    It is asked for a line at a time, between the columns of this one: 143,891 rows of 64 columns,
+    whose gradients began 16 bytes into a line, took Adagrad 10.0 ms with sorting on one thread
+    where all requests came at once, and 7.9 ms so.
     """
-    return _target(touched, min(q + AHEAD, hi - 1))
+    return _target(rows, min(q + AHEAD, hi - 1))
 
 
 @helper
-def _gradient(grad: Any, sources: Any, owner: Any, weights: Any, starts: Any, q: int, held: Any, r: int) -> None:
-    """The gradient of touched row q in the table's dtype into row r of `held`: the sum of its terms, or row q of `grad`."""
-    if sources is None:
+def _gradient(grad: FloatArray, segments: Segments | None, q: int, grad_row: FloatArray, r: int) -> None:
+    """Write gradient row q, the sum of its segment or row q of `grad`, into row r of `grad_row`."""
+    if segments is None:
         for c in range(0, whole(grad.shape[1]), WIDTH):
-            store(held, r, c, load(grad, q, c))
+            store(grad_row, r, c, load(grad, q, c))
         for c in range(whole(grad.shape[1]), grad.shape[1]):
-            held[r, c] = grad[q, c]
+            grad_row[r, c] = grad[q, c]
     else:
-        sum_row(grad, sources, owner, weights, None, starts[q], starts[q + 1], None, held, r)
+        indptr, indices, bag_of, weights = segments
+        first, last = indptr[q], indptr[q + 1]
+        sum_segment(grad, indices, bag_of, weights, None, first, last, None, grad_row, r)
 
 
 @helper
-def _sgd(w: Any, grad: Any, scalars: Any) -> Any:
+def _sgd(w: Columns, grad: Columns, scalars: SGD) -> Columns:
     """New weights (L28)."""
     return w - grad * scalars.lr
 
 
 @helper
-def _momentum(w: Any, buffer: Any, grad: Any, scalars: Any) -> Any:
+def _momentum(w: Columns, buffer: Columns, grad: Columns, scalars: SGD) -> Columns:
     """The new momentum buffer (L28)."""
     return buffer * scalars.momentum + _decayed(grad, w, scalars)
 
 
 @kernel
 def sgd_range(
-    weight: Any, touched: Any, grad: Any, sources: Any, owner: Any, weights: Any, starts: Any, buffer: Any, scalars: Any,
-    held: Any, lo: int, hi: int,
-) -> None:  # fmt: skip
+    weight: FloatArray,
+    rows: IntArray | None,
+    grad: FloatArray,
+    segments: Segments | None,
+    buffer: FloatArray | None,
+    scalars: SGD,
+    grad_row: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
     """``buf = momentum * buf + g; w -= lr * buf``, without momentum ``w -= lr * g`` (L28)."""
     d = weight.shape[1]
     for q in range(lo, hi):
-        row, later = _target(touched, q), _later(touched, q, hi)
-        _gradient(grad, sources, owner, weights, starts, q, held, 0)
+        row, later = _target(rows, q), _later(rows, q, hi)
+        _gradient(grad, segments, q, grad_row, 0)
         for c in range(0, whole(d), WIDTH):
             prefetch(weight, later, c)
             if buffer is not None:
                 prefetch(buffer, later, c)
-            g, w = load(held, 0, c), load(weight, row, c)
+            g, w = load(grad_row, 0, c), load(weight, row, c)
             if buffer is None:
                 store(weight, row, c, _sgd(w, _decayed(g, w, scalars), scalars))
             else:
@@ -125,7 +152,7 @@ def sgd_range(
                 store(buffer, row, c, velocity)
                 store(weight, row, c, _sgd(w, velocity, scalars))
         for c in range(whole(d), d):
-            g1, w1 = held[0, c], weight[row, c]
+            g1, w1 = grad_row[0, c], weight[row, c]
             if buffer is None:
                 weight[row, c] = _sgd(w1, _decayed(g1, w1, scalars), scalars)
             else:
@@ -135,7 +162,7 @@ def sgd_range(
 
 
 @helper
-def _adagrad(w: Any, total: Any, grad: Any, scalars: Any) -> Any:
+def _adagrad(w: Columns, total: Columns, grad: Columns, scalars: Adagrad) -> tuple[Columns, Columns]:
     """New weights and new sum of squares (L29)."""
     grad = _decayed(grad, w, scalars)
     total = total + grad * grad
@@ -144,27 +171,34 @@ def _adagrad(w: Any, total: Any, grad: Any, scalars: Any) -> Any:
 
 @kernel
 def adagrad_range(
-    weight: Any, touched: Any, grad: Any, sources: Any, owner: Any, weights: Any, starts: Any, total: Any, scalars: Any,
-    held: Any, lo: int, hi: int,
-) -> None:  # fmt: skip
+    weight: FloatArray,
+    rows: IntArray | None,
+    grad: FloatArray,
+    segments: Segments | None,
+    state_sum: FloatArray,
+    scalars: Adagrad,
+    grad_row: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
     """``sum += g * g; w -= lr * g / (sqrt(sum) + eps)`` (L29)."""
     d = weight.shape[1]
     for q in range(lo, hi):
-        row, later = _target(touched, q), _later(touched, q, hi)
-        _gradient(grad, sources, owner, weights, starts, q, held, 0)
+        row, later = _target(rows, q), _later(rows, q, hi)
+        _gradient(grad, segments, q, grad_row, 0)
         for c in range(0, whole(d), WIDTH):
             prefetch(weight, later, c)
-            prefetch(total, later, c)
-            g = load(held, 0, c)
-            w, squares = _adagrad(load(weight, row, c), load(total, row, c), g, scalars)
-            store(total, row, c, squares)
+            prefetch(state_sum, later, c)
+            g = load(grad_row, 0, c)
+            w, squares = _adagrad(load(weight, row, c), load(state_sum, row, c), g, scalars)
+            store(state_sum, row, c, squares)
             store(weight, row, c, w)
         for c in range(whole(d), d):
-            weight[row, c], total[row, c] = _adagrad(weight[row, c], total[row, c], held[0, c], scalars)
+            weight[row, c], state_sum[row, c] = _adagrad(weight[row, c], state_sum[row, c], grad_row[0, c], scalars)
 
 
 @helper
-def _squares(squares: Any) -> Any:
+def _squares(squares: FloatArray) -> tuple[Number, Number, Number, Number]:
     """
     Sums of `GROUP` rows of squares, in column order (L30).
 
@@ -180,51 +214,67 @@ def _squares(squares: Any) -> Any:
 
 
 @helper
-def _rowwise(w: Any, grad: Any, scale: Any, scalars: Any) -> Any:
+def _rowwise(w: Columns, grad: Columns, scale: Number, scalars: Adagrad) -> Columns:
     """New weights (L30)."""
     return w - grad * scalars.lr / scale
 
 
 @kernel
 def rowwise_adagrad_range(
-    weight: Any, touched: Any, grad: Any, sources: Any, owner: Any, weights: Any, starts: Any, total: Any, squares: Any,
-    scalars: Any, held: Any, lo: int, hi: int,
-) -> None:  # fmt: skip
-    """``sum_r += mean(g * g); w -= lr * g / (sqrt(sum_r) + eps)``, the mean in float64, rounded once (L30).
+    weight: FloatArray,
+    rows: IntArray | None,
+    grad: FloatArray,
+    segments: Segments | None,
+    state_sum: FloatArray,
+    scalars: Adagrad,
+    grad_rows: FloatArray,
+    squares: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """
+    ``sum_r += mean(g * g); w -= lr * g / (sqrt(sum_r) + eps)``, the mean in float64 (L30).
 
-    Gradients of a group of rows wait in `held` and their squares in `squares`, both (GROUP, d), until these are summed.
+    Gradients of a group of rows wait in `grad_rows` and their squares, float64, in `squares`, both
+    (GROUP, d), until these are summed. `state_sum` is (m,).
     """
     d = weight.shape[1]
     for group in range(lo, hi, GROUP):
         size = min(GROUP, hi - group)
         for r in range(size):
             q = group + r
-            row, later = _target(touched, q), _later(touched, q, hi)
-            _gradient(grad, sources, owner, weights, starts, q, held, r)
+            row, later = _target(rows, q), _later(rows, q, hi)
+            _gradient(grad, segments, q, grad_rows, r)
             for c in range(0, whole(d), WIDTH):
                 prefetch(weight, later, c)
-                g = _decayed(load(held, r, c), load(weight, row, c), scalars)
-                store(held, r, c, g)
-                wide = load_wide(held, r, c)
+                g = _decayed(load(grad_rows, r, c), load(weight, row, c), scalars)
+                store(grad_rows, r, c, g)
+                wide = load_wide(grad_rows, r, c)
                 store(squares, r, c, wide * wide)
             for c in range(whole(d), d):
-                g1 = _decayed(held[r, c], weight[row, c], scalars)
-                held[r, c] = g1
+                g1 = _decayed(grad_rows[r, c], weight[row, c], scalars)
+                grad_rows[r, c] = g1
                 squares[r, c] = np.float64(g1) * np.float64(g1)
-        sums = _squares(squares)  # rows that a last group lacks hold what an earlier one left, and are not used
+        # Rows that a last group lacks hold what an earlier one left, and are not used.
+        sums = _squares(squares)
         for r in range(size):
-            row = _target(touched, group + r)
+            row = _target(rows, group + r)
             square = sums[0] if r == 0 else (sums[1] if r == 1 else (sums[2] if r == 2 else sums[3]))
-            total[row] = total[row] + weight.dtype.type(square / np.float64(d))
-            scale = root(total[row]) + scalars.eps
+            state_sum[row] = state_sum[row] + weight.dtype.type(square / np.float64(d))
+            scale = root(state_sum[row]) + scalars.eps
             for c in range(0, whole(d), WIDTH):
-                store(weight, row, c, _rowwise(load(weight, row, c), load(held, r, c), scale, scalars))
+                store(
+                    weight,
+                    row,
+                    c,
+                    _rowwise(load(weight, row, c), load(grad_rows, r, c), scale, scalars),
+                )
             for c in range(whole(d), d):
-                weight[row, c] = _rowwise(weight[row, c], held[r, c], scale, scalars)
+                weight[row, c] = _rowwise(weight[row, c], grad_rows[r, c], scale, scalars)
 
 
 @helper
-def _adam(w: Any, mean: Any, square: Any, grad: Any, scalars: Any) -> Any:
+def _adam(w: Columns, mean: Columns, square: Columns, grad: Columns, scalars: Adam) -> tuple[Columns, Columns, Columns]:
     """New weights and moments (L31)."""
     grad = _decayed(grad, w, scalars)
     mean = mean * scalars.beta1 + grad * scalars.rest1
@@ -235,23 +285,31 @@ def _adam(w: Any, mean: Any, square: Any, grad: Any, scalars: Any) -> Any:
 
 @kernel
 def adam_range(
-    weight: Any, touched: Any, grad: Any, sources: Any, owner: Any, weights: Any, starts: Any, first: Any, second: Any,
-    scalars: Any, held: Any, lo: int, hi: int,
-) -> None:  # fmt: skip
+    weight: FloatArray,
+    rows: IntArray | None,
+    grad: FloatArray,
+    segments: Segments | None,
+    exp_avg: FloatArray,
+    exp_avg_sq: FloatArray,
+    scalars: Adam,
+    grad_row: FloatArray,
+    lo: int,
+    hi: int,
+) -> None:
     """Bias-corrected moments, eps outside the root (L31)."""
     d = weight.shape[1]
     for q in range(lo, hi):
-        row, later = _target(touched, q), _later(touched, q, hi)
-        _gradient(grad, sources, owner, weights, starts, q, held, 0)
+        row, later = _target(rows, q), _later(rows, q, hi)
+        _gradient(grad, segments, q, grad_row, 0)
         for c in range(0, whole(d), WIDTH):
             prefetch(weight, later, c)
-            prefetch(first, later, c)
-            prefetch(second, later, c)
-            g = load(held, 0, c)
-            w, mean, square = _adam(load(weight, row, c), load(first, row, c), load(second, row, c), g, scalars)
-            store(first, row, c, mean)
-            store(second, row, c, square)
+            prefetch(exp_avg, later, c)
+            prefetch(exp_avg_sq, later, c)
+            g = load(grad_row, 0, c)
+            w, mean, square = _adam(load(weight, row, c), load(exp_avg, row, c), load(exp_avg_sq, row, c), g, scalars)
+            store(exp_avg, row, c, mean)
+            store(exp_avg_sq, row, c, square)
             store(weight, row, c, w)
         for c in range(whole(d), d):
-            w1, mean1, square1 = _adam(weight[row, c], first[row, c], second[row, c], held[0, c], scalars)
-            first[row, c], second[row, c], weight[row, c] = mean1, square1, w1
+            w1, mean1, square1 = _adam(weight[row, c], exp_avg[row, c], exp_avg_sq[row, c], grad_row[0, c], scalars)
+            exp_avg[row, c], exp_avg_sq[row, c], weight[row, c] = mean1, square1, w1

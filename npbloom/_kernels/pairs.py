@@ -1,16 +1,16 @@
 """A stable sort of the pairs of a batch: (row that was read, entry that read it).
 
-Pairs are split by the high bits of their row into buckets, each thread its part of the batch (`histogram_range`,
-`partition_range`); then each thread finishes whole buckets (`sort_buckets_range`). Everything is stable, so a row's pairs
-stay in input order (L5), and nothing has the table's size. Row and entry of a pair lie side by side: what is moved
-together is on one cache line.
+Pairs are split by the high bits of their row into buckets, each thread its part of the batch
+(`histogram_range`, `partition_range`); then each thread finishes whole buckets
+(`sort_buckets_range`). Everything is stable, so a row's pairs stay in input order (L5), and nothing
+has the table's size. Row and entry of a pair lie side by side, in columns 0 and 1 of `pairs`
+(pairs, 2): what is moved together is on one cache line.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from npbloom._kernels.jit import helper, kernel, prefetch
+from npbloom.types import IntArray, RowArray
 
 DIGIT = 12  # bits counted in one pass at most: 4096 counters fit the first cache
 SMALL = 24  # pairs up to which insertion beats counting
@@ -18,8 +18,13 @@ SPARSE = 4  # counters for each pair beyond which two passes with fewer counters
 
 
 @kernel
-def histogram_range(rows: Any, slices: int, reserved: int, shift: int, counts: Any, lo: int, hi: int) -> None:
-    """Count the pairs of each bucket; the key of probe j of a row is the row, or its slice ``row * slices + j``."""
+def histogram_range(rows: RowArray, slices: int, reserved: int, shift: int, counts: IntArray, lo: int, hi: int) -> None:
+    """
+    Count the pairs of each bucket, without those of row `reserved`.
+
+    `rows` (n, k) are the rows that entries read, `counts` (buckets,). The key of probe j of a row
+    is the row, or its slice ``row * slices + j``; its bucket is ``key >> shift``.
+    """
     for i in range(lo, hi):
         for j in range(rows.shape[1]):
             row = int(rows[i, j])
@@ -29,42 +34,54 @@ def histogram_range(rows: Any, slices: int, reserved: int, shift: int, counts: A
 
 @kernel
 def partition_range(
-    rows: Any, slices: int, reserved: int, shift: int, first: int, owner: Any, spread: bool, cursors: Any, pairs: Any,
-    lo: int, hi: int,
-) -> None:  # fmt: skip
-    """Put each pair into its bucket at the bucket's cursor; entries count from `first`.
+    rows: RowArray,
+    slices: int,
+    reserved: int,
+    shift: int,
+    first: int,
+    bag_of: IntArray | None,
+    spread: bool,
+    cursors: IntArray,
+    pairs: RowArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """
+    Put each pair into its bucket at the bucket's cursor; entries count from `first`.
 
-    The source of a pair is the entry, or its bag where `owner` is given; with `spread`, slice j of that one.
+    The index of a pair is the entry, or its bag where `bag_of` (entries,) is given; with `spread`
+    slice j of that one. `cursors` (buckets,) and `pairs` are written to.
     """
     for i in range(lo, hi):
-        source = first + i if owner is None else int(owner[first + i])
+        index = first + i if bag_of is None else int(bag_of[first + i])
         for j in range(rows.shape[1]):
             row = int(rows[i, j])
             if row != reserved:
                 key = row if slices == 1 else row * slices + j
                 at = cursors[key >> shift]
-                prefetch(pairs, at + 16, 0)  # this bucket's next lines: 1.02 ms for 262,144 pairs without, 0.42 with
+                # This bucket's next lines: 1.02 ms for 262,144 pairs without, 0.42 with.
+                prefetch(pairs, at + 16, 0)
                 cursors[key >> shift] = at + 1
                 pairs[at, 0] = key
-                pairs[at, 1] = source * slices + j if spread else source
+                pairs[at, 1] = index * slices + j if spread else index
 
 
 @helper
-def _insertion(pairs: Any, first: int, last: int) -> None:
+def _insertion(pairs: RowArray, first: int, last: int) -> None:
     """Stable insertion sort of pairs ``[first, last)``."""
     for s in range(first + 1, last):
-        key, source = pairs[s, 0], pairs[s, 1]
+        key, index = pairs[s, 0], pairs[s, 1]
         at = s
         while at > first and pairs[at - 1, 0] > key:
             pairs[at, 0] = pairs[at - 1, 0]
             pairs[at, 1] = pairs[at - 1, 1]
             at -= 1
         pairs[at, 0] = key
-        pairs[at, 1] = source
+        pairs[at, 1] = index
 
 
 @helper
-def _counting(pairs: Any, to: Any, counts: Any, digit: int, bits: int, first: int, last: int) -> None:
+def _counting(pairs: RowArray, to: RowArray, counts: IntArray, digit: int, bits: int, first: int, last: int) -> None:
     """Stable counting sort of ``[first, last)`` by the `bits` of the keys from `digit` on."""
     mask = (1 << bits) - 1
     for value in range(mask + 1):
@@ -86,11 +103,21 @@ def _counting(pairs: Any, to: Any, counts: Any, digit: int, bits: int, first: in
 
 @helper
 def _count_once(
-    pairs: Any, sources: Any, rows: Any, starts: Any, counts: Any, low: int, first: int, last: int, found: int
-) -> Any:
-    """One counting sort is enough: its counters are the rows, and its prefix sums where they begin; keys need not move.
+    pairs: RowArray,
+    indices: RowArray,
+    rows: IntArray,
+    indptr: IntArray,
+    counts: IntArray,
+    low: int,
+    first: int,
+    last: int,
+    found: int,
+) -> int:
+    """
+    Finish a bucket by one counting sort: its counters are the rows, and its prefix sums `indptr`.
 
-    Rows are written without asking whether they occur, and overwritten where they do not: whether one does is a coin's toss.
+    Keys need not move. Rows are written without a branch, and overwritten where they do not occur:
+    such a branch could not be predicted.
     """
     mask = (1 << low) - 1
     for value in range(mask + 1):
@@ -102,7 +129,7 @@ def _count_once(
     for value in range(mask + 1):
         count = counts[value]
         rows[found] = base + value
-        starts[found] = at
+        indptr[found] = at
         found += count > 0
         counts[value] = at
         at += count
@@ -110,13 +137,15 @@ def _count_once(
         value = pairs[s, 0] & mask
         place = counts[value]
         counts[value] = place + 1
-        sources[place] = pairs[s, 1]
+        indices[place] = pairs[s, 1]
     return found
 
 
 @helper
-def _digit_bits(size: int, low: int) -> Any:
-    """Bits to count in one pass, so that a bucket has no more counters than about twice its pairs."""
+def _digit_bits(size: int, low: int) -> int:
+    """
+    Bits to count in one pass, so that a bucket has no more counters than about twice its pairs.
+    """
     bits = 4
     while bits < DIGIT and bits < low and (1 << bits) < size:
         bits += 1
@@ -125,19 +154,32 @@ def _digit_bits(size: int, low: int) -> Any:
 
 @kernel
 def sort_buckets_range(
-    bounds: Any, low: int, pairs: Any, spare: Any, sources: Any, rows: Any, starts: Any, counts: Any, lo: int, hi: int
+    bounds: IntArray,
+    low: int,
+    pairs: RowArray,
+    spare: RowArray,
+    indices: RowArray,
+    rows: IntArray,
+    indptr: IntArray,
+    counts: IntArray,
+    lo: int,
+    hi: int,
 ) -> int:
-    """Sort the pairs of buckets ``[lo, hi)`` by the `low` bits that keys of a bucket differ in; returns how many rows occur.
+    """
+    Sort the pairs of buckets ``[lo, hi)`` into CSR form; returns the number of rows that occur.
 
-    The distinct rows are written to `rows`, where the pairs of each begin to `starts` (and, last, where they end), and the
-    sources, row by row, to `sources`. `rows` and `starts` have room for one more than there are pairs.
+    The pairs of bucket b are ``pairs[bounds[b]:bounds[b + 1]]``; their keys differ in the `low` low
+    bits. The distinct rows are written to `rows`, the places where the pairs of each begin, and at
+    last end, to `indptr`, and the indices, row by row, to `indices` (pairs,). `rows` and `indptr`
+    have room for one more than there are pairs. `spare` is like `pairs`, `counts` has room for
+    ``2**min(low, DIGIT)`` counters, and at least 16.
     """
     found = 0
     for bucket in range(lo, hi):
         first, last = bounds[bucket], bounds[bucket + 1]
         size = last - first
         if size > SMALL and low <= DIGIT and (1 << low) <= SPARSE * size:
-            found = _count_once(pairs, sources, rows, starts, counts, low, first, last, found)
+            found = _count_once(pairs, indices, rows, indptr, counts, low, first, last, found)
             continue
         now, other = pairs, spare
         if size <= SMALL:
@@ -148,10 +190,10 @@ def sort_buckets_range(
                 _counting(now, other, counts, digit, bits, first, last)
                 now, other = other, now
         for s in range(first, last):
-            sources[s] = now[s, 1]
+            indices[s] = now[s, 1]
             if s == first or now[s, 0] != now[s - 1, 0]:
                 rows[found] = now[s, 0]
-                starts[found] = s
+                indptr[found] = s
                 found += 1
-    starts[found] = bounds[hi]
+    indptr[found] = bounds[hi]
     return found

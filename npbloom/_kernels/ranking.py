@@ -1,20 +1,21 @@
-"""Vectors -> scores -> ranks: dot products in one fixed order, and counts of what stands above a test item, without sorting.
+"""Vectors to scores to ranks: dot products in one fixed order, and counts of better scores.
 
-A matrix product from BLAS adds in an order that depends on where a column stands, so equal vectors get unequal scores and ties
-are lost. Here every score is the sum over the columns from left to right, in the dtype of the vectors, wherever it is computed.
+A matrix product from BLAS adds in an order that depends on the place of a column, so equal vectors
+get unequal scores and ties are lost. Here every score is the sum over the columns from left to
+right, in the dtype of the vectors, wherever it is computed. Ranks are counted without sorting.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from npbloom._kernels.jit import helper, kernel
+from npbloom.types import FloatArray, IntArray
 
-TILE = 512  # items scored at once: with all their columns they stay in the second cache while users pass by
+# Items scored at once: with all their columns they stay in the second cache while users pass by.
+TILE = 512
 
 
 @helper
-def _score_one(users: Any, items: Any, out: Any, b: int, start: int, stop: int) -> None:
+def _score_one(users: FloatArray, items: FloatArray, out: FloatArray, b: int, start: int, stop: int) -> None:
     """Scores of one user with the items of a tile."""
     s0 = out[b, start:stop]
     s0[:] = 0.0
@@ -25,18 +26,46 @@ def _score_one(users: Any, items: Any, out: Any, b: int, start: int, stop: int) 
 
 
 @helper
-def _score_four(users: Any, items: Any, out: Any, b: int, start: int, stop: int) -> None:
-    """The same for four users: an item's column, once read, serves all, and four columns a pass keep sums in registers."""
-    s0, s1, s2, s3 = out[b, start:stop], out[b + 1, start:stop], out[b + 2, start:stop], out[b + 3, start:stop]
+def _score_four(users: FloatArray, items: FloatArray, out: FloatArray, b: int, start: int, stop: int) -> None:
+    """
+    The same for four users: an item's column, once read, serves all, and four columns a pass keep
+    sums in registers.
+    """
+    s0, s1, s2, s3 = (
+        out[b, start:stop],
+        out[b + 1, start:stop],
+        out[b + 2, start:stop],
+        out[b + 3, start:stop],
+    )
     for scores in (s0, s1, s2, s3):
         scores[:] = 0.0
     c = 0
     while c + 4 <= items.shape[0]:
-        i0, i1, i2, i3 = items[c, start:stop], items[c + 1, start:stop], items[c + 2, start:stop], items[c + 3, start:stop]
+        i0, i1, i2, i3 = (
+            items[c, start:stop],
+            items[c + 1, start:stop],
+            items[c + 2, start:stop],
+            items[c + 3, start:stop],
+        )
         a0, a1, a2, a3 = users[b, c], users[b, c + 1], users[b, c + 2], users[b, c + 3]
-        b0, b1, b2, b3 = users[b + 1, c], users[b + 1, c + 1], users[b + 1, c + 2], users[b + 1, c + 3]
-        c0, c1, c2, c3 = users[b + 2, c], users[b + 2, c + 1], users[b + 2, c + 2], users[b + 2, c + 3]
-        d0, d1, d2, d3 = users[b + 3, c], users[b + 3, c + 1], users[b + 3, c + 2], users[b + 3, c + 3]
+        b0, b1, b2, b3 = (
+            users[b + 1, c],
+            users[b + 1, c + 1],
+            users[b + 1, c + 2],
+            users[b + 1, c + 3],
+        )
+        c0, c1, c2, c3 = (
+            users[b + 2, c],
+            users[b + 2, c + 1],
+            users[b + 2, c + 2],
+            users[b + 2, c + 3],
+        )
+        d0, d1, d2, d3 = (
+            users[b + 3, c],
+            users[b + 3, c + 1],
+            users[b + 3, c + 2],
+            users[b + 3, c + 3],
+        )
         for q in range(s0.shape[0]):
             v0, v1, v2, v3 = i0[q], i1[q], i2[q], i3[q]
             s0[q] = (((s0[q] + a0 * v0) + a1 * v1) + a2 * v2) + a3 * v3
@@ -45,7 +74,13 @@ def _score_four(users: Any, items: Any, out: Any, b: int, start: int, stop: int)
             s3[q] = (((s3[q] + d0 * v0) + d1 * v1) + d2 * v2) + d3 * v3
         c += 4
     while c < items.shape[0]:
-        u0, u1, u2, u3, i0 = users[b, c], users[b + 1, c], users[b + 2, c], users[b + 3, c], items[c, start:stop]
+        u0, u1, u2, u3, i0 = (
+            users[b, c],
+            users[b + 1, c],
+            users[b + 2, c],
+            users[b + 3, c],
+            items[c, start:stop],
+        )
         for q in range(s0.shape[0]):
             s0[q] += u0 * i0[q]
             s1[q] += u1 * i0[q]
@@ -55,8 +90,12 @@ def _score_four(users: Any, items: Any, out: Any, b: int, start: int, stop: int)
 
 
 @kernel
-def score_range(users: Any, items: Any, out: Any, lo: int, hi: int) -> None:
-    """``out[b, q] = sum_c users[b, c] * items[c, q]``, from 0.0, from left to right."""
+def score_range(users: FloatArray, items: FloatArray, out: FloatArray, lo: int, hi: int) -> None:
+    """
+    ``out[b, q] = sum_c users[b, c] * items[c, q]``, from 0.0, from left to right.
+
+    `users` is (n, d), `items` (d, m): an item is a column; `out` (n, m).
+    """
     size = items.shape[1]
     for start in range(0, size, TILE):
         stop = min(start + TILE, size)
@@ -70,8 +109,12 @@ def score_range(users: Any, items: Any, out: Any, lo: int, hi: int) -> None:
 
 
 @kernel
-def pair_range(users: Any, items: Any, out: Any, lo: int, hi: int) -> None:
-    """``out[i] = sum_c users[i, c] * items[i, c]``, from 0.0, from left to right."""
+def pair_range(users: FloatArray, items: FloatArray, out: FloatArray, lo: int, hi: int) -> None:
+    """
+    ``out[i] = sum_c users[i, c] * items[i, c]``, from 0.0, from left to right.
+
+    `users` and `items` are (n, d), `out` (n,).
+    """
     for i in range(lo, hi):
         out[i] = 0.0
         for c in range(users.shape[1]):
@@ -79,13 +122,25 @@ def pair_range(users: Any, items: Any, out: Any, lo: int, hi: int) -> None:
 
 
 @kernel
-def count_range(scores: Any, starts: Any, items: Any, above: Any, equal: Any, before: Any, lo: int, hi: int) -> None:
-    """For the test items ``items[starts[b]:starts[b + 1]]`` of row b: scores above, scores equal, equal further left.
+def count_range(
+    scores: FloatArray,
+    indptr: IntArray,
+    items: IntArray,
+    above: IntArray,
+    equal: IntArray,
+    before: IntArray,
+    lo: int,
+    hi: int,
+) -> None:
+    """
+    Count for each test item the scores above its own, the equal ones, and the equal ones before it.
 
-    An item does not count itself. NaN counts nowhere: it marks what is no item.
+    The test items of row b of `scores` (n, m) are ``items[indptr[b]:indptr[b + 1]]``; `above`,
+    `equal` and `before` are like `items`. An item does not count itself. NaN counts nowhere: it
+    marks what is no item.
     """
     for b in range(lo, hi):
-        for pair in range(starts[b], starts[b + 1]):
+        for pair in range(indptr[b], indptr[b + 1]):
             item = items[pair]
             target = scores[b, item]
             higher = 0

@@ -1,52 +1,40 @@
-"""Backward passes on checked arguments: which part of an output gradient lands on which row, and their sums."""
+"""Backward passes on checked arguments: which gradients add up to which row, and their sums."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import scatter as kernels
+from npbloom._kernels.segments import Segments
 from npbloom.ops._bags import Bags, read_bags, read_bloom_bags
 from npbloom.ops._bloom import check_combine, check_hashing, divisor_of, reserved_row, slices_of
 from npbloom.ops._forward import bag_output, bloom_bag_output
 from npbloom.ops._ids import check_range, checked_rows_range, rows_of
-from npbloom.ops._pairs import Pairs, Part, split_pairs
+from npbloom.ops._pairs import Pairs, SortedPairs, split_pairs
 from npbloom.types import FloatArray, HashSpec, IntArray, RowGrad
-
-
-class Terms(NamedTuple):
-    """
-    What kernels sum to gradients of rows: ``grad[owner[source]] * weights[source]`` over a row's sources.
-
-    Without sources the gradient of row q is ``grad[q]``; without owners a source is its own; without weights they are 1.
-    """
-
-    grad: FloatArray
-    sources: npt.NDArray[Any] | None = None
-    owner: IntArray | None = None
-    weights: FloatArray | None = None
-    starts: IntArray | None = None  # of each row's sources, and the end
 
 
 @dataclass(frozen=True)
 class Contributions:
     """
-    Which parts of an output gradient land on which touched row, not yet summed.
+    Parts of an output gradient by the touched row that they land on, not yet summed.
 
-    `to_row_grad` writes the sums into a RowGrad; a fused optimizer step takes them as they come and never holds them.
+    `to_row_grad` writes the sums into a RowGrad; a fused optimizer step takes them as they come and
+    never holds them.
     """
 
     pairs: Pairs
-    grad: FloatArray  # (outputs, width): slices of an output follow each other where sources name slices
+    # (outputs, width): slices of an output follow each other where pairs name slices.
+    grad: FloatArray
     num_rows: int  # rows of the gradient: slices where probes are concatenated
-    dtype: np.dtype[Any]  # of the gradient; `grad` may be float64 already divided by a mean's count
-    slices: int = 1  # slices of one row of `grad` that must be told apart by the row they land on
-    owner: IntArray | None = None  # output of each source; None: the source is the output
+    dtype: np.dtype[Any]  # of the sums; `grad` may be float64 already divided by a mean's count
+    slices: int = 1  # slices of one row of `grad` that are told apart by the row they land on
+    bag_of: IntArray | None = None  # (entries,) the output of each entry; None: pairs name outputs
     weights: FloatArray | None = None  # (entries,) factors
     winners: IntArray | None = None  # (outputs, d) the entry that takes the gradient
     divisor: float = 1.0
@@ -59,34 +47,49 @@ class Contributions:
 
     @property
     def plain(self) -> bool:
-        """Whether a row's gradient is just the sum of its sources' rows, each times its factor."""
+        """True where a row's gradient is just the sum of rows of `grad`, each times its weight."""
         return self.slices == 1 and self.divisor == 1.0 and not self.by_frequency and self.winners is None
 
-    def terms(self, part: Part) -> Terms:
-        """What kernels sum where this is plain."""
-        return Terms(self.grad, part.sources, self.owner, self.weights, part.starts)
+    def segments(self, part: SortedPairs) -> Segments:
+        """The rows of `grad` that add up to the gradient of each of ``part.rows``."""
+        return Segments(part.indptr, part.indices, self.bag_of, self.weights)
 
-    def sum_into(self, part: Part, values: FloatArray, acc: FloatArray, lo: int, hi: int) -> None:
-        """Write the gradients of ``part.touched[lo:hi]`` into the first rows of `values`; `acc` is a float64 row to sum in."""
+    def sum_into(self, part: SortedPairs, values: FloatArray, acc: FloatArray, lo: int, hi: int) -> None:
+        """
+        Write the gradients of ``part.rows[lo:hi]`` into the first rows of `values`.
+
+        `acc` is a float64 row (1, width) to sum in.
+        """
+        segments = self.segments(part)
         if self.plain:
-            kernels.sum_rows_range(*self.terms(part), values, lo, hi)
+            kernels.sum_rows_range(self.grad, segments, values, lo, hi)
             return
-        how = (self.owner, self.weights, self.winners, None if self.divisor == 1.0 else self.divisor, self.by_frequency)
-        where = (self.grad, part.sources, part.starts, part.touched, self.slices)
-        kernels.sum_terms_range(*where, *how, values, acc, lo, hi)
+        kernels.sum_terms_range(
+            self.grad,
+            segments,
+            part.rows,
+            self.slices,
+            self.winners,
+            None if self.divisor == 1.0 else self.divisor,
+            self.by_frequency,
+            values,
+            acc,
+            lo,
+            hi,
+        )
 
     def to_row_grad(self) -> RowGrad:
         """Sum everything."""
         parts = self.pairs.sort_and(lambda part: part)
-        ends = np.cumsum([0, *(part.touched.size for part in parts)])
+        ends = np.cumsum([0, *(part.rows.size for part in parts)])
         values = _arrays.empty((int(ends[-1]), self.width), self.dtype)
 
-        def task(part: Part, lo: int, hi: int) -> None:
+        def task(part: SortedPairs, lo: int, hi: int) -> None:
             self.sum_into(part, values[lo:hi], np.empty((1, self.width)), 0, hi - lo)
 
         _parallel.run_tasks([partial(task, *each) for each in zip(parts, ends.tolist(), ends[1:].tolist(), strict=False)])
-        touched = parts[0].touched if len(parts) == 1 else np.concatenate([part.touched for part in parts])
-        return RowGrad(touched, values, self.num_rows)
+        rows = parts[0].rows if len(parts) == 1 else np.concatenate([part.rows for part in parts])
+        return RowGrad(rows, values, self.num_rows)
 
 
 def embedding_contributions(
@@ -99,7 +102,7 @@ def embedding_contributions(
     dim: int | None = None,
     dtype: np.dtype[Any] | None = None,
 ) -> Contributions:
-    """What `embedding_backward` sums; `dim` and `dtype` are the table's where there is one."""
+    """The sums of `embedding_backward`; `dim` and `dtype` are those of a table, if there is one."""
     padding = _check.padding_row(padding_idx, num_rows)
     by_frequency = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
     array = _check.ids(ids, "ids", num_rows)
@@ -125,7 +128,7 @@ def bag_contributions(
     include_last_offset: bool,
     scale_grad_by_freq: bool,
 ) -> Contributions:
-    """What `embedding_bag_backward` sums."""
+    """The sums of `embedding_bag_backward`."""
     by_frequency = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
     bags = read_bags(
         indices,
@@ -144,14 +147,22 @@ def bag_contributions(
 
 
 def _from_bags(
-    bags: Bags, grad: FloatArray, rows: Any, num_rows: int, reserved: int, *, slices: int = 1, **how: Any
+    bags: Bags,
+    grad: FloatArray,
+    rows: Any,
+    num_rows: int,
+    reserved: int,
+    *,
+    slices: int = 1,
+    **options: Any,
 ) -> Contributions:
     """
-    Contributions of bags: sources are entries where weights or winners must be told apart, else whole bags.
+    Contributions of bags: pairs name entries where weights or winners differ by entry, else bags.
 
-    A mean's gradient is divided once for each bag, not once for each entry: the same float64 quotient (L5).
+    A mean's gradient is divided once for each bag, not once for each entry: the same float64
+    quotient (L5).
     """
-    dtype, owner = grad.dtype, bags.owner()
+    dtype, bag_of = grad.dtype, bags.bag_of()
     by_entry = bags.weights is not None or bags.mode == "max"
     spread = slices > 1 and not by_entry
     if bags.mode == "mean":
@@ -166,7 +177,7 @@ def _from_bags(
         work=grad.shape[1],
         slices=slices,
         reserved=reserved,
-        owner=None if by_entry else owner,
+        bag_of=None if by_entry else bag_of,
         spread=spread,
     )
     return Contributions(
@@ -175,9 +186,9 @@ def _from_bags(
         num_rows * slices,
         dtype,
         slices if by_entry else 1,
-        owner=owner if by_entry else None,
+        bag_of=bag_of if by_entry else None,
         weights=bags.weights,
-        **how,
+        **options,
     )
 
 
@@ -190,7 +201,7 @@ def bloom_contributions(
     dim: int | None = None,
     dtype: np.dtype[Any] | None = None,
 ) -> Contributions:
-    """What `bloom_backward` sums; `dim` and `dtype` are the table's where there is one."""
+    """The sums of `bloom_backward`; `dim` and `dtype` are those of a table, if there is one."""
     check_hashing(hashing)
     array = _check.ids(ids, "ids", hashing.num_embeddings)
     grad = _check.grad_out(grad_out, array.shape, dim, dtype)
@@ -222,7 +233,7 @@ def bloom_bag_contributions(
     include_last_offset: bool,
     combine: str,
 ) -> Contributions:
-    """What `bloom_bag_backward` sums."""
+    """The sums of `bloom_bag_backward`."""
     bags = read_bloom_bags(table, indices, hashing, offsets, per_sample_weights, mode, include_last_offset)
     grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
     rows = rows_of(bags.ids, hashing)

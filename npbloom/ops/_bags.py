@@ -1,4 +1,4 @@
-"""Bags of ids: `indices`, `offsets` and `per_sample_weights`, checked once and flat (L13 to L18)."""
+"""Bags of ids: indices, offsets and weights, checked once and flat (L13 to L18)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MODES = ("sum", "mean", "max")
 
 
 class Bags(NamedTuple):
-    """Bags of ids: bag b holds ``ids[starts[b]:starts[b + 1]]``."""
+    """Bags of ids: bag b holds ``ids[indptr[b]:indptr[b + 1]]``."""
 
     shape: tuple[int, ...]  # of the indices as they were given
     ids: IntArray  # (n,)
-    starts: IntArray  # (bags + 1,)
+    indptr: IntArray  # (bags + 1,)
     weights: FloatArray | None  # (n,) in the table's dtype
     mode: str
     padding: int  # the id that is left out, or -1
@@ -27,27 +27,31 @@ class Bags(NamedTuple):
     @property
     def size(self) -> int:
         """Number of bags."""
-        return len(self.starts) - 1
+        return len(self.indptr) - 1
 
     def apart(self, table: FloatArray) -> Bags:
-        """These bags, with copies of what lies in a table that is written to before they are read."""
+        """These bags, with copies of arrays in a table that is written to before they are read."""
         ids = _check.apart(self.ids, table)
         weights = None if self.weights is None else _check.apart(self.weights, table)
         return self if ids is self.ids and weights is self.weights else self._replace(ids=ids, weights=weights)
 
-    def owner(self) -> IntArray:
+    def bag_of(self) -> IntArray:
         """The bag of each entry."""
-        return np.repeat(np.arange(self.size), np.diff(self.starts))
+        return np.repeat(np.arange(self.size), np.diff(self.indptr))
 
     def counts(self) -> FloatArray:
         """Entries of each bag that are not padding, as float64 (L16)."""
         seen = np.append(0, np.cumsum(self.ids != self.padding))
-        counts: FloatArray = (seen[self.starts[1:]] - seen[self.starts[:-1]]).astype(np.float64)
+        counts: FloatArray = (seen[self.indptr[1:]] - seen[self.indptr[:-1]]).astype(np.float64)
         return counts
 
     def bounds(self, work: int) -> list[int]:
-        """Split the bags into parts by entries; `work` is the cost of an entry in table elements."""
-        return _parallel.balanced_bounds(self.starts, max(1, GRAIN // work), _parallel.PIECES)
+        """
+        Split the bags into parts by entries.
+
+        `work` is the cost of an entry in table elements.
+        """
+        return _parallel.balanced_bounds(self.indptr, max(1, GRAIN // work), _parallel.PIECES)
 
 
 def read_bags(

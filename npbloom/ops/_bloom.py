@@ -1,10 +1,11 @@
-"""Options of Bloom lookups: a HashSpec that fits its table, and how the k rows of an id are combined."""
+"""Options of Bloom lookups: a HashSpec that fits its table, and how k rows are combined."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from npbloom import _check
+from npbloom._kernels.lookup import Combine
 from npbloom.types import FloatArray, HashSpec
 
 COMBINE = ("sum", "mean", "concat")
@@ -49,5 +50,10 @@ def slices_of(hashing: HashSpec, combine: str) -> int:
 
 
 def divisor_of(hashing: HashSpec, combine: str) -> float:
-    """What the sum over probes is divided by: k for "mean", else 1."""
+    """The divisor of the sum over probes: k for "mean", else 1."""
     return float(hashing.num_hash_functions) if combine == "mean" else 1.0
+
+
+def combination(hashing: HashSpec, combine: str) -> Combine:
+    """The options by which kernels combine the rows of an id (L21, L22)."""
+    return Combine(reserved_row(hashing), divisor_of(hashing, combine), combine == "concat")

@@ -9,7 +9,7 @@ import numpy as np
 from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import lookup as kernels
 from npbloom.ops._bags import GRAIN, Bags, read_bags
-from npbloom.ops._bloom import divisor_of, reserved_row
+from npbloom.ops._bloom import combination, divisor_of, reserved_row
 from npbloom.ops._ids import check_ids, check_range, checked_rows_range
 from npbloom.ops._pairs import distinct_rows
 from npbloom.types import FloatArray, HashSpec, IntArray
@@ -18,7 +18,11 @@ BLOCK = 16384  # ids looked up at a time: their probes stay in the second cache
 
 
 def gather(table: FloatArray, array: IntArray, limits: tuple[float, float] | None = None) -> FloatArray:
-    """Rows of a table, scaled before where there are limits; each part of the ids is checked by the thread that looks it up."""
+    """
+    Rows of a table, scaled before where there are limits.
+
+    Each part of the ids is checked by the thread that looks it up.
+    """
     num_rows, dim = table.shape
     out = _arrays.empty((array.size, dim), table.dtype)
     if limits is not None:
@@ -63,7 +67,7 @@ def bag_vectors(
     include_last_offset: bool,
     limits: tuple[float, float] | None,
 ) -> FloatArray:
-    """What `embedding_bag_forward` returns, of a checked table."""
+    """The result of `embedding_bag_forward`, of a checked table."""
     bags = read_bags(
         indices,
         offsets,
@@ -78,7 +82,11 @@ def bag_vectors(
 
 
 def bag_output(table: FloatArray, bags: Bags, limits: tuple[float, float] | None = None) -> tuple[FloatArray, IntArray | None]:
-    """The reduced bags, and for ``max`` the entry that won each dimension (-1: none); rows are scaled before (L10)."""
+    """
+    The reduced bags, and for ``max`` the entry that won each dimension (-1: none).
+
+    Rows are scaled before (L10).
+    """
     dim = table.shape[1]
     out = _arrays.empty((bags.size, dim), table.dtype)
     winners = np.empty((bags.size, dim), dtype=np.int64) if bags.mode == "max" else None
@@ -87,16 +95,20 @@ def bag_output(table: FloatArray, bags: Bags, limits: tuple[float, float] | None
         renormalise(table, bags.ids, limits)
     table = _check.read_only(table)
     if winners is not None:
-        arrays: tuple[Any, ...] = (table, bags.ids, bags.starts, bags.padding, winners, out)
+        arrays: tuple[Any, ...] = (table, bags.ids, bags.indptr, bags.padding, winners, out)
         _parallel.run_range(kernels.bag_max_range, bags.bounds(dim), *arrays)
         return out, winners
-    arrays = (table, bags.ids, bags.starts, bags.weights, bags.mode == "mean", bags.padding, out)
+    arrays = (table, bags.ids, bags.indptr, bags.weights, bags.mode == "mean", bags.padding, out)
     _parallel.run_range(kernels.bag_sum_range, bags.bounds(dim), *arrays)
     return out, None
 
 
 def bloom_output(table: FloatArray, array: IntArray, hashing: HashSpec, combine: str) -> FloatArray:
-    """Bloom vectors; a thread checks, hashes and looks up a block of ids at a time, and no other trip to it is made."""
+    """
+    Bloom vectors.
+
+    A thread checks, hashes and looks up a block of ids at a time, and no other trip to it is made.
+    """
     dim = table.shape[1]
     out = _arrays.empty((array.size, dim), table.dtype)
     seen, reserved = _check.read_only(table), reserved_row(hashing)
@@ -123,12 +135,31 @@ def bloom_bag_output(
     out = _arrays.empty((bags.size, dim), table.dtype)
     bounds = bags.bounds(dim * rows.shape[1])
     table = _check.read_only(table)
-    how = (bags.padding, reserved_row(hashing), divisor_of(hashing, combine), combine == "concat")
+    how = combination(hashing, combine)
     if bags.mode == "max":
         winners = np.empty((bags.size, dim), dtype=np.int64)
-        arrays: tuple[Any, ...] = (table, bags.ids, rows, bags.starts, *how, winners, out)
+        arrays: tuple[Any, ...] = (
+            table,
+            bags.ids,
+            rows,
+            bags.indptr,
+            bags.padding,
+            how,
+            winners,
+            out,
+        )
         _parallel.run_range(kernels.bloom_bag_max_range, bounds, *arrays, scratch=(2, dim))
         return out, winners
-    arrays = (table, bags.ids, rows, bags.starts, bags.weights, bags.mode == "mean", *how, out)
+    arrays = (
+        table,
+        bags.ids,
+        rows,
+        bags.indptr,
+        bags.weights,
+        bags.mode == "mean",
+        bags.padding,
+        how,
+        out,
+    )
     _parallel.run_range(kernels.bloom_bag_sum_range, bounds, *arrays, scratch=(2, dim))
     return out, None

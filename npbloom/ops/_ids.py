@@ -20,7 +20,10 @@ _SEEDS.flags.writeable = False  # kernels are compiled for read-only inputs
 
 
 def check_ids(value: Any, bound: int, name: str = "ids") -> IntArray:
-    """An index array (L1) of any shape whose values lie in ``[0, bound)``, else an IndexError for the first outside (L2)."""
+    """
+    An index array (L1) of any shape whose values lie in ``[0, bound)``, else an IndexError for the
+    first outside (L2).
+    """
     ids = _check.ids(value, name, bound)
     run_range(partial(check_range, ids, bound, name), ids.size, grain=CHECKS)
     return ids
@@ -46,7 +49,10 @@ def _fill_rows(ids: IntArray, hashing: HashSpec, rows: npt.NDArray[Any], lo: int
 
 
 def checked_rows_range(ids: IntArray, hashing: HashSpec, name: str, lo: int, hi: int) -> npt.NDArray[np.int32]:
-    """The probes of ids at flat positions ``[lo, hi)``, which are checked first: one trip to a thread does both."""
+    """
+    The probes of ids at flat positions ``[lo, hi)``, which are checked first: one trip to a thread
+    does both.
+    """
     check_range(ids, hashing.num_embeddings, name, lo, hi)
     rows = np.empty((hi - lo, hashing.num_hash_functions), dtype=np.int32)
     flat = ids.reshape(-1)
@@ -57,5 +63,9 @@ def checked_rows_range(ids: IntArray, hashing: HashSpec, name: str, lo: int, hi:
 def rows_of(ids: IntArray, hashing: HashSpec, dtype: type[np.signedinteger[Any]] = np.int32) -> npt.NDArray[Any]:
     """The probes (n, k) of checked, flat ids."""
     rows = np.empty((ids.size, hashing.num_hash_functions), dtype=dtype)
-    run_range(partial(_fill_rows, ids, hashing, rows), ids.size, grain=max(1, PROBES // hashing.num_hash_functions))
+    run_range(
+        partial(_fill_rows, ids, hashing, rows),
+        ids.size,
+        grain=max(1, PROBES // hashing.num_hash_functions),
+    )
     return rows

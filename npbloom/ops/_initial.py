@@ -18,8 +18,9 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
     """
     A zeroed array, written at once where it is small enough to be held in memory without a thought.
 
-    Pages of `np.zeros` come one by one when they are first touched: 300 ms for 100,000 random rows of 256 MB, where filling
-    all of `np.empty`, which has huge pages, takes 35 ms. Beyond `EAGER` bytes only what is touched shall take memory.
+    Pages of `np.zeros` come one by one when they are first touched: 300 ms for 100,000 random rows
+    of 256 MB, where filling all of `np.empty`, which has huge pages, takes 35 ms. Beyond `EAGER`
+    bytes only what is touched shall take memory.
     """
     if math.prod(shape) * dtype.itemsize > EAGER:
         return _arrays.zeros(shape, dtype)
@@ -29,7 +30,10 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
 
 
 def fill_normal(table: FloatArray, deviation: float, rng: np.random.Generator) -> None:
-    """Normal values of mean 0: blocks of a fixed size, each from a stream of its own, so threads do not matter (L8)."""
+    """
+    Normal values of mean 0: blocks of a fixed size, each from a stream of its own, so threads do
+    not matter (L8).
+    """
     root = np.random.SeedSequence([int(word) for word in rng.integers(0, 2**32, size=4)])
     flat = table.reshape(-1)
     starts = range(0, flat.size, BLOCK)

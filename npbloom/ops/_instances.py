@@ -14,7 +14,10 @@ from npbloom.types import IntArray
 
 
 def read_instances(items: Any, offsets: Any, num_items: int, name: str = "items") -> tuple[IntArray, IntArray]:
-    """The items of all instances, flat, and where each instance starts and the last ends (L1, L2, L13)."""
+    """
+    The items of all instances, flat, and where each instance starts and the last ends (L1, L2,
+    L13).
+    """
     array = _check.ids(items, name, num_items)
     if array.ndim not in (1, 2):
         raise ValueError(f"`{name}` must have 1 or 2 dimensions, not {array.ndim}.")
@@ -25,12 +28,27 @@ def read_instances(items: Any, offsets: Any, num_items: int, name: str = "items"
 
 
 def distinct_values(values: npt.NDArray[Any], starts: IntArray, bound: int) -> tuple[IntArray, IntArray]:
-    """The distinct values, below `bound`, of each part in increasing order, and where each part starts and the last ends."""
-    sorted_parts, counts = np.empty(len(values), dtype=np.int64), np.empty(len(starts) - 1, dtype=np.int64)
+    """
+    The distinct values, below `bound`, of each part in increasing order, and where each part starts
+    and the last ends.
+    """
+    sorted_parts, counts = (
+        np.empty(len(values), dtype=np.int64),
+        np.empty(len(starts) - 1, dtype=np.int64),
+    )
     bounds = _parallel.balanced_bounds(starts, 4096)
     largest = int(np.diff(starts).max(initial=0))
     marks = bound + 1 if largest * kernels.MARKS >= bound else 0
-    _parallel.run_range(kernels.distinct_range, bounds, values, starts, bound, sorted_parts, counts, scratch=(2, marks))
+    _parallel.run_range(
+        kernels.distinct_range,
+        bounds,
+        values,
+        starts,
+        bound,
+        sorted_parts,
+        counts,
+        scratch=(2, marks),
+    )
     packed_starts = np.append(0, np.cumsum(counts))
     packed = np.empty(int(packed_starts[-1]), dtype=np.int64)
     _parallel.run_range(kernels.pack_range, bounds, sorted_parts, starts, packed_starts, packed)
@@ -38,7 +56,10 @@ def distinct_values(values: npt.NDArray[Any], starts: IntArray, bound: int) -> t
 
 
 def read_excluded(exclude: Any, size: int, num_items: int) -> tuple[IntArray, IntArray]:
-    """The items that each instance must not get, increasing, flat, and where each instance's start and the last end."""
+    """
+    The items that each instance must not get, increasing, flat, and where each instance's start and
+    the last end.
+    """
     if exclude is None:
         return _check.read_only(np.empty(0, dtype=np.int64)), np.zeros(size + 1, dtype=np.int64)
     if isinstance(exclude, tuple):

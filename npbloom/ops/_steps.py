@@ -12,13 +12,15 @@ import numpy as np
 
 from npbloom import _check, _parallel
 from npbloom._kernels import optim as kernels
-from npbloom.ops._backward import Contributions, Terms
-from npbloom.ops._pairs import Part
-from npbloom.types import FloatArray, RowGrad
+from npbloom._kernels.segments import Segments
+from npbloom.ops._backward import Contributions
+from npbloom.ops._pairs import SortedPairs
+from npbloom.types import FloatArray, IntArray, RowGrad
 
 GRAIN = 16384  # table elements to update below which a second thread does not pay
 LARGEST_SINGLE = 3.4e38  # what float32 holds without overflow
-BLOCK = 65536  # gradient elements that are summed before they are applied: they never leave the second cache
+# Gradient elements that are summed before they are applied: they never leave the second cache.
+BLOCK = 65536
 
 
 @dataclass(frozen=True)
@@ -30,53 +32,67 @@ class Rule:
     state: tuple[FloatArray | None, ...]
     scalars: Any
     reserved: range  # rows that are never trained
-    group: int = 0  # gradient rows that the kernel holds at a time
+    group: int = 0  # rows whose squares the kernel sums at a time; 0: it sums none
 
-    def _held(self) -> tuple[FloatArray, ...]:
-        """Rows that the kernel computes in."""
-        held = np.empty((max(self.group, 1), self.weight.shape[1]), self.weight.dtype)
-        return (np.zeros(held.shape), held) if self.group else (held,)
+    def _scratch(self) -> tuple[FloatArray, ...]:
+        """Room for gradient rows, and for their squares where the kernel sums these."""
+        grad_rows = np.empty((max(self.group, 1), self.weight.shape[1]), self.weight.dtype)
+        return (grad_rows, np.zeros(grad_rows.shape)) if self.group else (grad_rows,)
 
-    def _run(self, touched: Any, terms: Terms, held: tuple[FloatArray, ...], lo: int, hi: int) -> None:
-        """Step with gradient rows ``[lo, hi)``, given as terms to sum; `touched` None means that they are the table's own."""
-        self.kernel(self.weight, touched, *terms, *self.state, *held[:-1], self.scalars, held[-1], lo, hi)
+    def _run(
+        self,
+        rows: IntArray | None,
+        grad: FloatArray,
+        segments: Segments | None,
+        scratch: tuple[FloatArray, ...],
+        lo: int,
+        hi: int,
+    ) -> None:
+        """Step with gradient rows ``[lo, hi)``: arguments as kernels take them."""
+        self.kernel(self.weight, rows, grad, segments, *self.state, self.scalars, *scratch, lo, hi)
 
     def apply(self, grad: RowGrad | FloatArray) -> None:
         """Step with a checked gradient."""
         self.prepare(grad)()
 
     def prepare(self, grad: RowGrad | FloatArray) -> Callable[[], Any]:
-        """A step with a checked gradient that is ready to be taken: its memory is there, nothing is written yet (L3)."""
+        """
+        A step with a checked gradient, ready to be taken: memory is there, nothing is written (L3).
+        """
         written = (self.weight, *self.state)
         if isinstance(grad, RowGrad):
-            rows, terms = _check.apart(grad.rows, *written), Terms(_check.apart(grad.values, *written))
+            rows, values = _check.apart(grad.rows, *written), _check.apart(grad.values, *written)
             spans = [(0, len(grad.values))]
         else:
-            rows, terms = None, Terms(_check.apart(grad, *written))
+            rows, values = None, _check.apart(grad, *written)
             spans = [(0, self.reserved.start), (self.reserved.stop, len(grad))]
         grain = max(1, GRAIN // self.weight.shape[1])
         parts = [
             (lo + first, hi + first) for first, last in spans for lo, hi in pairwise(_parallel.even_bounds(last - first, grain))
         ]
-        free = _parallel.for_each_thread(self._held, len(parts))
+        free = _parallel.for_each_thread(self._scratch, len(parts))
 
         def step(lo: int, hi: int) -> None:
-            held = free.pop() if free else self._held()
-            self._run(rows, terms, held, lo, hi)
-            free.append(held)
+            scratch = free.pop() if free else self._scratch()
+            self._run(rows, values, None, scratch, lo, hi)
+            free.append(scratch)
 
         return partial(_parallel.run_tasks, [partial(step, lo, hi) for lo, hi in parts])
 
     def prepare_fused(self, contributions: Contributions) -> Callable[[], Any]:
         """
-        As `prepare`, with gradients that are not summed yet; nothing of size (u, d) is ever written (L26).
+        As `prepare`, with gradients that are not summed yet; nothing of size (u, d) is ever written
+        (L26).
 
-        The thread that has sorted a part of the pairs steps on it: sums go from registers into the optimizer's arithmetic.
-        Gradients with factors of other kinds are summed a block at a time first.
+        The thread that has sorted a part of the pairs steps on it: sums go from registers into the
+        optimizer's arithmetic. Gradients that are no plain sums are summed a block at a time first.
         """
         written = (self.weight, *self.state)
         grad, weights = contributions.grad, contributions.weights
-        grad, weights = _check.apart(grad, *written), weights if weights is None else _check.apart(weights, *written)
+        grad, weights = (
+            _check.apart(grad, *written),
+            weights if weights is None else _check.apart(weights, *written),
+        )
         if grad is not contributions.grad or weights is not contributions.weights:
             contributions = replace(contributions, grad=grad, weights=weights)
         if contributions.plain:
@@ -84,34 +100,34 @@ class Rule:
         width = contributions.width
         size = max(1, min(BLOCK // width, len(contributions.pairs.pairs)))
 
-        def scratch() -> tuple[Any, Any, Any]:
-            return self._held(), np.empty((size, width), self.weight.dtype), np.empty((1, width))
+        def memory() -> tuple[tuple[FloatArray, ...], FloatArray, FloatArray]:
+            return self._scratch(), np.empty((size, width), self.weight.dtype), np.empty((1, width))
 
-        def step(part: Part) -> None:
-            touched = _check.closed(part.touched)
-            held, values, acc = own = free.pop() if free else scratch()
-            terms = Terms(_check.read_only(values))
-            for lo in range(0, touched.size, size):
-                hi = min(lo + size, touched.size)
+        def step(part: SortedPairs) -> None:
+            rows = _check.closed(part.rows)
+            scratch, values, acc = own = free.pop() if free else memory()
+            grad = _check.read_only(values)
+            for lo in range(0, rows.size, size):
+                hi = min(lo + size, rows.size)
                 contributions.sum_into(part, values, acc, lo, hi)
-                self._run(touched[lo:hi], terms, held, 0, hi - lo)
+                self._run(rows[lo:hi], grad, None, scratch, 0, hi - lo)
             free.append(own)
 
         tasks = contributions.pairs.tasks(step)
-        free = _parallel.for_each_thread(scratch, len(tasks))
+        free = _parallel.for_each_thread(memory, len(tasks))
         return partial(_parallel.run_tasks, tasks)
 
     def _prepare_sums(self, contributions: Contributions) -> Callable[[], Any]:
         """A step with plain sums, which the kernel takes itself."""
 
-        def step(part: Part) -> None:
-            touched = _check.closed(part.touched)
-            held = free.pop() if free else self._held()
-            self._run(touched, contributions.terms(part), held, 0, touched.size)
-            free.append(held)
+        def step(part: SortedPairs) -> None:
+            rows, segments = _check.closed(part.rows), contributions.segments(part)
+            scratch = free.pop() if free else self._scratch()
+            self._run(rows, contributions.grad, segments, scratch, 0, rows.size)
+            free.append(scratch)
 
         tasks = contributions.pairs.tasks(step)
-        free = _parallel.for_each_thread(self._held, len(tasks))
+        free = _parallel.for_each_thread(self._scratch, len(tasks))
         return partial(_parallel.run_tasks, tasks)
 
 
@@ -125,14 +141,31 @@ def _scalar(table: FloatArray, value: float) -> Any:
 
 
 def sgd_rule(
-    table: FloatArray, lr: float, momentum: float, weight_decay: float, buffer: FloatArray | None, reserved: range
+    table: FloatArray,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    buffer: FloatArray | None,
+    reserved: range,
 ) -> Rule:
     """An SGD step on checked arguments."""
-    scalars = kernels.SGD(_scalar(table, lr), _scalar(table, momentum), _scalar(table, weight_decay), weight_decay != 0)
+    scalars = kernels.SGD(
+        _scalar(table, lr),
+        _scalar(table, momentum),
+        _scalar(table, weight_decay),
+        weight_decay != 0,
+    )
     return Rule(kernels.sgd_range, table, (buffer if momentum != 0 else None,), scalars, reserved)
 
 
-def adagrad_rule(table: FloatArray, state_sum: FloatArray, lr: float, eps: float, weight_decay: float, reserved: range) -> Rule:
+def adagrad_rule(
+    table: FloatArray,
+    state_sum: FloatArray,
+    lr: float,
+    eps: float,
+    weight_decay: float,
+    reserved: range,
+) -> Rule:
     """An Adagrad step on checked arguments; a sum of one dimension is row-wise Adagrad's."""
     scalars = kernels.Adagrad(_scalar(table, lr), _scalar(table, weight_decay), _scalar(table, eps), weight_decay != 0)
     rowwise = state_sum.ndim == 1
@@ -151,20 +184,38 @@ def adam_rule(
     weight_decay: float,
     reserved: range,
 ) -> Rule:
-    """An Adam step on checked arguments. Powers are Python's: inside Numba ``beta**int`` differs in the last bit (L32)."""
+    """
+    An Adam step on checked arguments.
+
+    Powers are Python's: inside Numba ``beta**int`` differs in the last bit (L32).
+    """
     beta1, beta2 = betas
-    numbers = (lr, beta1, 1 - beta1, 1 - beta1**step, beta2, 1 - beta2, 1 - beta2**step, weight_decay, eps)
+    numbers = (
+        lr,
+        beta1,
+        1 - beta1,
+        1 - beta1**step,
+        beta2,
+        1 - beta2,
+        1 - beta2**step,
+        weight_decay,
+        eps,
+    )
     scalars = kernels.Adam._make((*(_scalar(table, number) for number in numbers), weight_decay != 0))
     return Rule(kernels.adam_range, table, (exp_avg, exp_avg_sq), scalars, reserved)
 
 
 def check_gradient(grad: Any, table: FloatArray, reserved: range) -> RowGrad | FloatArray:
-    """A RowGrad of this table that names no reserved row, or a dense gradient of its shape, rounded to its dtype."""
+    """
+    A RowGrad of this table that names no reserved row, or a dense gradient of its shape, rounded to
+    its dtype.
+    """
     if not isinstance(grad, RowGrad):
         dense = _check.floats(grad, "grad", table.dtype)
         _check.shape(dense, "grad", table.shape)
         return dense
-    checked = RowGrad(grad.rows, np.ascontiguousarray(grad.values), grad.num_rows)  # its arrays may have been written to
+    # Its arrays may have been written to.
+    checked = RowGrad(grad.rows, np.ascontiguousarray(grad.values), grad.num_rows)
     if checked.values.dtype != table.dtype:
         raise TypeError(f"`grad` must be {table.dtype}, as the table is, not {checked.values.dtype}; `.astype` converts it.")
     if (checked.num_rows, checked.values.shape[1]) != table.shape:

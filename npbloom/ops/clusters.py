@@ -1,4 +1,4 @@
-"""Points -> codes: k-means in many groups at once, so that levels can serve where brute force would take too long."""
+"""Points to codes: k-means in many groups at once, by levels where brute force takes too long."""
 
 from __future__ import annotations
 
@@ -23,24 +23,33 @@ GRAIN: Final = 2**16  # distances below which a second thread does not pay
 
 def nearest(points: Points, groups: IntArray, starts: IntArray, centroids: Points) -> tuple[IntArray, Points]:
     """
-    The nearest of its group's centroids for each point, of equally near ones the first, and its squared distance.
+    The nearest of its group's centroids for each point, of equally near ones the first, and its
+    squared distance.
 
     Group g has the centroids ``[starts[g], starts[g + 1])``, at least one.
     """
-    codes, distances = np.empty(len(points), dtype=np.int64), np.empty(len(points), dtype=np.float32)
+    codes, distances = (
+        np.empty(len(points), dtype=np.int64),
+        np.empty(len(points), dtype=np.float32),
+    )
     arrays = (
         *(_check.read_only(array) for array in (np.ascontiguousarray(points), groups, starts)),
         _check.read_only(np.ascontiguousarray(centroids.T)),
         *(codes, distances),
     )
-    work = np.append(0, np.cumsum(np.diff(starts)[groups]))  # distances, point by point: groups are of unequal size
+    # Distances, point by point: groups are of unequal size.
+    work = np.append(0, np.cumsum(np.diff(starts)[groups]))
     bounds = _parallel.balanced_bounds(work, GRAIN, _parallel.PIECES)
     _parallel.run_range(kernels.nearest_range, bounds, *arrays, scratch=(kernels.TILE // 2,))
     return codes, distances
 
 
 def shares(sizes: IntArray, total: int) -> IntArray:
-    """Split a total in proportion to sizes, at least 1 and at most the size for each; the largest remainders round up."""
+    """
+    Split a total in proportion to sizes, at least 1 and at most the size for each.
+
+    The largest remainders round up.
+    """
     exact = sizes * (total / max(1, int(sizes.sum())))
     found: IntArray = np.clip(np.floor(exact).astype(np.int64), 1, sizes)
     missing = total - int(found.sum())
@@ -57,7 +66,8 @@ def shares(sizes: IntArray, total: int) -> IntArray:
 
 def lloyd(points: Points, groups: IntArray, counts: IntArray, rng: np.random.Generator) -> tuple[IntArray, Points]:
     """
-    k-means in each group of points, from some of its points: codes and centroids, numbered through all groups.
+    k-means in each group of points, from some of its points: codes and centroids, numbered through
+    all groups.
 
     `counts` has how many centroids a group gets: at least 1, at most its points.
     """
@@ -74,7 +84,11 @@ def lloyd(points: Points, groups: IntArray, counts: IntArray, rng: np.random.Gen
 
 
 def _means(points: Points, codes: IntArray, centroids: Points) -> Points:
-    """The mean of each centroid's points, summed in float64 in their order; of none the centroid as it was."""
+    """
+    The mean of each centroid's points, summed in float64 in their order.
+
+    Of none the centroid as it was.
+    """
     members = np.bincount(codes, minlength=len(centroids))
     found = centroids.copy()
     for column in range(points.shape[1]):
@@ -83,8 +97,19 @@ def _means(points: Points, codes: IntArray, centroids: Points) -> Points:
     return found
 
 
-def _refill(points: Points, groups: IntArray, codes: IntArray, distances: Points, owner: IntArray, centroids: Points) -> None:
-    """Put each centroid without points on one of those farthest from theirs in its group; in place."""
+def _refill(
+    points: Points,
+    groups: IntArray,
+    codes: IntArray,
+    distances: Points,
+    owner: IntArray,
+    centroids: Points,
+) -> None:
+    """
+    Put each centroid without points on one of those farthest from theirs in its group.
+
+    In place.
+    """
     empty = np.flatnonzero(np.bincount(codes, minlength=len(centroids)) == 0)
     if not len(empty):
         return
@@ -92,20 +117,27 @@ def _refill(points: Points, groups: IntArray, codes: IntArray, distances: Points
     far = np.flatnonzero((needed[groups] > 0) & (distances > 0))
     far = far[np.lexsort((-distances[far], groups[far]))]
     firsts = np.searchsorted(groups[far], np.arange(len(needed)))
-    rank = np.arange(len(empty)) - np.searchsorted(owner[empty], owner[empty])  # of each among the empty ones of its group
+    # Of each among the empty ones of its group.
+    rank = np.arange(len(empty)) - np.searchsorted(owner[empty], owner[empty])
     at = firsts[owner[empty]] + rank
     found = at < np.append(firsts[1:], len(far))[owner[empty]]
     centroids[empty[found]] = points[far[at[found]]]
 
 
 def cluster(
-    points: Points, count: int, rng: np.random.Generator, *, brute_force: int = BRUTE_FORCE, most_pairs: int = MOST_PAIRS
+    points: Points,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    brute_force: int = BRUTE_FORCE,
+    most_pairs: int = MOST_PAIRS,
 ) -> tuple[IntArray, Points]:
     """
-    Codes of points (n, d), each in ``[0, count)``, and the centroids (at most count, d), by k-means.
+    Codes of points (n, d), each in ``[0, count)``, and the centroids (at most count, d), by
+    k-means.
 
-    With more than `brute_force` distances an iteration, points are split into groups of at most `most_pairs` first, and each
-    group gets its share of the centroids.
+    With more than `brute_force` distances an iteration, points are split into groups of at most
+    `most_pairs` first, and each group gets its share of the centroids.
     """
     if count >= len(points):
         return np.arange(len(points)), points.copy()
@@ -116,9 +148,13 @@ def cluster(
 
 
 def _split(points: Points, count: int, rng: np.random.Generator, most_pairs: int) -> IntArray:
-    """Groups of points in each of which k-means is quick, numbered without gaps: k-means splits those in which it is not."""
+    """
+    Groups of points in each of which k-means is quick, numbered without gaps: k-means splits those
+    in which it is not.
+    """
     groups = np.zeros(len(points), dtype=np.int64)
-    whole = np.zeros(1, dtype=bool)  # groups that k-means does not take apart: their points are equal
+    # Groups that k-means does not take apart: their points are equal.
+    whole = np.zeros(1, dtype=bool)
     while True:
         sizes = np.bincount(groups)
         counts = shares(sizes, count)

@@ -1,6 +1,7 @@
-"""The paper's coder on plain arrays; `npbloom.coding.BloomCoder` says in full what each function does, under the same name.
+"""The paper's coder on plain arrays.
 
-A HashSpec without a padding id says which bits an item has: its rows are bits here.
+`npbloom.coding.BloomCoder` documents what each function does, under the same name. A HashSpec
+without a padding id has the bits of items: its rows are bits here.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ def draw_table(num_items: int, num_bits: int, num_hashes: int, rng: np.random.Ge
     return table
 
 
-# ---- encoding ---------------------------------------------------------------------------------------------------------------
+# ---- encoding ------------------------------------------------------------------------------------
 
 
 def encode(items: Any, hashing: HashSpec, offsets: Any = None) -> tuple[IntArray, IntArray]:
-    """The distinct bits of each instance in increasing order, flat, and where each instance starts (L36)."""
+    """
+    The distinct bits of each instance in increasing order, flat, and where each instance starts
+    (L36).
+    """
     ids, starts = read_instances(items, offsets, hashing.num_embeddings)
     bits, ends = distinct_values(rows_of(ids, hashing).reshape(-1), starts * hashing.num_hash_functions, hashing.num_rows)
     return bits, ends[:-1]
@@ -55,7 +59,7 @@ def encode_dense(items: Any, hashing: HashSpec, offsets: Any = None, *, dtype: A
     return dense
 
 
-# ---- likelihoods --------------------------------------------------------------------------------------------------------------
+# ---- likelihoods ---------------------------------------------------------------------------------
 
 
 def _check_log_probs(log_probs: Any, num_bits: int) -> FloatArray:
@@ -67,7 +71,7 @@ def _check_log_probs(log_probs: Any, num_bits: int) -> FloatArray:
 
 
 def _check_prior(prior: Any, num_items: int) -> FloatArray | None:
-    """What each item's sum begins with, in float64; None is 0 for all."""
+    """The number that each item's sum begins with, in float64; None is 0 for all."""
     if prior is None:
         return None
     values = _check.floats(prior, "prior", np.dtype(np.float64))
@@ -84,11 +88,18 @@ def _item_blocks(hashing: HashSpec, prior: FloatArray | None) -> Iterator[tuple[
             rows = hashing._rows[first:last]
         else:
             rows = rows_of(_check.read_only(np.arange(first, last, dtype=np.int64)), hashing)
-        yield first, _check.read_only(rows), zeros[: last - first] if prior is None else prior[first:last]
+        yield (
+            first,
+            _check.read_only(rows),
+            zeros[: last - first] if prior is None else prior[first:last],
+        )
 
 
 def _column_blocks(log_probs: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
-    """Some instances at a time, in groups whose log-probabilities of a bit lie side by side: (groups, bits, WIDTH)."""
+    """
+    Some instances at a time, in groups whose log-probabilities of a bit lie side by side: (groups,
+    bits, WIDTH).
+    """
     step = kernels.WIDTH * max(1, ENTRIES // (kernels.WIDTH * log_probs.shape[1]))
     for first in range(0, len(log_probs), step):
         block = log_probs[first : first + step]
@@ -106,14 +117,27 @@ def _tiles(columns: FloatArray) -> FloatArray:
 
 
 def log_likelihood(log_probs: Any, hashing: HashSpec, prior: Any = None) -> FloatArray:
-    """For each row of log-probabilities the sum over each item's bits, from its prior on, (n, num_items) (L37)."""
+    """
+    For each row of log-probabilities the sum over each item's bits, from its prior on, (n,
+    num_items) (L37).
+    """
     values = _check_log_probs(log_probs, hashing.num_rows)
     begins = _check_prior(prior, hashing.num_embeddings)
     out = np.empty((len(values), hashing.num_embeddings), dtype=values.dtype)
     for where, columns in _column_blocks(values):
         tile = _tiles(columns)
         for first, rows, own in _item_blocks(hashing, begins):
-            _parallel.run_range(kernels.likelihood_range, len(columns), columns, rows, own, first, tile, out[where], grain=1)
+            _parallel.run_range(
+                kernels.likelihood_range,
+                len(columns),
+                columns,
+                rows,
+                own,
+                first,
+                tile,
+                out[where],
+                grain=1,
+            )
     return out
 
 
@@ -125,11 +149,22 @@ def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior:
     if count > hashing.num_embeddings:
         raise ValueError(f"`k` must be at most the number of items, {hashing.num_embeddings}, not {count}.")
     excluded, starts = read_excluded(exclude, len(values), hashing.num_embeddings)
-    scores, items = np.empty((len(values), count), dtype=values.dtype), np.empty((len(values), count), dtype=np.int64)
+    scores, items = (
+        np.empty((len(values), count), dtype=values.dtype),
+        np.empty((len(values), count), dtype=np.int64),
+    )
     for where, columns in _column_blocks(values):
         padded = len(columns) * kernels.WIDTH
-        part = np.pad(starts[where.start : where.stop + 1], (0, padded - (where.stop - where.start)), mode="edge")
-        heaps = (np.empty((padded, count), values.dtype), np.empty((padded, count), np.int64), np.zeros(padded, np.int64))
+        part = np.pad(
+            starts[where.start : where.stop + 1],
+            (0, padded - (where.stop - where.start)),
+            mode="edge",
+        )
+        heaps = (
+            np.empty((padded, count), values.dtype),
+            np.empty((padded, count), np.int64),
+            np.zeros(padded, np.int64),
+        )
         limits, tile = np.full((len(columns), kernels.WIDTH), np.nan, values.dtype), _tiles(columns)
         for first, rows, own in _item_blocks(hashing, begins):
             arrays = (columns, rows, own, first, excluded, part, tile, limits, *heaps)
@@ -139,11 +174,14 @@ def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior:
     return items, scores
 
 
-# ---- co-occurrence ------------------------------------------------------------------------------------------------------------
+# ---- co-occurrence -------------------------------------------------------------------------------
 
 
 def _pairs(members: IntArray, starts: IntArray, num_candidates: int, least: int) -> IntArray:
-    """Pairs of items that are together in at least `least` instances: (3, pairs) of how often, one item, a greater one."""
+    """
+    Pairs of items that are together in at least `least` instances: (3, pairs) of how often, one
+    item, a greater one.
+    """
     ends = np.repeat(starts[1:], np.diff(starts))
     places = np.argsort(members, kind="stable")
     place_starts = np.append(0, np.cumsum(np.bincount(members, minlength=num_candidates)))
@@ -159,10 +197,14 @@ def _pairs(members: IntArray, starts: IntArray, num_candidates: int, least: int)
 
 
 def _cooccurring(items: IntArray, starts: IntArray, num_items: int) -> tuple[IntArray, IntArray]:
-    """The pairs of items that occur together more often than an item on average, the rarest pair first (L39)."""
+    """
+    The pairs of items that occur together more often than an item on average, the rarest pair first
+    (L39).
+    """
     events, ends = distinct_values(items, starts, num_items)
     least = len(events) // num_items + 1
-    frequent = np.flatnonzero(np.bincount(events, minlength=num_items) >= least)  # a pair is no more frequent than its items
+    # A pair is no more frequent than its items.
+    frequent = np.flatnonzero(np.bincount(events, minlength=num_items) >= least)
     kept = np.isin(events, frequent, assume_unique=False)
     counts = np.append(0, np.cumsum(kept))
     members = np.searchsorted(frequent, events[kept])
@@ -172,7 +214,9 @@ def _cooccurring(items: IntArray, starts: IntArray, num_items: int) -> tuple[Int
 
 
 def with_cooccurrence(items: Any, hashing: HashSpec, offsets: Any, rng: np.random.Generator) -> npt.NDArray[np.int32]:
-    """The table in which items that occur together often share a bit: algorithm 1 of the paper (L39)."""
+    """
+    The table in which items that occur together often share a bit: algorithm 1 of the paper (L39).
+    """
     num_items, k = hashing.num_embeddings, hashing.num_hash_functions
     ids, starts = read_instances(items, offsets, num_items)
     table = rows_of(_check.read_only(np.arange(num_items, dtype=np.int64)), hashing)

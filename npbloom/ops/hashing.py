@@ -19,16 +19,18 @@ def hash_rows(ids: ArrayLike, hashing: HashSpec) -> IntArray:
 
     .. math:: r_j = f + \bigl( h_j \bmod (m - f) \bigr),
 
-    where :math:`h_j` is MurmurHash3_x86_32 of the id's little-endian bytes with the j-th of `SPOTLIGHT_SEEDS`, read as a signed
-    32-bit integer, :math:`\bmod` has the sign of its divisor, :math:`m` is the number of rows, and :math:`f` is 1 where a
-    padding id keeps row 0 to itself, else 0.
+    where :math:`h_j` is MurmurHash3_x86_32 of the id's little-endian bytes with the j-th of
+    `SPOTLIGHT_SEEDS`, read as a signed 32-bit integer, :math:`\bmod` has the sign of its divisor,
+    :math:`m` is the number of rows, and :math:`f` is 1 where a padding id keeps row 0 to itself,
+    else 0.
 
     Parameters
     ----------
     ids : int array, any shape
         Ids in ``[0, hashing.num_embeddings)``, of any integer dtype. Never written to.
     hashing : HashSpec
-        Number of ids, rows and hash functions, the padding id, or a table of rows instead of the hash.
+        Number of ids, rows and hash functions, the padding id, or a table of rows instead of the
+        hash.
 
     Returns
     -------
@@ -44,9 +46,10 @@ def hash_rows(ids: ArrayLike, hashing: HashSpec) -> IntArray:
 
     Notes
     -----
-    - An id is hashed as four bytes, or as eight by a spec of more than 2**31 ids; the dtype it arrives in does not matter (L20).
-    - The padding id is decided before hashing: all its probes are row 0. With ``share_padding_row=False`` no other id
-      probes row 0 (L22).
+    - An id is hashed as four bytes, or as eight by a spec of more than 2**31 ids; the dtype it
+      arrives in does not matter (L20).
+    - The padding id is decided before hashing: all its probes are row 0. With
+      ``share_padding_row=False`` no other id probes row 0 (L22).
     - With ``hashing.table`` the rows are the table's (L21).
     - Bit-compatible with Spotlight for ``padding_idx=0`` and ``share_padding_row=True``.
 

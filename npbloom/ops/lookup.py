@@ -39,13 +39,14 @@ def embedding_forward(weight: FloatArray, ids: ArrayLike, *, max_norm: float | N
     IndexError
         An id is out of range.
     ValueError
-        `weight` is no table, or an option is out of its range, or `max_norm` meets a read-only table.
+        `weight` is no table, or an option is out of its range, or `max_norm` meets a read-only
+        table.
 
     Notes
     -----
     - Bits are copied: NaN payloads and -0.0 survive (L5). Nothing wraps (L2).
-    - `max_norm` renormalises each distinct row once, the padding row included as in torch (L10), and only after every
-      check: torch 2.13 renormalises rows first and raises later (L3).
+    - `max_norm` renormalises each distinct row once, the padding row included as in torch (L10),
+      and only after every check: torch 2.13 renormalises rows first and raises later (L3).
 
     Examples
     --------
@@ -83,15 +84,18 @@ def embedding_bag_forward(
     indices : int array, shape (n,) or (bags, length)
         Rows to read. Two dimensions: each row is a bag.
     offsets : int array, shape (bags,), optional
-        For 1-D indices: where each bag starts. It starts at 0 and never decreases; the last bag runs to the end.
+        For 1-D indices: where each bag starts. It starts at 0 and never decreases; the last bag
+        runs to the end.
     per_sample_weights : float array, shape of indices, optional
         A factor for each entry; only with ``mode="sum"``. Rounded to the dtype of the table first.
     mode : {"mean", "sum", "max"}
         How a bag is reduced.
     padding_idx : int, optional
-        Entries with this id are left out of sum, count and maximum. May be negative: counted from the end.
+        Entries with this id are left out of sum, count and maximum. May be negative: counted from
+        the end.
     include_last_offset : bool, default False
-        The last entry of `offsets` is the number of indices and no bag. Without effect on 2-D indices.
+        The last entry of `offsets` is the number of indices and no bag. Without effect on 2-D
+        indices.
     max_norm, norm_type : float
         As in `embedding_forward`.
 
@@ -111,8 +115,9 @@ def embedding_bag_forward(
 
     Notes
     -----
-    L13 to L18. Sums run in float64 in input order and are rounded once (L5). The maximum is the first maximal entry's
-    value; a NaN in a bag makes its result NaN, whatever its position (torch's result depends on it).
+    L13 to L18. Sums run in float64 in input order and are rounded once (L5). The maximum is the
+    first maximal entry's value; a NaN in a bag makes its result NaN, whatever its position (torch's
+    result depends on it).
 
     Examples
     --------
@@ -155,12 +160,14 @@ def bloom_forward(weight: FloatArray, ids: ArrayLike, hashing: HashSpec, *, comb
     IndexError
         An id is out of range.
     ValueError
-        `weight` does not fit `hashing`, or `combine` is unknown, or "concat" meets a k that does not divide d.
+        `weight` does not fit `hashing`, or `combine` is unknown, or "concat" meets a k that does
+        not divide d.
 
     Notes
     -----
     - L20 to L22. Spotlight's readme says average, its code sums; so does the default here.
-    - With a padding id its output is zero, and probes of the reserved row 0 add zero, whatever is stored there.
+    - With a padding id its output is zero, and probes of the reserved row 0 add zero, whatever is
+      stored there.
     - Sums run in float64 from +0.0 in order of the probes and are rounded once (L5).
 
     References
@@ -192,7 +199,8 @@ def bloom_bag_forward(
     combine: str = "sum",
 ) -> FloatArray:
     r"""
-    Look up bags of Bloom embeddings and reduce each bag to one vector: a user as the mean of hashed items.
+    Look up bags of Bloom embeddings and reduce each bag to one vector: a user as the mean of hashed
+    items.
 
     Parameters
     ----------
@@ -219,8 +227,9 @@ def bloom_bag_forward(
 
     Notes
     -----
-    The vector of each id stays in float64, unrounded; a bag is rounded once (L23b). An id all of whose probes meet the
-    reserved row is still an entry: it counts in a mean, and is a zero vector in a maximum.
+    The vector of each id stays in float64, unrounded; a bag is rounded once (L23b). An id all of
+    whose probes meet the reserved row is still an entry: it counts in a mean, and is a zero vector
+    in a maximum.
 
     Examples
     --------

@@ -20,7 +20,8 @@ GRAIN: Final = 2**15  # logits below which a second thread does not pay
 
 def softmax_loss(logits: FloatArray, bits: IntArray, offsets: IntArray) -> float:
     r"""
-    Mean categorical cross-entropy of the softmax against each row's bits, which share a weight of one.
+    Mean categorical cross-entropy of the softmax against each row's bits, which share a weight of
+    one.
 
     :math:`L = \frac1n \sum_i \bigl(\log \sum_b e^{z_{ib}} - \frac1{|T_i|} \sum_{b \in T_i} z_{ib}\bigr)`.
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from npbloom import _check
-from npbloom.ops._steps import adagrad_rule, adam_rule, check_betas, check_gradient, reserved_rows, sgd_rule
+from npbloom.ops._steps import (
+    adagrad_rule,
+    adam_rule,
+    check_betas,
+    check_gradient,
+    reserved_rows,
+    sgd_rule,
+)
 from npbloom.types import ArrayLike, FloatArray, RowGrad
 
 __all__ = ["adagrad_update", "adam_update", "rowwise_adagrad_update", "sgd_update"]
@@ -24,14 +31,16 @@ def sgd_update(
     r"""
     One step of stochastic gradient descent, in place.
 
-    ``g += weight_decay * w; buf = momentum * buf + g; w -= lr * buf``; without momentum ``w -= lr * g``.
+    ``g += weight_decay * w; buf = momentum * buf + g; w -= lr * buf``; without momentum ``w -= lr *
+    g``.
 
     Parameters
     ----------
     weight : float32 or float64 array, shape (m, d)
         The table, written to.
     grad : RowGrad or float array, shape (m, d)
-        A RowGrad updates its rows only, decay and momentum included (L27); a dense gradient all rows but padding.
+        A RowGrad updates its rows only, decay and momentum included (L27); a dense gradient all
+        rows but padding.
     lr : float
         Learning rate, at least 0.
     momentum, weight_decay : float, default 0
@@ -53,7 +62,8 @@ def sgd_update(
 
     Notes
     -----
-    L28. Arithmetic is done in the dtype of the table, left to right as written; scalars are rounded to it once (L32).
+    L28. Arithmetic is done in the dtype of the table, left to right as written; scalars are rounded
+    to it once (L32).
 
     Examples
     --------
@@ -209,8 +219,8 @@ def adam_update(
     r"""
     One step of Adam, in place; lazy with a RowGrad.
 
-    ``g += weight_decay * w; m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * (g * g);``
-    ``w -= lr * (m / (1 - beta1**step)) / (sqrt(v / (1 - beta2**step)) + eps)``.
+    ``g += weight_decay * w; m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * (g *
+    g);`` ``w -= lr * (m / (1 - beta1**step)) / (sqrt(v / (1 - beta2**step)) + eps)``.
 
     Parameters
     ----------
@@ -227,7 +237,8 @@ def adam_update(
     betas : pair of float
         Decays of the moments, each in [0, 1).
     eps, weight_decay : float
-        At least 0; eps is outside the root and after bias correction (torch.optim.SparseAdam adds it before).
+        At least 0; eps is outside the root and after bias correction (torch.optim.SparseAdam adds
+        it before).
     padding_row : int, optional
         A row that is never trained.
 
@@ -275,14 +286,28 @@ def _table(weight: Any, padding_row: int | None) -> tuple[FloatArray, range]:
     return table, reserved_rows(_check.padding_row(padding_row, table.shape[0], "padding_row"))
 
 
-def _state(array: Any, name: str, table: FloatArray, shape: tuple[int, ...], *others: tuple[str, FloatArray]) -> FloatArray:
+def _state(
+    array: Any,
+    name: str,
+    table: FloatArray,
+    shape: tuple[int, ...],
+    *others: tuple[str, FloatArray],
+) -> FloatArray:
     """State to write to, in memory that neither the table nor other state has."""
     checked = _check.same_kind(array, name, table, shape)
     _check.own_memory(checked, name, ("weight", table), *others)
     return checked
 
 
-def _adagrad(table: FloatArray, total: FloatArray, grad: Any, lr: Any, eps: Any, weight_decay: Any, reserved: range) -> None:
+def _adagrad(
+    table: FloatArray,
+    total: FloatArray,
+    grad: Any,
+    lr: Any,
+    eps: Any,
+    weight_decay: Any,
+    reserved: range,
+) -> None:
     """The part that both kinds of Adagrad share."""
     rate = _check.at_least_zero(lr, "lr")
     small = _check.at_least_zero(eps, "eps")

@@ -13,7 +13,7 @@ from npbloom.ops._backward import (
     embedding_contributions,
 )
 from npbloom.ops._bags import read_bags, read_bloom_bags
-from npbloom.ops._bloom import bloom_table, divisor_of, reserved_row
+from npbloom.ops._bloom import bloom_table, combination
 from npbloom.ops._ids import rows_of
 from npbloom.types import MAX_IDS, ArrayLike, FloatArray, HashSpec, RowGrad
 
@@ -54,8 +54,8 @@ def embedding_backward(
     Returns
     -------
     RowGrad
-        ``rows`` (u,), sorted and distinct; ``values`` (u, d), in grad_out's own dtype if that is float32 or float64,
-        else float64.
+        ``rows`` (u,), sorted and distinct; ``values`` (u, d), in grad_out's own dtype if that is
+        float32 or float64, else float64.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def embedding_backward(
 
     Notes
     -----
-    Duplicates add up (L7), in float64 in input order, rounded once (L5). Exactly the looked-up rows without padding occur,
-    also where their gradient is zero (L24). Nothing is written to.
+    Duplicates add up (L7), in float64 in input order, rounded once (L5). Exactly the looked-up rows
+    without padding occur, also where their gradient is zero (L24). Nothing is written to.
 
     Examples
     --------
@@ -110,7 +110,8 @@ def embedding_bag_backward(
     offsets, per_sample_weights, mode, padding_idx, include_last_offset : optional
         As in `embedding_bag_forward`.
     scale_grad_by_freq : bool, default False
-        Divide each row's gradient by how often its id occurs in the whole batch, padding not counted, in every mode.
+        Divide each row's gradient by how often its id occurs in the whole batch, padding not
+        counted, in every mode.
 
     Returns
     -------
@@ -124,9 +125,11 @@ def embedding_bag_backward(
 
     Notes
     -----
-    - Each entry contributes ``(G_b / count_b) * w_i``, summed in input order in float64; the sum is divided by the
-      frequency and rounded once (L5, L11). torch refuses frequencies for max, and its CPU bag uses the wrong id's count.
-    - In a maximum the first maximal entry takes the gradient (L17); the other rows occur with zeros (L24).
+    - Each entry contributes ``(G_b / count_b) * w_i``, summed in input order in float64; the sum is
+      divided by the frequency and rounded once (L5, L11). torch refuses frequencies for max, and
+      its CPU bag uses the wrong id's count.
+    - In a maximum the first maximal entry takes the gradient (L17); the other rows occur with zeros
+      (L24).
 
     Examples
     --------
@@ -167,7 +170,8 @@ def embedding_bag_backward_weights(
     Returns
     -------
     array, shape of indices
-        The dot product of each entry's bag gradient with its row, 0 for padding; in the dtype of the table (L18).
+        The dot product of each entry's bag gradient with its row, 0 for padding; in the dtype of
+        the table (L18).
 
     Raises
     ------
@@ -197,7 +201,7 @@ def embedding_bag_backward_weights(
     )
     grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
     out = np.empty(bags.ids.size, dtype=table.dtype)
-    arrays = (_check.read_only(table), bags.ids, bags.starts, grad, bags.padding, out)
+    arrays = (_check.read_only(table), bags.ids, bags.indptr, grad, bags.padding, out)
     _parallel.run_range(kernels.bag_dot_range, bags.bounds(table.shape[1]), *arrays)
     return out.reshape(bags.shape)
 
@@ -206,8 +210,9 @@ def bloom_backward(ids: ArrayLike, grad_out: ArrayLike, hashing: HashSpec, *, co
     r"""
     Gradient of `bloom_forward` with respect to the table.
 
-    With :math:`y_i = \sum_j W_{r_{ij}}`, where :math:`r_{ij}` is probe j of id i, the gradient of row :math:`q` is the sum of
-    :math:`\partial L / \partial y_i` over every pair :math:`(i, j)` with :math:`r_{ij} = q`.
+    With :math:`y_i = \sum_j W_{r_{ij}}`, where :math:`r_{ij}` is probe j of id i, the gradient of
+    row :math:`q` is the sum of :math:`\partial L / \partial y_i` over every pair :math:`(i, j)`
+    with :math:`r_{ij} = q`.
 
     Parameters
     ----------
@@ -223,8 +228,9 @@ def bloom_backward(ids: ArrayLike, grad_out: ArrayLike, hashing: HashSpec, *, co
     Returns
     -------
     RowGrad
-        ``rows`` (u,), sorted and distinct; ``values`` (u, d), in grad_out's own dtype if that is float32 or float64, else
-        float64. With "concat" the rows are slices ``r * k + j`` of ``weight.reshape(m * k, d // k)``.
+        ``rows`` (u,), sorted and distinct; ``values`` (u, d), in grad_out's own dtype if that is
+        float32 or float64, else float64. With "concat" the rows are slices ``r * k + j`` of
+        ``weight.reshape(m * k, d // k)``.
 
     Raises
     ------
@@ -237,8 +243,10 @@ def bloom_backward(ids: ArrayLike, grad_out: ArrayLike, hashing: HashSpec, *, co
 
     Notes
     -----
-    - Duplicates add up (L7). Order and rounding: L5, L6. Empty batch: ``u == 0``. Nothing is written to.
-    - "mean" divides each contribution by k before the sum (L5). The reserved row of a padding id never occurs (L22).
+    - Duplicates add up (L7). Order and rounding: L5, L6. Empty batch: ``u == 0``. Nothing is
+      written to.
+    - "mean" divides each contribution by k before the sum (L5). The reserved row of a padding id
+      never occurs (L22).
 
     Examples
     --------
@@ -290,7 +298,8 @@ def bloom_bag_backward(
 
     Notes
     -----
-    Each id sends ``((G_b / count_b) * w_i)``, over k for combine "mean", to its probes in order (i, j) (L23b).
+    Each id sends ``((G_b / count_b) * w_i)``, over k for combine "mean", to its probes in order (i,
+    j) (L23b).
 
     Examples
     --------
@@ -335,7 +344,8 @@ def bloom_bag_backward_weights(
     Returns
     -------
     array, shape of indices
-        The dot product of each entry's bag gradient with its unrounded Bloom vector, 0 for padding (L18, L23b).
+        The dot product of each entry's bag gradient with its unrounded Bloom vector, 0 for padding
+        (L18, L23b).
 
     Raises
     ------
@@ -354,8 +364,8 @@ def bloom_bag_backward_weights(
     grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
     rows = rows_of(bags.ids, hashing)
     out = np.empty(bags.ids.size, dtype=table.dtype)
-    how = (bags.padding, reserved_row(hashing), divisor_of(hashing, combine), combine == "concat")
-    arrays = (_check.read_only(table), bags.ids, rows, bags.starts, grad, *how, out)
+    how = combination(hashing, combine)
+    arrays = (_check.read_only(table), bags.ids, rows, bags.indptr, grad, bags.padding, how, out)
     bounds = bags.bounds(table.shape[1] * rows.shape[1])
     _parallel.run_range(kernels.bloom_bag_dot_range, bounds, *arrays, scratch=(1, table.shape[1]))
     return out.reshape(bags.shape)

@@ -1,4 +1,4 @@
-"""Who met what -> a vector for each user and item, near for those who met the same: a truncated SVD by random projection."""
+"""Interactions to vectors of users and items: a truncated SVD by random projection."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ __all__ = [
     "times",
 ]
 
-BLOCK: Final = 4096  # ids whose products are summed before they are added to those of the other blocks
-OVERSAMPLING: Final = 8  # columns projected onto beside those that are kept (Halko et al. 2011, section 4.2)
-POWERS: Final = 8  # multiplications by N N^T that raise the leading singular values above the rest (section 4.5)
+# Ids whose products are summed before they are added to those of the other blocks.
+BLOCK: Final = 4096
+# Columns projected onto beside those that are kept (Halko et al. 2011, section 4.2).
+OVERSAMPLING: Final = 8
+# Multiplications by N N^T that raise the leading singular values above the rest (section 4.5).
+POWERS: Final = 8
 SWEEPS: Final = 30  # passes of rotations at most; ten are usual
 NEGLIGIBLE: Final = 1e-10  # an eigenvalue this small beside the largest is taken as 0
 
@@ -68,10 +71,11 @@ def read_graph(users: IntArray, items: IntArray, num_users: int, num_items: int)
 
 
 def degrees(counts: IntArray) -> FloatArray:
-    """Neighbours of each id, plus their mean over the ids that have any.
+    """
+    Neighbours of each id, plus their mean over the ids that have any.
 
-    Without the mean the leading singular vectors are those of small parts that hang together with little else, and say nothing
-    of all other ids (Qin and Rohe 2013).
+    Without the mean the leading singular vectors are those of small parts that hang together with
+    little else, and say nothing of all other ids (Qin and Rohe 2013).
     """
     return counts + mean_degree(counts)
 
@@ -82,9 +86,12 @@ def mean_degree(counts: IntArray) -> float:
 
 
 def spread(members: IntArray, starts: IntArray, own: FloatArray, other: FloatArray, vectors: FloatArray) -> FloatArray:
-    """Multiply by the normalised graph: sum each id's neighbours' vectors, over the roots of both degrees.
+    """
+    Multiply by the normalised graph: sum each id's neighbours' vectors, over the roots of both
+    degrees.
 
-    A row of the 0/1 matrix is a bag of neighbours, so that the product is an embedding bag's forward.
+    A row of the 0/1 matrix is a bag of neighbours, so that the product is an embedding bag's
+    forward.
     """
     table = vectors / np.sqrt(other)[:, np.newaxis]
     sums = embedding_bag_forward(table, members, starts, mode="sum", include_last_offset=True)
@@ -93,7 +100,10 @@ def spread(members: IntArray, starts: IntArray, own: FloatArray, other: FloatArr
 
 
 def gram(vectors: FloatArray) -> FloatArray:
-    """Dot products of all columns with all: rows are summed in blocks of `BLOCK` from left to right, blocks in order."""
+    """
+    Dot products of all columns with all: rows are summed in blocks of `BLOCK` from left to right,
+    blocks in order.
+    """
     size, width = vectors.shape
     blocks = -(-size // BLOCK)
     parts = np.empty((blocks, width, width))
@@ -117,10 +127,12 @@ def times(vectors: FloatArray, matrix: FloatArray) -> FloatArray:
 
 def eigen(symmetric: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
-    Eigenvalues, falling and at least 0, and eigenvectors (columns) of a symmetric matrix without negative eigenvalues.
+    Eigenvalues, falling and at least 0, and eigenvectors (columns) of a symmetric matrix without
+    negative eigenvalues.
 
-    Jacobi's rotations, disjoint pairs at a time in Brent and Luk's order: only sums, products and roots of numbers, so that the
-    bits are the same on every processor and for any number of threads, which LAPACK does not promise.
+    Jacobi's rotations, disjoint pairs at a time in Brent and Luk's order: only sums, products and
+    roots of numbers, so that the bits are the same on every processor and for any number of
+    threads, which LAPACK does not promise.
     """
     size = len(symmetric) + len(symmetric) % 2  # a row of zeros more makes the pairs come out even
     a = np.zeros((size, size))
@@ -134,14 +146,19 @@ def eigen(symmetric: FloatArray) -> tuple[FloatArray, FloatArray]:
         for _ in range(size - 1):
             p, q = places[: size // 2], places[: size // 2 - 1 : -1]
             _rotate(a, v, p, q)
-            places = np.concatenate([places[:1], places[-1:], places[1:-1]])  # a round of a tournament: the first stays
+            # A round of a tournament: the first stays.
+            places = np.concatenate([places[:1], places[-1:], places[1:-1]])
     values = np.maximum(np.diag(a)[: len(symmetric)], 0.0)
     order = np.argsort(-values, kind="stable")
     return values[order], np.ascontiguousarray(v[: len(symmetric), order])
 
 
 def _rotate(a: FloatArray, v: FloatArray, p: IntArray, q: IntArray) -> None:
-    """Rotate each of some disjoint pairs of rows and columns so that its entry ``a[p, q]`` vanishes; in place."""
+    """
+    Rotate each of some disjoint pairs of rows and columns so that its entry ``a[p, q]`` vanishes.
+
+    In place.
+    """
     apq = a[p, q]
     busy = apq != 0
     p, q, apq = p[busy], q[busy], apq[busy]
@@ -176,7 +193,7 @@ def _inverse_roots(values: FloatArray) -> FloatArray:
 
 
 def products() -> int:
-    """How often `decompose` multiplies by the graph or its transpose: as often it reports."""
+    """Number of multiplications by the graph or its transpose, and of reports, in `decompose`."""
     return 2 * POWERS + 2
 
 

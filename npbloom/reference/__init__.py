@@ -1,7 +1,8 @@
-"""The specification in textbook NumPy: twins of `npbloom.ops` and `npbloom.hashing`, sharing no code with them.
+"""The specification in textbook NumPy: twins of `npbloom.ops` and `npbloom.hashing`.
 
-Nothing here writes to an argument: forward with `max_norm` returns ``(out, weight)``, and every `*_update` a tuple of the
-arrays that its fast twin writes, the table first. Speed is no aim; order and rounding of every operation are (L5, L32).
+They share no code with them. Nothing here writes to an argument: forward with `max_norm` returns
+``(out, weight)``, and every `*_update` a tuple of the arrays that its fast twin writes, the table
+first. Speed is no aim; order and rounding of every operation are (L5, L32).
 """
 
 from npbloom.reference.hashing import hash_keys, hash_rows, murmurhash3_32, murmurhash3_x64_128

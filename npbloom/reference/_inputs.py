@@ -1,4 +1,7 @@
-"""What the reference asks of its arguments: ids never wrap, bags partition, gradients fit. No line of it is shared with `ops`."""
+"""Checks of the reference's arguments: ids never wrap, bags partition, gradients fit.
+
+No line of it is shared with `ops`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,11 @@ from npbloom.types import FloatArray, IntArray, refuse_masked, unmasked
 
 
 def ids(value: Any, bound: int, name: str = "ids") -> IntArray:
-    """An index array (L1) as int64; an IndexError names the first value outside ``[0, bound)`` (L2)."""
+    """
+    An index array (L1) as int64.
+
+    An IndexError names the first value outside ``[0, bound)`` (L2).
+    """
     refuse_masked(value, name)
     listed = isinstance(value, (list, tuple, range, int))
     array = (
@@ -28,12 +35,16 @@ def ids(value: Any, bound: int, name: str = "ids") -> IntArray:
 
 
 def _is_integer(item: Any) -> bool:
-    """Whether an item of a list is an integer; bool is not one."""
+    """True for an integer in a list; bool is none."""
     return isinstance(item, (int, np.integer)) and not isinstance(item, bool)
 
 
 def padding_row(padding_idx: int | None, num_rows: int, name: str = "padding_idx") -> int:
-    """`padding_idx` as a row, negative ones counted from the end; -1, which is no row, for None (L9)."""
+    """
+    `padding_idx` as a row, negative ones counted from the end.
+
+    -1, which is no row, for None (L9).
+    """
     if padding_idx is None:
         return -1
     if not -num_rows <= padding_idx < num_rows:
@@ -49,7 +60,10 @@ def choice(value: str, name: str, *words: str) -> None:
 
 @np.errstate(all="ignore")
 def floats(value: Any, shape: tuple[int, ...], dtype: Any, name: str) -> FloatArray:
-    """A real floating array of exactly this shape (-1: any size of at least 1), rounded to `dtype` (None: its own) (L24)."""
+    """
+    A real floating array of exactly this shape (-1: any size of at least 1), rounded to `dtype`
+    (None: its own) (L24).
+    """
     array = unmasked(value, name)
     if array.dtype.kind != "f":
         raise TypeError(f"`{name}` must be a real floating array, not {array.dtype}.")
@@ -64,7 +78,7 @@ def floats(value: Any, shape: tuple[int, ...], dtype: Any, name: str) -> FloatAr
 
 
 def bag_bounds(indices: IntArray, offsets: Any, include_last_offset: bool) -> IntArray:
-    """Where every bag starts, and where the last one ends: (bags + 1,) (L13)."""
+    """The starts of all bags, and the end of the last: (bags + 1,) (L13)."""
     n = len(indices) if indices.ndim else 0
     if indices.ndim == 2 and offsets is None:
         bounds: IntArray = np.arange(n + 1) * indices.shape[1]

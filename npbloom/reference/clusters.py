@@ -10,7 +10,10 @@ ITERATIONS = 6
 
 
 def nearest(points: FloatArray, centroids: FloatArray) -> tuple[IntArray, FloatArray]:
-    """The nearest centroid of each point, of equally near ones the first, and its squared distance in the points' dtype."""
+    """
+    The nearest centroid of each point, of equally near ones the first, and its squared distance in
+    the points' dtype.
+    """
     distances = np.zeros((len(points), len(centroids)), dtype=points.dtype)
     for column in range(points.shape[1]):
         distances += (points[:, column, np.newaxis] - centroids[:, column]) ** 2
@@ -19,7 +22,11 @@ def nearest(points: FloatArray, centroids: FloatArray) -> tuple[IntArray, FloatA
 
 
 def cluster(points: FloatArray, count: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
-    """Lloyd's k-means from points drawn without replacement; a centroid without points moves to the farthest point."""
+    """
+    Lloyd's k-means from points drawn without replacement.
+
+    A centroid without points moves to the farthest point.
+    """
     if count >= len(points):
         return np.arange(len(points)), points
     centroids = points[np.argsort(rng.random(len(points)))[:count]]

@@ -1,4 +1,4 @@
-"""Items -> bits and back: the coder of Serrà and Karatzoglou (2017), ranking, co-occurrence, and frequent ids (L35 to L40)."""
+"""Items to bits and back: the coder of Serrà and Karatzoglou, and frequent ids (L35 to L40)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def _instances(items: Any, hashing: HashSpec, offsets: Any) -> list[IntArray]:
 
 
 def encode(items: Any, hashing: HashSpec, offsets: Any = None) -> tuple[IntArray, IntArray]:
-    """The distinct bits of each instance in increasing order, flat, and where each instance starts (L36)."""
+    """
+    The distinct bits of each instance in increasing order, flat, and where each instance starts
+    (L36).
+    """
     bits = [np.unique(hash_rows(instance, hashing)) for instance in _instances(items, hashing, offsets)]
     ends: IntArray = np.cumsum([0, *map(len, bits)])
     return np.concatenate([np.empty(0, dtype=np.int64), *bits]), ends[:-1]
@@ -49,7 +52,10 @@ def encode_dense(items: Any, hashing: HashSpec, offsets: Any = None, *, dtype: A
 
 @np.errstate(all="ignore")
 def log_likelihood(log_probs: Any, hashing: HashSpec, prior: Any = None) -> FloatArray:
-    """For each row of log-probabilities the sum over each item's bits, from its prior on, (n, num_items) (L37)."""
+    """
+    For each row of log-probabilities the sum over each item's bits, from its prior on, (n,
+    num_items) (L37).
+    """
     values = _inputs.floats(log_probs, (*np.shape(log_probs)[:1], hashing.num_rows), None, "log_probs")
     total = np.zeros((len(values), hashing.num_embeddings))
     if prior is not None:
@@ -67,13 +73,16 @@ def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior:
     values = np.full((len(scores), k), -np.inf, dtype=scores.dtype)
     for row, score in enumerate(scores):
         rest = np.setdiff1d(np.arange(hashing.num_embeddings), excluded[row])
-        best = rest[np.argsort(-score[rest], kind="stable")][:k]  # stable: ties by item number; NaN comes last
+        # Stable: ties by item number; NaN comes last.
+        best = rest[np.argsort(-score[rest], kind="stable")][:k]
         items[row, : len(best)], values[row, : len(best)] = best, score[best]
     return items, values
 
 
 def with_cooccurrence(items: Any, hashing: HashSpec, offsets: Any, rng: np.random.Generator) -> IntArray:
-    """The table in which items that occur together often share a bit: algorithm 1 of the paper (L39)."""
+    """
+    The table in which items that occur together often share a bit: algorithm 1 of the paper (L39).
+    """
     num_items, k = hashing.num_embeddings, hashing.num_hash_functions
     table = hash_rows(np.arange(num_items), hashing)
     instances = _instances(items, hashing, offsets)
@@ -100,7 +109,10 @@ def with_cooccurrence(items: Any, hashing: HashSpec, offsets: Any, rng: np.rando
 def frequent_hash_table(
     counts: Any, num_rows: int, num_hashes: int = 1, *, share: float = 0.5, padding_idx: int | None = 0
 ) -> IntArray:
-    """A row of their own for the ids that occur most, hashed rows for the others, (num_ids, num_hashes) (L40)."""
+    """
+    A row of their own for the ids that occur most, hashed rows for the others, (num_ids,
+    num_hashes) (L40).
+    """
     ids = range(len(counts))
     padding = None if padding_idx is None else padding_idx % len(counts)
     first = 0 if padding is None else 1

@@ -1,4 +1,4 @@
-"""Ids -> rows: MurmurHash3 as its author wrote it, and Spotlight's mapping of ids to table rows."""
+"""Ids to rows: MurmurHash3 as its author wrote it, and Spotlight's mapping of ids to table rows."""
 
 from __future__ import annotations
 
@@ -15,26 +15,42 @@ Words = npt.NDArray[Any]  # uint32 or uint64: arithmetic of both wraps around
 
 
 def murmurhash3_32(keys: Any, seed: int = 0) -> npt.NDArray[np.uint32]:
-    """MurmurHash3_x86_32 of every key; uint32 of the keys' shape. Twin of `npbloom.hashing.murmurhash3_32`."""
+    """
+    MurmurHash3_x86_32 of every key; uint32 of the keys' shape.
+
+    Twin of `npbloom.hashing.murmurhash3_32`.
+    """
     hashes: npt.NDArray[np.uint32] = _of_every_key(_x86_32, keys, seed, ())
     return hashes
 
 
 def murmurhash3_x64_128(keys: Any, seed: int = 0) -> npt.NDArray[np.uint64]:
-    """MurmurHash3_x64_128 of every key; uint64 of the keys' shape + (2,). Twin of `npbloom.hashing.murmurhash3_x64_128`."""
+    """
+    MurmurHash3_x64_128 of every key; uint64 of the keys' shape + (2,).
+
+    Twin of `npbloom.hashing.murmurhash3_x64_128`.
+    """
     hashes: npt.NDArray[np.uint64] = _of_every_key(_x64_128, keys, seed, (2,))
     return hashes
 
 
 def hash_keys(keys: Any) -> IntArray:
-    """Ids in ``[1, 2**63)``: the first half of the 128 bits without its lowest, 0 replaced by 1; integers as 8 bytes."""
+    """
+    Ids in ``[1, 2**63)``: the first half of the 128 bits without its lowest, 0 replaced by 1.
+
+    Integers as 8 bytes.
+    """
     halves: Words = _of_every_key(_x64_128, keys, 0, (2,), wide=True)[..., 0]
     ids: IntArray = np.maximum(halves >> np.uint64(1), np.uint64(1)).astype(np.int64)
     return ids
 
 
 def hash_rows(ids: Any, hashing: HashSpec) -> IntArray:
-    """Table rows that every id reads, int64 of shape ids.shape + (k,) (L20); the padding id reads row 0 only (L22)."""
+    """
+    Table rows that every id reads, int64 of shape ids.shape + (k,) (L20).
+
+    The padding id reads row 0 only (L22).
+    """
     ids = _inputs.ids(ids, hashing.num_embeddings)
     m, padded = hashing.num_rows, hashing.padding_idx is not None
     if hashing._rows is not None:
@@ -53,7 +69,10 @@ def hash_rows(ids: Any, hashing: HashSpec) -> IntArray:
 def _of_every_key(
     function: Callable[[Words, int], Words], keys: Any, seed: int, tail: tuple[int, ...], wide: bool = False
 ) -> Any:
-    """`function` of the keys' bytes: a matrix of equally long keys for integers, one row at a time for text."""
+    """
+    `function` of the keys' bytes: a matrix of equally long keys for integers, one row at a time for
+    text.
+    """
     if not 0 <= seed < 2**32:
         raise ValueError(f"`seed` must lie in [0, 2**32), not {seed}.")
     shape, matrices = _key_bytes(keys, wide)
@@ -99,7 +118,10 @@ def _rotate(word: Words, left: int) -> Words:
 
 
 def _x86_32(data: npt.NDArray[np.uint8], seed: int) -> Words:
-    """MurmurHash3_x86_32 of every row: blocks of 4 bytes, then up to 3 more, which are mixed in but not stirred."""
+    """
+    MurmurHash3_x86_32 of every row: blocks of 4 bytes, then up to 3 more, which are mixed in but
+    not stirred.
+    """
     length = data.shape[1]
     h: Words = np.full(len(data), seed, dtype=np.uint32)
     for at in range(0, length, 4):

@@ -1,4 +1,7 @@
-"""Rows -> vectors: gathers, bags and Bloom sums in textbook NumPy, every sum in float64 and in input order (L5)."""
+"""Rows to vectors: gathers, bags and Bloom sums in textbook NumPy.
+
+Every sum is taken in float64 and in input order (L5).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,11 @@ from npbloom.types import FloatArray, HashSpec, IntArray
 
 @np.errstate(all="ignore")
 def embedding_forward(weight: FloatArray, ids: Any, *, max_norm: float | None = None, norm_type: float = 2) -> Any:
-    """Rows of the table, bits copied (L4); with `max_norm` a pair: those rows, and the table with rows scaled (L10)."""
+    """
+    Rows of the table, bits copied (L4).
+
+    With `max_norm` a pair: those rows, and the table with rows scaled (L10).
+    """
     weight = np.asarray(weight)
     ids = _inputs.ids(ids, len(weight))
     if max_norm is None:
@@ -36,7 +43,9 @@ def embedding_bag_forward(
     max_norm: float | None = None,
     norm_type: float = 2,
 ) -> Any:
-    """Sum, mean or max of the rows of every bag (L13 to L18); with `max_norm` a pair: the bags, and the table (L10).
+    """
+    Sum, mean or max of the rows of every bag (L13 to L18); with `max_norm` a pair: the bags, and
+    the table (L10).
 
     A maximum is a selection, so it copies the bits of the first maximal entry.
     """
@@ -52,7 +61,11 @@ def embedding_bag_forward(
 
 @np.errstate(all="ignore")
 def bloom_forward(weight: FloatArray, ids: Any, hashing: HashSpec, *, combine: str = "sum") -> FloatArray:
-    """Sum, mean or concatenation of the k rows that an id reads (L21), rounded once; a sum, so -0.0 becomes +0.0 (L5)."""
+    """
+    Sum, mean or concatenation of the k rows that an id reads (L21), rounded once.
+
+    A sum, so -0.0 becomes +0.0 (L5).
+    """
     weight = np.asarray(weight)
     ids = _inputs.ids(ids, hashing.num_embeddings)
     vectors = bloom_vectors(weight, ids.ravel(), hashing, combine)
@@ -71,9 +84,12 @@ def bloom_bag_forward(
     include_last_offset: bool = False,
     combine: str = "sum",
 ) -> FloatArray:
-    """Sum, mean or max of the Bloom vectors of every bag, which stay in float64 until the bag is rounded (L23b).
+    """
+    Sum, mean or max of the Bloom vectors of every bag, which stay in float64 until the bag is
+    rounded (L23b).
 
-    An id whose probes all meet the reserved row still is an entry: it counts in a mean, and in a max it stands for 0.
+    An id whose probes all meet the reserved row still is an entry: it counts in a mean, and in a
+    max it stands for 0.
     """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
@@ -83,11 +99,15 @@ def bloom_bag_forward(
     return _reduced(vectors, bounds, not_padding(indices, hashing), mode, weights).astype(weight.dtype)
 
 
-# ---- what forward and backward share ------------------------------------------------------------------------------
+# ---- what forward and backward share -------------------------------------------------------------
 
 
 def entry_weights(per_sample_weights: Any, indices: IntArray, mode: str, dtype: Any) -> FloatArray | None:
-    """Weights of the entries, flat and in float64 after rounding to the table's dtype; only a sum takes them (L18)."""
+    """
+    Weights of the entries, flat and in float64 after rounding to the table's dtype.
+
+    Only a sum takes them (L18).
+    """
     _inputs.choice(mode, "mode", "sum", "mean", "max")
     if per_sample_weights is None:
         return None
@@ -107,17 +127,22 @@ def bags_of(bounds: IntArray) -> IntArray:
 
 
 def counts_of(bounds: IntArray, counted: Any) -> IntArray:
-    """How many entries of every bag count (L16)."""
+    """Number of entries of every bag that count (L16)."""
     return np.bincount(bags_of(bounds)[counted], minlength=len(bounds) - 1)
 
 
 def winners(vectors: FloatArray, bounds: IntArray, counted: Any) -> IntArray:
-    """The entry whose value is the maximum, by bag and dimension: the first one, or the first NaN; -1 if none (L17)."""
+    """
+    The entry whose value is the maximum, by bag and dimension: the first one, or the first NaN.
+
+    -1 if none (L17).
+    """
     found = np.full((len(bounds) - 1, vectors.shape[1]), -1)
     for bag in range(len(found)):
         entries = np.arange(bounds[bag], bounds[bag + 1])[counted[bounds[bag] : bounds[bag + 1]]]
         if len(entries):
-            found[bag] = entries[vectors[entries].argmax(axis=0)]  # argmax, too, stops at the first NaN
+            # Argmax, too, stops at the first NaN.
+            found[bag] = entries[vectors[entries].argmax(axis=0)]
     return found
 
 
@@ -133,7 +158,11 @@ def probe_slices(dim: int, hashing: HashSpec, combine: str) -> list[slice]:
 
 
 def bloom_vectors(weight: FloatArray, ids: IntArray, hashing: HashSpec, combine: str) -> FloatArray:
-    """The vector of every id in float64, unrounded; a probe of the reserved row adds nothing (L22)."""
+    """
+    The vector of every id in float64, unrounded.
+
+    A probe of the reserved row adds nothing (L22).
+    """
     rows = hash_rows(ids, hashing)
     total = np.zeros((len(ids), weight.shape[1]))
     for j, columns in enumerate(probe_slices(weight.shape[1], hashing, combine)):
@@ -143,7 +172,11 @@ def bloom_vectors(weight: FloatArray, ids: IntArray, hashing: HashSpec, combine:
 
 
 def _reduced(vectors: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None) -> FloatArray:
-    """One vector a bag: a sum or mean in float64, or a maximum as it is; zero where nothing counts (L14)."""
+    """
+    One vector a bag: a sum or mean in float64, or a maximum as it is.
+
+    Zero where nothing counts (L14).
+    """
     if mode == "max":
         found = winners(vectors, bounds, counted)
         out = np.zeros(found.shape, dtype=vectors.dtype)
@@ -159,7 +192,9 @@ def _reduced(vectors: FloatArray, bounds: IntArray, counted: Any, mode: str, wei
 
 
 def _renormalized(weight: FloatArray, ids: IntArray, max_norm: float, norm_type: float) -> FloatArray:
-    """A copy of the table in which every looked-up row longer than `max_norm` is scaled, once (L10)."""
+    """
+    A copy of the table in which every looked-up row longer than `max_norm` is scaled, once (L10).
+    """
     weight = weight.copy()
     for row in np.unique(ids):
         values = weight[row].astype(np.float64)
@@ -170,7 +205,11 @@ def _renormalized(weight: FloatArray, ids: IntArray, max_norm: float, norm_type:
 
 
 def _norm(values: FloatArray, p: float) -> float:
-    """The p-norm in float64, summed in column order; infinite where a power is too large for a float."""
+    """
+    The p-norm in float64, summed in column order.
+
+    Infinite where a power is too large for a float.
+    """
     sizes = np.abs(values)
     if p == math.inf:
         return float(sizes.max())

@@ -1,5 +1,8 @@
-"""RowGrad -> table: optimizer updates in the table's dtype, left to right as written (L32). Nothing is written to:
-every function returns a tuple of the arrays that its fast twin writes, the table first."""
+"""RowGrad to table: optimizer updates in the table's dtype, left to right as written (L32).
+
+Nothing is written to: every function returns a tuple of the arrays that its fast twin writes, the
+table first.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,11 @@ def rowwise_adagrad_update(
     weight_decay: float = 0.0,
     padding_row: int | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Row-wise Adagrad (L30): ``(weight, state_sum)``; the mean of squares is rounded, then added in the table's dtype."""
+    """
+    Row-wise Adagrad (L30): ``(weight, state_sum)``.
+
+    The mean of squares is rounded, then added in the table's dtype.
+    """
     weight, rows, g = _begin(weight, grad, weight_decay, padding_row)
     real = weight.dtype.type
     state_sum = np.array(state_sum)
@@ -109,7 +116,10 @@ def adam_update(
 def _begin(
     weight: FloatArray, grad: Any, weight_decay: float, padding_row: int | None
 ) -> tuple[FloatArray, IntArray, FloatArray]:
-    """A copy of the table, the rows to update, and their gradients with weight decay, which is skipped at 0 (L27, L32)."""
+    """
+    A copy of the table, the rows to update, and their gradients with weight decay, which is skipped
+    at 0 (L27, L32).
+    """
     weight = np.array(weight)
     padding = _inputs.padding_row(padding_row, len(weight), "padding_row")
     if isinstance(grad, RowGrad):

@@ -1,4 +1,4 @@
-"""Output gradients -> RowGrad: contributions in float64, added up in input order with `np.add.at`, rounded once (L5, L24)."""
+"""Output gradients to RowGrad: contributions in float64, added up with `np.add.at` (L5, L24)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from npbloom.types import FloatArray, HashSpec, IntArray, RowGrad
 def embedding_backward(
     ids: Any, grad_out: Any, num_rows: int, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False
 ) -> RowGrad:
-    """Gradient of `embedding_forward`: every id sends its output gradient to its row; padding sends none (L9)."""
+    """
+    Gradient of `embedding_forward`: every id sends its output gradient to its row.
+
+    Padding sends none (L9).
+    """
     ids = _inputs.ids(ids, num_rows)
     grad_out = _inputs.floats(grad_out, (*ids.shape, -1), None, "grad_out")
     grad_out = grad_out.reshape(ids.size, grad_out.shape[-1])
@@ -45,9 +49,12 @@ def embedding_bag_backward(
     include_last_offset: bool = False,
     scale_grad_by_freq: bool = False,
 ) -> RowGrad:
-    """Gradient of `embedding_bag_forward`: ``(G_b / count_b) * w_i`` to every entry's row, a maximum's to its winner.
+    """
+    Gradient of `embedding_bag_forward`: ``(G_b / count_b) * w_i`` to every entry's row, a maximum's
+    to its winner.
 
-    With `scale_grad_by_freq` a row's sum is divided by the occurrences of its id in the batch, not by its wins (L11).
+    With `scale_grad_by_freq` a row's sum is divided by the occurrences of its id in the batch, not
+    by its wins (L11).
     """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, len(weight), "indices")
@@ -70,7 +77,10 @@ def embedding_bag_backward_weights(
     padding_idx: int | None = None,
     include_last_offset: bool = False,
 ) -> FloatArray:
-    """Gradient of `per_sample_weights`: the bag's gradient times the entry's row, an array like `indices` (L18)."""
+    """
+    Gradient of `per_sample_weights`: the bag's gradient times the entry's row, an array like
+    `indices` (L18).
+    """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, len(weight), "indices")
     bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
@@ -81,9 +91,12 @@ def embedding_bag_backward_weights(
 
 @np.errstate(all="ignore")
 def bloom_backward(ids: Any, grad_out: Any, hashing: HashSpec, *, combine: str = "sum") -> RowGrad:
-    """Gradient of `bloom_forward`: to every probe, in order (i, j), the output's gradient (over k in a mean).
+    """
+    Gradient of `bloom_forward`: to every probe, in order (i, j), the output's gradient (over k in a
+    mean).
 
-    The reserved row is left out (L22). In a concatenation the rows are slices ``r * k + j`` of d / k columns (L21).
+    The reserved row is left out (L22). In a concatenation the rows are slices ``r * k + j`` of d /
+    k columns (L21).
     """
     ids = _inputs.ids(ids, hashing.num_embeddings)
     grad_out = _inputs.floats(grad_out, (*ids.shape, -1), None, "grad_out")
@@ -104,7 +117,10 @@ def bloom_bag_backward(
     include_last_offset: bool = False,
     combine: str = "sum",
 ) -> RowGrad:
-    """Gradient of `bloom_bag_forward`: ``(G_b / count_b) * w_i`` to every id, and from there to its probes (L23b)."""
+    """
+    Gradient of `bloom_bag_forward`: ``(G_b / count_b) * w_i`` to every id, and from there to its
+    probes (L23b).
+    """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
     bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
@@ -126,7 +142,10 @@ def bloom_bag_backward_weights(
     include_last_offset: bool = False,
     combine: str = "sum",
 ) -> FloatArray:
-    """Gradient of `per_sample_weights`: the bag's gradient times the entry's unrounded vector, like `indices` (L23b)."""
+    """
+    Gradient of `per_sample_weights`: the bag's gradient times the entry's unrounded vector, like
+    `indices` (L23b).
+    """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
     bounds = _inputs.bag_bounds(indices, offsets, include_last_offset)
@@ -138,7 +157,7 @@ def bloom_bag_backward_weights(
 def _sent(
     vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None
 ) -> FloatArray:
-    """What every entry is sent, float64 (n, d): its bag's gradient, shared or weighted, or won dimension by dimension."""
+    """The gradient of every entry, float64 (n, d): a share of its bag's, or what it won of it."""
     grad_out = grad_out.astype(np.float64)
     if mode == "max":
         sent = np.zeros(vectors.shape)
@@ -153,7 +172,10 @@ def _sent(
 
 
 def _products(vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, counted: Any) -> FloatArray:
-    """Dot product of every entry's vector with its bag's gradient: float64, from +0.0, column by column, rounded once."""
+    """
+    Dot product of every entry's vector with its bag's gradient: float64, from +0.0, column by
+    column, rounded once.
+    """
     terms = grad_out[bags_of(bounds)].astype(np.float64) * vectors
     total = np.zeros(len(vectors))
     for column in range(vectors.shape[1]):
@@ -162,7 +184,9 @@ def _products(vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, count
 
 
 def _to_probes(ids: IntArray, sent: FloatArray, hashing: HashSpec, combine: str, dtype: Any) -> RowGrad:
-    """What every id is sent, passed on to its probes in order (i, j); the reserved row is left out."""
+    """
+    The gradient of every id, passed on to its probes in order (i, j), the reserved row left out.
+    """
     m, k = hashing.num_rows, hashing.num_hash_functions
     columns = probe_slices(sent.shape[1], hashing, combine)
     rows = hash_rows(ids, hashing)
@@ -177,7 +201,10 @@ def _to_probes(ids: IntArray, sent: FloatArray, hashing: HashSpec, combine: str,
 
 
 def _summed(rows: IntArray, contributions: FloatArray, num_rows: int, dtype: Any, by_frequency: bool) -> RowGrad:
-    """Add up the contributions of every distinct row in input order, divide by its count if asked to, and round."""
+    """
+    Add up the contributions of every distinct row in input order, divide by its count if asked to,
+    and round.
+    """
     touched, place, count = np.unique(rows, return_inverse=True, return_counts=True)
     total = np.zeros((len(touched), contributions.shape[1]))
     np.add.at(total, place, contributions)

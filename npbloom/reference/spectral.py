@@ -12,7 +12,10 @@ POWERS, OVERSAMPLING = 8, 8
 
 
 def normalised(user_ids: Any, item_ids: Any, num_users: int, num_items: int) -> FloatArray:
-    """N: the 0/1 matrix of users and items over the roots of both degrees, each with the mean degree added."""
+    """
+    N: the 0/1 matrix of users and items over the roots of both degrees, each with the mean degree
+    added.
+    """
     met = np.zeros((num_users, num_items))
     met[user_ids, item_ids] = 1
     of_users, of_items = met.sum(axis=1), met.sum(axis=0)
@@ -28,7 +31,11 @@ def _basis(vectors: FloatArray) -> FloatArray:
 
 
 def decompose(matrix: FloatArray, rank: int, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """U, S and V of the matrix within the span that the subspace iteration finds; columns in the drawn order."""
+    """
+    U, S and V of the matrix within the span that the subspace iteration finds.
+
+    Columns in the drawn order.
+    """
     rng = np.random.default_rng(seed)
     basis = matrix @ rng.standard_normal((matrix.shape[1], rank + OVERSAMPLING))
     for _ in range(POWERS):

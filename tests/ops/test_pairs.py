@@ -24,26 +24,26 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return
 
 
-def check(rows: np.ndarray, num_rows: int, slices: int, reserved: int, owner: np.ndarray | None, spread: bool = False) -> None:
+def check(rows: np.ndarray, num_rows: int, slices: int, reserved: int, bag_of: np.ndarray | None, spread: bool = False) -> None:
     """Compare with a stable argsort of the keys that are kept."""
     n, k = rows.shape
-    how = {"slices": slices, "reserved": reserved, "owner": owner, "spread": spread}
+    how = {"slices": slices, "reserved": reserved, "bag_of": bag_of, "spread": spread}
     parts = split_pairs(lambda lo, hi: rows[lo:hi], n, k, num_rows, work=0, **how).sort_and(lambda part: part)
     probes = np.arange(k) if slices > 1 else np.zeros(k, int)
     keys = rows.astype(np.int64) * slices + probes
-    sources = np.repeat(np.arange(n) if owner is None else owner, k)
+    indices = np.repeat(np.arange(n) if bag_of is None else bag_of, k)
     if spread:
-        sources = sources * slices + np.tile(probes, n)
+        indices = indices * slices + np.tile(probes, n)
     kept = rows.ravel() != reserved
     order = np.argsort(keys.ravel()[kept], kind="stable")
     touched, starts = np.unique(keys.ravel()[kept][order], return_index=True)
-    np.testing.assert_array_equal(np.concatenate([part.touched for part in parts]), touched)
+    np.testing.assert_array_equal(np.concatenate([part.rows for part in parts]), touched)
     np.testing.assert_array_equal(
-        np.concatenate([part.starts[:-1] for part in parts] + [[kept.sum()]]), np.append(starts, kept.sum())
+        np.concatenate([part.indptr[:-1] for part in parts] + [[kept.sum()]]), np.append(starts, kept.sum())
     )
     for part, after in zip(parts, [*parts[1:], None], strict=True):
-        assert part.starts[-1] == (kept.sum() if after is None else after.starts[0])
-        np.testing.assert_array_equal(part.sources, sources[kept][order][: part.starts[-1]])  # and nothing unsorted behind
+        assert part.indptr[-1] == (kept.sum() if after is None else after.indptr[0])
+        np.testing.assert_array_equal(part.indices, indices[kept][order][: part.indptr[-1]])  # and nothing unsorted behind
 
 
 @pytest.mark.usefixtures("_small_parts")
@@ -58,7 +58,7 @@ def test_pairs_are_sorted_stably(data: st.DataObject) -> None:
     rows = rng.integers(0, top, (n, k)).astype(data.draw(st.sampled_from([np.int64, np.int32])))
     if data.draw(st.booleans(), label="last row"):
         rows[rng.random((n, k)) < 0.3] = num_rows - 1
-    owner = np.sort(rng.integers(0, 5, n)) if data.draw(st.booleans(), label="owner") else None
+    bag_of = np.sort(rng.integers(0, 5, n)) if data.draw(st.booleans(), label="bag_of") else None
     slices = data.draw(st.sampled_from([1, k]), label="slices")
     event(f"many pairs: {n * k > 32}, slices: {slices > 1}")
     with nb.num_threads(data.draw(st.sampled_from([1, 2, 3, 7]), label="threads")):
@@ -67,7 +67,7 @@ def test_pairs_are_sorted_stably(data: st.DataObject) -> None:
             num_rows,
             slices,
             data.draw(st.sampled_from([-1, 0]), label="reserved"),
-            owner,
+            bag_of,
             slices > 1 and data.draw(st.booleans()),
         )
 

@@ -1,6 +1,4 @@
-"""Run serial `nogil` kernels over disjoint ranges on a thread pool: one owner per row, no races
-(L6).
-"""
+"""Ranges of serial `nogil` kernels on a thread pool: one owner per row, no races (L6)."""
 
 from __future__ import annotations
 

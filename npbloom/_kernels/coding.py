@@ -100,14 +100,7 @@ def _mark_distinct(values: IntArray, marks: IntArray, found: IntArray, bound: in
 
 @kernel
 def distinct_range(
-    probes: RowArray,
-    starts: IntArray,
-    bound: int,
-    bits: IntArray,
-    counts: IntArray,
-    scratch: FloatArray,
-    lo: int,
-    hi: int,
+    probes: RowArray, starts: IntArray, bound: int, bits: IntArray, counts: IntArray, scratch: FloatArray, lo: int, hi: int
 ) -> None:
     """
     Sort each instance's probes into its part of `bits`, each once, and count them.
@@ -172,14 +165,7 @@ def _score(columns: FloatArray, rows: RowArray, prior: FloatArray, start: int, s
 
 @kernel
 def likelihood_range(
-    columns: FloatArray,
-    rows: RowArray,
-    prior: FloatArray,
-    first: int,
-    tile: FloatArray,
-    out: FloatArray,
-    lo: int,
-    hi: int,
+    columns: FloatArray, rows: RowArray, prior: FloatArray, first: int, tile: FloatArray, out: FloatArray, lo: int, hi: int
 ) -> None:
     """``out[b, first + q] = prior[q] + sum_j log_probs[b, rows[q, j]]`` for groups [lo, hi)."""
     for g in range(lo, hi):
@@ -313,15 +299,7 @@ def order_range(scores: FloatArray, items: IntArray, sizes: IntArray, lo: int, h
 
 
 @helper
-def _together(
-    members: IntArray,
-    ends: IntArray,
-    places: IntArray,
-    lo: int,
-    hi: int,
-    counts: IntArray,
-    touched: IntArray,
-) -> int:
+def _together(members: IntArray, ends: IntArray, places: IntArray, lo: int, hi: int, counts: IntArray, touched: IntArray) -> int:
     """
     Count the items after an item in its instances, ``places[lo:hi]``.
 
@@ -416,14 +394,7 @@ def _insert(values: IntArray, size: int, value: int) -> int:
 
 @kernel
 def share_range(
-    table: RowArray,
-    num_bits: int,
-    firsts: IntArray,
-    seconds: IntArray,
-    draws: FloatArray,
-    used: RowArray,
-    lo: int,
-    hi: int,
+    table: RowArray, num_bits: int, firsts: IntArray, seconds: IntArray, draws: FloatArray, used: RowArray, lo: int, hi: int
 ) -> None:
     """
     Give pairs [lo, hi), in this order, a bit that neither item has. Not for threads.

@@ -31,41 +31,16 @@ def _score_four(users: FloatArray, items: FloatArray, out: FloatArray, b: int, s
     The same for four users: an item's column, once read, serves all, and four columns a pass keep
     sums in registers.
     """
-    s0, s1, s2, s3 = (
-        out[b, start:stop],
-        out[b + 1, start:stop],
-        out[b + 2, start:stop],
-        out[b + 3, start:stop],
-    )
+    s0, s1, s2, s3 = out[b, start:stop], out[b + 1, start:stop], out[b + 2, start:stop], out[b + 3, start:stop]
     for scores in (s0, s1, s2, s3):
         scores[:] = 0.0
     c = 0
     while c + 4 <= items.shape[0]:
-        i0, i1, i2, i3 = (
-            items[c, start:stop],
-            items[c + 1, start:stop],
-            items[c + 2, start:stop],
-            items[c + 3, start:stop],
-        )
+        i0, i1, i2, i3 = items[c, start:stop], items[c + 1, start:stop], items[c + 2, start:stop], items[c + 3, start:stop]
         a0, a1, a2, a3 = users[b, c], users[b, c + 1], users[b, c + 2], users[b, c + 3]
-        b0, b1, b2, b3 = (
-            users[b + 1, c],
-            users[b + 1, c + 1],
-            users[b + 1, c + 2],
-            users[b + 1, c + 3],
-        )
-        c0, c1, c2, c3 = (
-            users[b + 2, c],
-            users[b + 2, c + 1],
-            users[b + 2, c + 2],
-            users[b + 2, c + 3],
-        )
-        d0, d1, d2, d3 = (
-            users[b + 3, c],
-            users[b + 3, c + 1],
-            users[b + 3, c + 2],
-            users[b + 3, c + 3],
-        )
+        b0, b1, b2, b3 = users[b + 1, c], users[b + 1, c + 1], users[b + 1, c + 2], users[b + 1, c + 3]
+        c0, c1, c2, c3 = users[b + 2, c], users[b + 2, c + 1], users[b + 2, c + 2], users[b + 2, c + 3]
+        d0, d1, d2, d3 = users[b + 3, c], users[b + 3, c + 1], users[b + 3, c + 2], users[b + 3, c + 3]
         for q in range(s0.shape[0]):
             v0, v1, v2, v3 = i0[q], i1[q], i2[q], i3[q]
             s0[q] = (((s0[q] + a0 * v0) + a1 * v1) + a2 * v2) + a3 * v3
@@ -74,13 +49,7 @@ def _score_four(users: FloatArray, items: FloatArray, out: FloatArray, b: int, s
             s3[q] = (((s3[q] + d0 * v0) + d1 * v1) + d2 * v2) + d3 * v3
         c += 4
     while c < items.shape[0]:
-        u0, u1, u2, u3, i0 = (
-            users[b, c],
-            users[b + 1, c],
-            users[b + 2, c],
-            users[b + 3, c],
-            items[c, start:stop],
-        )
+        u0, u1, u2, u3, i0 = users[b, c], users[b + 1, c], users[b + 2, c], users[b + 3, c], items[c, start:stop]
         for q in range(s0.shape[0]):
             s0[q] += u0 * i0[q]
             s1[q] += u1 * i0[q]

@@ -143,6 +143,21 @@ def unsorted_all(root: Path) -> list[str]:
     return faults
 
 
+def unlisted_operations(root: Path) -> list[str]:
+    """Public functions and classes of public files of `ops` that `__all__` of their file does not name."""
+    faults = []
+    for path in sorted((root / "npbloom" / "ops").glob("[!_]*.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assigned = [node for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+        names = ast.literal_eval(assigned[0].value) if assigned else []
+        faults += [
+            f"{path.relative_to(root)}:{node.lineno} {node.name} is not in `__all__`"
+            for node in body
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_") and node.name not in names
+        ]
+    return faults
+
+
 def machine_paths(root: Path) -> list[str]:
     """Absolute paths of one machine in any text file of the tree."""
     pattern = re.compile(r"(?<![\w.$}~)/-])/(?:root|tmp|work|farm|home|Users|opt|mnt)/\w")

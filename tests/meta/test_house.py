@@ -17,6 +17,7 @@ RULES = [
     house.compiler_named,
     house.layer_internals,
     house.unsorted_all,
+    house.unlisted_operations,
     house.machine_paths,
 ]
 

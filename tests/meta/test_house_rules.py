@@ -80,6 +80,19 @@ def test_unsorted_all(tmp_path, value, words):
     assert all(words in fault for fault in faults)
 
 
+@pytest.mark.parametrize(
+    ("source", "faults"),
+    [
+        ('__all__ = ["one"]\n\ndef one(): ...\n\ndef _two(): ...\n', []),
+        ('__all__ = ["one"]\n\ndef one(): ...\n\ndef two(): ...\n', ["npbloom/ops/a.py:5 two is not in `__all__`"]),
+        ("class One: ...\n", ["npbloom/ops/a.py:1 One is not in `__all__`"]),
+    ],
+)
+def test_unlisted_operations(tmp_path, source, faults):
+    write(tmp_path, "npbloom/ops/_b.py", "def three(): ...\n")
+    assert house.unlisted_operations(write(tmp_path, "npbloom/ops/a.py", source)) == faults
+
+
 @pytest.mark.parametrize("top", ["root", "tmp", "work", "home", "Users"])
 def test_machine_paths(tmp_path, top):
     assert (

@@ -92,11 +92,16 @@ def test_the_picture_of_the_readme_is_drawn_from_the_rows_that_ids_hash_to(tmp_p
 
 
 def public_names() -> dict[str, Any]:
-    """Every name in the ``__all__`` of a public module, with what it names; adapters, which need their packages, without it."""
+    """
+    Every name in the ``__all__`` of a public module, with the object it names.
+
+    Adapters, which need their packages, come without it. `npbloom.ops` lists which names of its
+    files are public.
+    """
     modules = [each.name for each in pkgutil.walk_packages(npbloom.__path__, "npbloom.") if "._" not in each.name]
     found: dict[str, Any] = {}
     for module_name in ["npbloom", *modules]:
-        if module_name.startswith((*UNCALLED, "npbloom.conformance.backends.")):
+        if module_name.startswith((*UNCALLED, "npbloom.conformance.backends.", "npbloom.ops.")):
             continue
         module = importlib.import_module(module_name)
         for name in getattr(module, "__all__", ()):

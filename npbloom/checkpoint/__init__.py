@@ -1,10 +1,11 @@
 """
 Layers and optimizers in safetensors files, never pickle.
 
-A layer saved as ``items`` gives the tensor ``items.weight``, and ``items.hash_table`` if it has a
-table of the caller's own; its state in an optimizer gives ``optimizer.items.sum`` and the like,
-under torch's names. Everything else, classes, options, hyperparameters and their order, is JSON
-under the key ``npbloom`` of the file's metadata, beside the caller's own keys and two digests.
+A layer that is saved as ``items`` gives the tensor ``items.weight``. If it has a table of hashes
+that the caller gave, it also gives ``items.hash_table``. Its state in an optimizer gives
+``optimizer.items.sum`` and the like, under torch's names. Classes, options, hyperparameters and
+their order are JSON under the key ``npbloom`` of the file's metadata, beside the caller's own keys
+and two digests.
 """
 
 from npbloom.checkpoint._checkpoint import Checkpoint, load, save, verify

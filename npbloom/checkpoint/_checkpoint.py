@@ -1,4 +1,4 @@
-"""`save`, `load` and `verify`."""
+"""Public functions `save`, `load` and `verify`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Checkpoint(NamedTuple):
     Parameters
     ----------
     layers : dict of str to layer
-        Under the names and in the order they were saved with.
+        Layers, under the names and in the order of `save`.
     optimizer : Optimizer or None
-        On these layers: ``checkpoint.optimizer.state(checkpoint.layers["items"])`` is the restored
-        state.
+        Optimizer of these layers. ``checkpoint.optimizer.state(checkpoint.layers["items"])`` is the
+        restored state.
     metadata : dict of str to str
-        The caller's own.
+        Metadata of the caller.
 
     Examples
     --------
@@ -53,38 +53,38 @@ def save(
     Parameters
     ----------
     path : str or path-like
-        The file to write. It is replaced only when the new one is whole and on the disk; a symbolic
+        File to write. It is replaced only when the new one is complete and on the disk. A symbolic
         link is followed.
     layers : dict of str to layer
-        Different layers of any class, by names that the tensors will carry. Two layers on one table
-        keep sharing it.
+        Different layers of any class, with the names for their tensors. Two layers on the same
+        table still share it after a load.
     optimizer : Optimizer, optional
-        Its hyperparameters as they are now, and the state of each of its layers, all of which must
-        be in `layers`.
+        Optimizer whose current hyperparameters are saved, with the state of each of its layers. All
+        of these must be in `layers`.
     metadata : dict of str to str, optional
-        Text of the caller's own, readable by every safetensors reader. The keys ``npbloom``,
-        ``npbloom.header_sha256`` and ``npbloom.data_sha256`` are taken.
+        Text of the caller, which every safetensors reader can read. The keys ``npbloom``,
+        ``npbloom.header_sha256`` and ``npbloom.data_sha256`` are reserved.
 
     Raises
     ------
     TypeError
         `layers`, `optimizer` or `metadata` is of another kind.
     ValueError
-        A layer of the optimizer is not in `layers`, a layer is there twice, two tables overlap
-        without being the same, a table was reshaped or a state replaced by what does not fit, or a
-        name is empty, taken, or not text that UTF-8 can encode.
+        A layer of the optimizer is not in `layers`, a layer is given twice, two tables overlap
+        without being the same, a table was reshaped, a state was replaced by one that does not fit,
+        or a name is empty, reserved, or cannot be encoded in UTF-8.
     OSError
-        The file cannot be written. What was there before is still there then.
+        The file cannot be written. The old file is still there.
 
     Notes
     -----
-    - Killed at any moment, or out of disk space, a save leaves the old file or the new one, whole.
-      It writes beside the file, flushes, renames, and flushes the directory. What killed saves of a
-      file leave beside it, the next save of it removes.
-    - Tables are copied, hashed and written piece by piece, not as a whole. While another thread
-      trains them, each row is written as it was at some moment, not all at the same one.
-    - A `hash_table` is kept, as rows of 32-bit integers.
-    - A table that was read-only is writable when loaded.
+    - A save that is killed at any moment, or runs out of disk space, leaves the old file or the new
+      one, complete. It writes beside the file, flushes, renames, and flushes the directory. The
+      next save of the same file removes what a killed one left beside it.
+    - Tables are copied, hashed and written in pieces. While another thread trains them, each row is
+      written as it was at some moment, but not all rows at the same moment.
+    - A `hash_table` is saved as rows of 32-bit integers.
+    - A read-only table is writable after a load.
     - torch and others read the tensors: ``safetensors.torch.load_file(path)["items.weight"]``.
 
     Examples
@@ -114,36 +114,37 @@ def save(
 
 def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:
     """
-    Read what `save` wrote.
+    Read a file that `save` wrote.
 
     Parameters
     ----------
     path : str or path-like
         The file.
     mmap : bool, default False
-        Map the file instead of reading it: tables and state are read from the disk page by page
-        where a lookup or a step needs them. What is written to them stays in the memory of this
-        process and never reaches the file.
+        Map the file instead of reading it: pages of tables and state are read from the disk when a
+        lookup or a step needs them. Written values stay in the memory of this process and never
+        reach the file.
 
     Returns
     -------
     Checkpoint
-        Its `layers`, its `optimizer` or None, its `metadata`.
+        Its `layers`, its `optimizer` or None, and its `metadata`.
 
     Raises
     ------
     OSError
         The file cannot be opened or read.
     ValueError
-        It is damaged, no checkpoint of npbloom, or one of another format; the sentence says which.
+        The file is damaged, is no checkpoint of npbloom, or has another format; the message says
+        which.
 
     Notes
     -----
-    - Names, dtypes, shapes and metadata are compared with their digest, always; the bytes of the
-      tensors with theirs unless `mmap` is True, where `verify` does it whenever there is time.
-    - Training that goes on after a load gives the same bits as training that was never interrupted.
-    - Nothing in the file is executed: it names classes of a fixed list.
-    - Memory follows the file's size, whatever stands in it (docs/guarantees.md).
+    - Names, dtypes, shapes and metadata are always compared with their digest. The bytes of the
+      tensors are compared with theirs unless `mmap` is True; `verify` compares them later.
+    - Training that continues after a load gives the same bits as uninterrupted training.
+    - Nothing in the file is executed: the classes that it may name are a fixed list.
+    - Memory grows with the file's size, whatever its content (docs/guarantees.md).
 
     Examples
     --------
@@ -166,19 +167,20 @@ def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:
 
 def verify(path: str | os.PathLike[str]) -> None:
     """
-    Read a whole file and compare both digests, without keeping any of it in memory.
+    Read a whole file and compare both digests, without keeping it in memory.
 
     Parameters
     ----------
     path : str or path-like
-        The file: what ``load(path, mmap=True)`` took on trust.
+        The file, such as one that ``load(path, mmap=True)`` did not compare.
 
     Raises
     ------
     OSError
         The file cannot be opened or read.
     ValueError
-        It is damaged, no checkpoint of npbloom, or one of another format; the sentence says which.
+        The file is damaged, is no checkpoint of npbloom, or has another format; the message says
+        which.
 
     Examples
     --------
@@ -186,7 +188,7 @@ def verify(path: str | os.PathLike[str]) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "biases")
     ...     save(path, {"biases": nb.ZeroEmbedding(3, 2)})
-    ...     verify(path)                                             # nothing to complain about
+    ...     verify(path)                                             # no error
     ...     _ = path.write_bytes(path.read_bytes()[:-1] + bytes([1]))
     ...     try:
     ...         verify(path)
@@ -211,7 +213,7 @@ def _named(path: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """An error as the end of a sentence of one line, cut where it quotes too much."""
+    """Return an error as the end of a one-line message, cut if it quotes too much."""
     if isinstance(error, KeyError):
         text = f"there is no {error.args[0]!r}"
     else:

@@ -1,4 +1,4 @@
-"""The bytes of a file: a safetensors header, the tensors behind it, and a digest of each."""
+"""Bytes of a file: a safetensors header, the tensors after it, and a digest of each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Tensors = dict[str, Array]
 
 
 class Entry(NamedTuple):
-    """A tensor of a file: its safetensors dtype, its shape, and its place behind the header."""
+    """Entry of a tensor: its safetensors dtype, its shape, and its place after the header."""
 
     word: str
     shape: tuple[int, ...]
@@ -40,18 +40,18 @@ class Entry(NamedTuple):
 
 
 class Header(NamedTuple):
-    """The header, and the place where the tensors begin."""
+    """Header of a file, and the place where the tensors begin."""
 
     metadata: dict[str, str]
     entries: dict[str, Entry]
     base: int
 
 
-# ---- digests --------------------------------------------------------------------------------------------------------------
+# ---- digests -------------------------------------------------------------------------------------
 
 
 def header_digest(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> str:
-    """SHA-256 over names, dtypes, shapes and metadata, but not over places in the file."""
+    """Return the SHA-256 of names, dtypes, shapes and metadata, but not of places in the file."""
     described = {
         "metadata": {key: value for key, value in metadata.items() if key != HEADER_DIGEST},
         "tensors": {name: [entry.word, list(entry.shape)] for name, entry in entries.items()},
@@ -60,11 +60,11 @@ def header_digest(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> 
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-# ---- writing --------------------------------------------------------------------------------------------------------------
+# ---- writing -------------------------------------------------------------------------------------
 
 
 def laid_out(tensors: Tensors) -> dict[str, Entry]:
-    """The place of each tensor: the widest items first."""
+    """Return the place of each tensor: those of the widest items come first."""
     entries = {}
     end = 0
     for name in sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize):
@@ -74,7 +74,7 @@ def laid_out(tensors: Tensors) -> dict[str, Entry]:
 
 
 def write(file: io.FileIO, tensors: Tensors, metadata: dict[str, str]) -> None:
-    """Write a whole file, the header last: it holds the digest of what was written before it."""
+    """Write a whole file. The header comes last: it has the digest of the tensors."""
     entries = laid_out(tensors)
     blank = metadata | {HEADER_DIGEST: "0" * 64, DATA_DIGEST: "0" * 64}
     size = len(_header_text(blank, entries))  # digests are of one length, so this is the header's
@@ -89,7 +89,7 @@ def write(file: io.FileIO, tensors: Tensors, metadata: dict[str, str]) -> None:
 
 
 def _header_text(metadata: dict[str, str], entries: dict[str, Entry]) -> bytes:
-    """The header as JSON, filled up with spaces so that the tensors are aligned."""
+    """Return the header as JSON, padded with spaces so that the tensors are aligned."""
     header: dict[str, Any] = {"__metadata__": metadata}
     for name, entry in entries.items():
         header[name] = {"dtype": entry.word, "shape": list(entry.shape), "data_offsets": [entry.start, entry.end]}
@@ -101,7 +101,11 @@ def _header_text(metadata: dict[str, str], entries: dict[str, Entry]) -> bytes:
 
 
 def _write_tensor(file: io.FileIO, array: Array, sha: Any) -> None:
-    """Hash and write a tensor in chunks, copied first: training meanwhile changes neither."""
+    """
+    Hash and write a tensor in chunks.
+
+    Each chunk is copied first, so that training meanwhile changes neither.
+    """
     flat = array.reshape(-1)
     items = CHUNK // array.itemsize
     for start in range(0, flat.size, items):
@@ -111,17 +115,17 @@ def _write_tensor(file: io.FileIO, array: Array, sha: Any) -> None:
 
 
 def _write_all(file: io.FileIO, data: bytes | memoryview) -> None:
-    """All of the bytes; a raw file may take a part of them at a time."""
+    """Write all of the bytes; a raw file may take only a part of them at a time."""
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
 
 
-# ---- reading --------------------------------------------------------------------------------------------------------------
+# ---- reading -------------------------------------------------------------------------------------
 
 
 def opened(path: str) -> io.FileIO:
-    """Open a file unbuffered; a pipe or a device is a ValueError and does not block."""
+    """Open a file unbuffered. A pipe or a device raises a ValueError and does not block."""
     file = io.FileIO(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -130,7 +134,7 @@ def opened(path: str) -> io.FileIO:
 
 
 def read_header(file: io.FileIO) -> Header:
-    """The header of a file, checked by itself; `checked` judges whether it is one of ours."""
+    """Read the header of a file and check its form; `structure_of` checks format and digest."""
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(_read_some(file, 8), "little")
     if size < 8 or length > min(size - 8, MAX_HEADER):
@@ -153,7 +157,7 @@ def read_header(file: io.FileIO) -> Header:
 
 
 def structure_of(header: Header) -> Any:
-    """Layers and optimizer from the metadata, after checking format and header digest."""
+    """Return layers and optimizer from the metadata, after checks of format and header digest."""
     structure = parsed(header.metadata[KEY])
     found = structure["format"]
     if found != FORMAT:
@@ -165,13 +169,13 @@ def structure_of(header: Header) -> Any:
 
 
 def check_data(header: Header, found: str) -> None:
-    """Compare the digest of the bytes that were read with the one that was written."""
+    """Compare the digest of the bytes that were read with that in the header."""
     if header.metadata[DATA_DIGEST] != found:
         raise ValueError("the bytes of its tensors are not those that were written: their SHA-256 differs")
 
 
 def read_tensors(file: io.FileIO, header: Header) -> Tensors:
-    """Every tensor, in memory; what was hashed is what is returned."""
+    """Return every tensor, in memory; the returned bytes are those that were hashed."""
     tensors = {name: np.empty(entry.shape, DTYPES[entry.word]) for name, entry in header.entries.items()}
     check_data(header, _hash(file, header, {name: array.reshape(-1).view(np.uint8) for name, array in tensors.items()}))
     return {name: _native(array) for name, array in tensors.items()}
@@ -183,7 +187,11 @@ def read_through(file: io.FileIO, header: Header) -> None:
 
 
 def map_tensors(file: io.FileIO, header: Header) -> Tensors:
-    """Every tensor, mapped copy-on-write; one that is not aligned or not native is copied."""
+    """
+    Return every tensor, mapped copy-on-write.
+
+    One that is not aligned or not native is copied.
+    """
     data = np.memmap(file, dtype=np.uint8, mode="c").view(np.ndarray)[header.base :]
     return {
         name: _native(data[entry.start : entry.end].view(DTYPES[entry.word]).reshape(entry.shape))
@@ -192,7 +200,11 @@ def map_tensors(file: io.FileIO, header: Header) -> Tensors:
 
 
 def _hash(file: io.FileIO, header: Header, targets: Mapping[str, Array]) -> str:
-    """SHA-256 of all tensors by name, read into flat arrays of bytes where given."""
+    """
+    Return the SHA-256 of all tensors by name.
+
+    `targets` are flat arrays of bytes to read into.
+    """
     sha, scratch = hashlib.sha256(), np.empty(CHUNK, np.uint8)
     for name, entry in sorted(header.entries.items()):
         file.seek(header.base + entry.start)
@@ -205,7 +217,7 @@ def _hash(file: io.FileIO, header: Header, targets: Mapping[str, Array]) -> str:
 
 
 def _read_all(file: io.FileIO, target: memoryview, name: str) -> None:
-    """Fill all of the memory."""
+    """Fill all of the memory, or raise a ValueError."""
     while target:
         count = file.readinto(target)
         if not count:
@@ -214,7 +226,7 @@ def _read_all(file: io.FileIO, target: memoryview, name: str) -> None:
 
 
 def _read_some(file: io.FileIO, length: int) -> bytes:
-    """As many bytes as are there, up to a length."""
+    """Return as many bytes as the file has, up to a length."""
     parts = []
     while length and (part := file.read(length)):
         parts.append(part)

@@ -1,4 +1,4 @@
-"""Replace a file as a whole: readers find the old or the new one, even after a power cut."""
+"""Replacement of whole files: readers find the old or the new one, even after a power cut."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def replace(target: str, write: Callable[[io.FileIO], None]) -> None:
     """
     Write a new file, flush it and put it in the place of the target; leave nothing on failure.
 
-    The file lies beside the target and is locked (``flock``) as long as its writer lives. So a file
-    that nobody locks was left by a writer that was killed, and is removed by the next one.
+    The file lies beside the target, and its writer locks it (``flock``) while it lives. So a file
+    without a lock belongs to a killed writer, and the next writer removes it.
     """
     folder, name = os.path.split(target)
     try:
@@ -44,10 +44,10 @@ def replace(target: str, write: Callable[[io.FileIO], None]) -> None:
 
 def _replaced(path: str, target: str, before: _Kept | None, write: Callable[[io.FileIO], None]) -> bool:
     """
-    Write the file at a path of its own and rename it.
+    Write the file at a path of its own and rename it; return True.
 
-    False where another writer took it for a leftover and removed it. It is removed twice: an
-    exception may come between any two lines, also just before it is removed the first time.
+    Return False if another writer took the file for a leftover and removed it. The file is removed
+    twice: an exception may come between any two lines, also just before the first removal.
     """
     try:
         try:
@@ -75,16 +75,16 @@ def _unlink(path: str) -> None:
 
 
 def _stem(name: str) -> str:
-    """The beginning of the names of the files beside a target."""
+    """Return the beginning of the names of the files beside a target."""
     short = name if len(os.fsencode(name)) <= LONGEST else hashlib.sha256(os.fsencode(name)).hexdigest()
     return f".{short}."
 
 
-# ---- what a file that is replaced passes on -------------------------------------------------------------------------------
+# ---- what a file that is replaced passes on ------------------------------------------------------
 
 
 class _Kept(NamedTuple):
-    """Permissions, owner and group, and extended attributes, of which an ACL is one."""
+    """Permissions, owner, group, and extended attributes, which include an ACL."""
 
     mode: int
     owner: int
@@ -93,7 +93,7 @@ class _Kept(NamedTuple):
 
 
 def _kept_of(target: str) -> _Kept | None:
-    """Owner, rights and attributes of the file to replace; None where there is none."""
+    """Return owner, permissions and attributes of the file to replace, or None if there is none."""
     try:
         found = os.stat(target)
     except FileNotFoundError:
@@ -106,7 +106,7 @@ def _kept_of(target: str) -> _Kept | None:
 
 
 def _attributes(file: str | int) -> dict[str, bytes]:
-    """Extended attributes, an ACL among them; none where the system or the file system has none."""
+    """Return the extended attributes, with an ACL, or none if the system has none."""
     found = {}
     if hasattr(os, "listxattr"):
         with suppress(OSError):
@@ -119,11 +119,11 @@ def _attributes(file: str | int) -> dict[str, bytes]:
 
 def _keep(before: _Kept, number: int) -> None:
     """
-    Give a new, empty file what the one before had, as far as this process may.
+    Give a new, empty file the properties of the old one, as far as this process may.
 
-    Nobody gains by what is lost: where the group cannot be kept, the new one may do what others
-    may, and an ACL, whose rights are the group's too, is left out. The owner comes last, since only
-    an owner may set the rest.
+    No user gains rights by a property that is lost. If the group cannot be kept, the group gets the
+    rights of others, and an ACL is left out, since its rights are the group's too. The owner comes
+    last, since only an owner may set the other properties.
     """
     mode, attributes = before.mode, dict(before.attributes)
     fewer = mode & 0o707 | (mode & 0o007) << 3
@@ -146,11 +146,11 @@ def _keep(before: _Kept, number: int) -> None:
         os.fchown(number, before.owner, -1)
 
 
-# ---- what killed writers left ---------------------------------------------------------------------------------------------
+# ---- what killed writers left --------------------------------------------------------------------
 
 
 def _remove_leftovers(folder: str, name: str) -> None:
-    """Remove files of killed writers of this target; those of living ones stay."""
+    """Remove files of killed writers of this target; keep those of living writers."""
     pattern = re.compile(re.escape(_stem(name)) + "[0-9a-f]{16}" + re.escape(SUFFIX))
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -160,7 +160,7 @@ def _remove_leftovers(folder: str, name: str) -> None:
 
 
 def _remove_unlocked(path: str) -> None:
-    """Remove a file that nobody holds a lock on; an OSError for one that somebody does."""
+    """Remove a file without a lock; raise an OSError for a locked one."""
     with _opened(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.unlink(path)
@@ -180,7 +180,7 @@ def _opened(path: str) -> io.FileIO:
 
 
 def _flush_folder(folder: str) -> None:
-    """Make the new name last, where the file system can."""
+    """Flush the directory, so that the new name survives a power cut, if the file system can."""
     try:
         number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:  # a folder that may be written to, but not read

@@ -23,11 +23,11 @@ RETIRED: Final = "precompute_hashes"  # an option in files of earlier versions
 Described = dict[str, Any]
 
 
-# ---- to a file ------------------------------------------------------------------------------------------------------------
+# ---- to a file -----------------------------------------------------------------------------------
 
 
 def describe_layers(layers: Any) -> tuple[Tensors, Described]:
-    """The tensors of the layers, and what is needed to construct them around those."""
+    """Return the tensors of the layers, and the description that constructs layers around them."""
     if not isinstance(layers, dict):
         raise TypeError(f"`layers` must be a dict of names to layers, not {type(layers).__name__}.")
     tensors: Tensors = {}
@@ -56,7 +56,7 @@ def describe_layers(layers: Any) -> tuple[Tensors, Described]:
 
 
 def _shared(layer: Layer, name: str, layers: dict[str, Layer], described: Described) -> str | None:
-    """The tensor of an earlier layer on the same table."""
+    """Return the name of the tensor of an earlier layer on the same table, or None."""
     table = layer.checked_table()
     for other, entry in described.items():
         known = layers[other].checked_table()
@@ -69,7 +69,7 @@ def _shared(layer: Layer, name: str, layers: dict[str, Layer], described: Descri
 
 
 def describe_optimizer(optimizer: Any, layers: dict[str, Layer]) -> tuple[Tensors, Described]:
-    """The state of every layer of an optimizer, and what is needed to construct it."""
+    """Return the state of every layer of an optimizer, and the description that constructs it."""
     if type(optimizer) not in OPTIMIZERS.values():
         raise TypeError(f"`optimizer` must be an optimizer of npbloom, not {type(optimizer).__name__}.")
     names = {layer: name for name, layer in layers.items()}
@@ -92,7 +92,11 @@ def describe_optimizer(optimizer: Any, layers: dict[str, Layer]) -> tuple[Tensor
 
 
 def _plain(value: Any) -> Any:
-    """An option as JSON keeps it to the bit; JSON has no infinity, so that one goes as text."""
+    """
+    Return an option in a form that JSON keeps exactly.
+
+    JSON has no infinity, which becomes text.
+    """
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, tuple):
@@ -104,7 +108,7 @@ def _plain(value: Any) -> Any:
 
 
 def check_metadata(metadata: Any) -> dict[str, str]:
-    """The caller's own metadata, copied."""
+    """Return a copy of the caller's metadata, checked."""
     if metadata is None:
         return {}
     if not isinstance(metadata, dict):
@@ -121,7 +125,7 @@ def check_metadata(metadata: Any) -> dict[str, str]:
 
 
 def _check_text(value: Any, name: str) -> None:
-    """A non-empty string that UTF-8 can encode."""
+    """Check that a name is a non-empty string that UTF-8 can encode."""
     if not isinstance(value, str):
         raise TypeError(f"`{name}` must have names of type str, not {type(value).__name__}.")
     if not value:
@@ -132,11 +136,11 @@ def _check_text(value: Any, name: str) -> None:
         raise ValueError(f"`{name}` must hold text that UTF-8 can encode, not {value!r}.") from None
 
 
-# ---- from a file ----------------------------------------------------------------------------------------------------------
+# ---- from a file ---------------------------------------------------------------------------------
 
 
 def restore(structure: Any, tensors: Tensors) -> tuple[dict[str, Any], Optimizer | None]:
-    """Layers and optimizer around the tensors of a file; every tensor must be named."""
+    """Return layers and optimizer around the tensors of a file; every tensor must be named."""
     layers = dict(_restore_layers(structure["layers"], tensors))
     optimizer = _restore_optimizer(structure["optimizer"], layers, tensors) if "optimizer" in structure else None
     if tensors:
@@ -145,7 +149,7 @@ def restore(structure: Any, tensors: Tensors) -> tuple[dict[str, Any], Optimizer
 
 
 def _restore_layers(described: Described, tensors: Tensors) -> Iterator[tuple[str, Any]]:
-    """Construct every layer around its table; layers that shared a table do so again."""
+    """Construct every layer around its table; layers that shared a table share it again."""
     tables: Tensors = {}
     for name, entry in described.items():
         options = {key: _from_plain(value) for key, value in entry["options"].items() if key != RETIRED}
@@ -159,7 +163,7 @@ def _restore_layers(described: Described, tensors: Tensors) -> Iterator[tuple[st
 
 
 def _restore_optimizer(described: Described, layers: dict[str, Any], tensors: Tensors) -> Optimizer:
-    """The optimizer on its layers, with the states of the file."""
+    """Return the optimizer on its layers, with the states of the file."""
     make: Any = OPTIMIZERS[_name(described, "class")]
     settings = {key: _from_plain(value) for key, value in described["hyperparameters"].items()}
     order = [_name(described["layers"], position) for position in range(len(described["layers"]))]
@@ -175,12 +179,12 @@ def _restore_optimizer(described: Described, layers: dict[str, Any], tensors: Te
 
 
 def _state_spec(kind: type[Optimizer], layer: Layer, settings: dict[str, Any]) -> dict[str, ArraySpec]:
-    """Names, shapes and dtypes of the state of a layer."""
+    """Return names, shapes and dtypes of the state of a layer."""
     return kind.state_spec(layer.table_shape, layer.dtype, layer.num_slices, **settings)
 
 
 def _name(described: Any, key: str | int) -> str:
-    """The name under a key of a description: of a class, a tensor or a layer."""
+    """Return the name under a key of a description, which is of a class, a tensor or a layer."""
     value = described[key]
     if not isinstance(value, str):
         what = repr(key) if isinstance(key, str) else "a layer of the optimizer"
@@ -189,7 +193,7 @@ def _name(described: Any, key: str | int) -> str:
 
 
 def _from_plain(value: Any) -> Any:
-    """The option of `_plain`; no option is the word "inf"."""
+    """Return the option that `_plain` packed; no option is the word "inf"."""
     if isinstance(value, list):
         return tuple(_from_plain(item) for item in value)
     return math.inf if value == "inf" else value

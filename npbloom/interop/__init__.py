@@ -1,7 +1,8 @@
 """
-Tables and optimizer states to and from torch, Spotlight and Thinc, array by array.
+Exchange of tables and optimizer states with torch, Spotlight and Thinc, array by array.
 
-None of these packages is imported here: whatever NumPy can view is an array, tensors of torch too.
+None of these packages is imported. Any object that NumPy can view is an array, also a tensor of
+torch.
 """
 
 from npbloom.interop._spotlight import from_spotlight, to_spotlight

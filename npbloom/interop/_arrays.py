@@ -1,4 +1,4 @@
-"""Arrays out of other packages' dicts, and tables on their way in and out."""
+"""Arrays from the dicts of other packages, and tables that are imported and exported."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ def as_array(value: Any, name: str) -> np.ndarray[Any, Any]:
 
 
 def keys_of(state_dict: Any, name: str = "state_dict") -> Any:
-    """The keys of a dict; a TypeError for anything else."""
+    """Return the keys of a dict; raise a TypeError for anything else."""
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"`{name}` must be a dict, not {type(state_dict).__name__}.")
     return state_dict.keys()
 
 
 def entry(state_dict: Any, key: str, name: str = "state_dict") -> Any:
-    """The value under a key; a ValueError that says what is there instead."""
+    """Return the value under a key; raise a ValueError with the keys that exist."""
     if key not in keys_of(state_dict, name):
         raise ValueError(f"`{name}` must have the key {key!r}, not only {listed(state_dict)}.")
     return state_dict[key]
 
 
 def listed(keys: Any) -> str:
-    """A few of some keys, in words."""
+    """Return a few keys as text."""
     words = [repr(key) for key in keys]
     return (", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")) or "nothing"
 
 
 def table_of(value: Any, name: str, copy: bool) -> FloatArray:
-    """A table (rows, dim) in native byte order and C order: a copy, or the given memory."""
+    """Return a table (rows, dim) in native byte order and C order: a copy or the given memory."""
     array = as_array(value, name)
     if array.dtype.newbyteorder("=") not in _check.FLOAT_DTYPES:
         raise ValueError(f"`{name}` must be float32 or float64, not {array.dtype}.")
@@ -57,12 +57,12 @@ def table_of(value: Any, name: str, copy: bool) -> FloatArray:
 
 
 def weight_of(layer: Layer) -> FloatArray:
-    """The table of a layer, found to be what it was when the layer was made."""
+    """Return the table of a layer, after a check that it is unchanged."""
     layer.checked_table()
     return layer.weight
 
 
 def exported(table: FloatArray, copy: bool, convert: Convert | None) -> Any:
-    """A table on its way out."""
+    """Return a table to export, copied and converted as asked."""
     array = table.copy() if _check.flag(copy, "copy") else table
     return array if convert is None else convert(array)

@@ -22,43 +22,44 @@ def from_spotlight(
     copy: bool = True,
 ) -> BloomEmbedding | ScaledEmbedding:
     """
-    A layer around the table of a layer of Spotlight.
+    Return a layer around the table of a layer of Spotlight.
 
     Parameters
     ----------
     state_dict : dict of str to array or tensor
-        What ``layer.state_dict()`` returns, of the layer or of a network around it.
+        State dict of the layer, or of a network around it, from ``state_dict()``.
     num_embeddings : int, optional
-        Number of ids; must be given for Spotlight's ``BloomEmbedding``, whose table does not tell.
+        Number of ids. It is required for Spotlight's ``BloomEmbedding``, whose table does not have
+        it.
     num_hash_functions : int, default 4
-        Spotlight's argument of that name; must be 4 for a plain layer, which does not hash.
+        Spotlight's argument of that name. It must be 4 for a plain layer, which does not hash.
     prefix : str, default ""
-        What stands before ``weight`` or ``embeddings.weight``, its dot included:
-        ``"_user_embeddings."``.
+        Text before ``weight`` or ``embeddings.weight``, with its dot: ``"_user_embeddings."``.
     copy : bool, default True
-        False: share memory with the tensor.
+        If False, share memory with the tensor.
 
     Returns
     -------
     BloomEmbedding or ScaledEmbedding
-        The first where there is a key ``embeddings.weight``, else the second. The rows that ids
-        read are Spotlight's, bit for bit; their sum is rounded once (L5).
+        A BloomEmbedding if there is a key ``embeddings.weight``, else a ScaledEmbedding. Ids read
+        the same rows as in Spotlight, bit for bit; their sum is rounded once (L5).
 
     Raises
     ------
     TypeError, ValueError
-        There is no such key, the table is neither float32 nor float64, or row 0 is not zero:
-        Spotlight was given ``bag=True`` or another ``padding_idx`` than 0, and computes vectors
-        that are wrong.
+        There is no such key, the table is neither float32 nor float64, or row 0 is not zero. In the
+        last case Spotlight had ``bag=True`` or a ``padding_idx`` other than 0, with which it
+        computes wrong vectors.
 
     Notes
     -----
-    Spotlight's ``ZeroEmbedding`` is read by ``from_torch(state_dict, ZeroEmbedding, prefix=...)``.
+    Read Spotlight's ``ZeroEmbedding`` with ``from_torch(state_dict, ZeroEmbedding, prefix=...)``.
 
     Examples
     --------
     >>> from npbloom.interop import from_spotlight
-    >>> layer = from_spotlight({"embeddings.weight": np.array([[0.0], [1.0], [2.0]])}, num_embeddings=10)
+    >>> state_dict = {"embeddings.weight": np.array([[0.0], [1.0], [2.0]])}
+    >>> layer = from_spotlight(state_dict, num_embeddings=10)
     >>> layer.hash_rows([0, 1]), layer.forward([0, 1]).ravel()
     (array([[0, 0, 0, 0],
            [2, 0, 2, 1]]), array([0., 5.]))
@@ -88,18 +89,19 @@ def to_spotlight(
     layer: BloomEmbedding | Plain, *, prefix: str = "", copy: bool = True, convert: Convert | None = None
 ) -> dict[str, Any]:
     """
-    The state dict of the layer of Spotlight that has the same name.
+    Return the state dict of the layer of Spotlight with the same name.
 
     Parameters
     ----------
     layer : BloomEmbedding, ScaledEmbedding, ZeroEmbedding or ScaledEmbeddingBag
-        A hashed one must be one that Spotlight can express.
+        Layer to export. A hashed one must be one that Spotlight can express.
     prefix : str, default ""
-        What stands before the key, its dot included.
+        Text before the key, with its dot.
     copy : bool, default True
-        False: the table itself.
+        If False, return the table itself.
     convert : callable, optional
-        Applied to the array: ``torch.from_numpy`` gives what ``load_state_dict`` takes.
+        Function that is applied to the array. ``torch.from_numpy`` gives what ``load_state_dict``
+        takes.
 
     Returns
     -------
@@ -111,14 +113,14 @@ def to_spotlight(
     TypeError
         Spotlight has no such layer.
     ValueError
-        The layer has what Spotlight has not: a hash table, another way to combine, another padding
-        id, more ids than 2**31.
+        The layer has what Spotlight lacks: a hash table, another way to combine, another padding
+        id, or more than 2**31 ids.
 
     Notes
     -----
-    Spotlight computes the height of its table as ``int(compression_ratio * num_embeddings)``; for a
-    layer that was given `num_rows`, the ratio ``(num_rows + 0.5) / num_embeddings`` gives the same.
-    Row 0 goes out as zeros, which is what it counts as here (L22).
+    Spotlight computes the height of its table as ``int(compression_ratio * num_embeddings)``. For a
+    layer with `num_rows` the ratio ``(num_rows + 0.5) / num_embeddings`` gives that height. Row 0
+    is exported as zeros, which is its value in lookups (L22).
 
     Examples
     --------

@@ -15,7 +15,7 @@ COLUMNS = 4  # of Thinc's hash
 
 
 def _keys(ids: Any) -> np.ndarray[Any, Any]:
-    """The keys 0 to n - 1 or given keys, as uint64: Thinc wraps negative ones, too."""
+    """Return the keys 0 to n - 1, or given keys, as uint64; negative ones wrap, as in Thinc."""
     if isinstance(ids, (int, np.integer)) and not isinstance(ids, (bool, np.bool_)):
         return np.arange(_check.positive_int(ids, "ids"), dtype=np.uint64)
     array = as_array(ids, "ids")
@@ -28,13 +28,13 @@ def _keys(ids: Any) -> np.ndarray[Any, Any]:
 
 def thinc_hash_rows(ids: ArrayLike, num_rows: int, seed: int) -> IntArray:
     """
-    The table rows that keys read in a `HashEmbed` of Thinc.
+    Return the table rows that keys read in a `HashEmbed` of Thinc.
 
     Parameters
     ----------
     ids : int or int array, any shape
-        Keys of 64 bits, as spaCy's lexeme attributes are; a number n stands for the keys 0 to n -
-        1.
+        Keys of 64 bits, such as spaCy's lexeme attributes. A number n stands for the keys 0 to
+        n - 1.
     num_rows : int
         Height of the table, Thinc's ``nV``, 1 to ``2**31``.
     seed : int
@@ -67,25 +67,25 @@ def thinc_hash_rows(ids: ArrayLike, num_rows: int, seed: int) -> IntArray:
 
 def from_thinc(table: Any, ids: ArrayLike, seed: int, *, copy: bool = True) -> BloomEmbedding:
     """
-    A layer with the hash and the table of a `HashEmbed` of Thinc.
+    Return a layer with the hash and the table of a `HashEmbed` of Thinc.
 
     Parameters
     ----------
     table : float array, shape (nV, nO)
-        ``model.get_param("E")``.
+        Table of the model, ``model.get_param("E")``.
     ids : int or int array, shape (n,)
-        The keys that the layer will look up: its id i is ``ids[i]``. A number n stands for the keys
-        0 to n - 1.
+        Keys that the layer will look up: its id i is ``ids[i]``. A number n stands for the keys 0
+        to n - 1.
     seed : int
-        ``model.attrs["seed"]``.
+        Seed of the model, ``model.attrs["seed"]``.
     copy : bool, default True
-        False: share memory with the table.
+        If False, share memory with the table.
 
     Returns
     -------
     BloomEmbedding
-        Of n ids with a `hash_table` of four probes and no padding id. An id's vector is Thinc's,
-        rounded once (L5), where Thinc rounds after each row.
+        A layer of n ids with a `hash_table` of four probes and no padding id. Vectors are Thinc's,
+        but rounded once (L5), while Thinc rounds after each row.
 
     Raises
     ------
@@ -94,8 +94,8 @@ def from_thinc(table: Any, ids: ArrayLike, seed: int, *, copy: bool = True) -> B
 
     Notes
     -----
-    Thinc hashes any key on the fly; a `hash_table` is made for the keys of a vocabulary. Dropout is
-    not part of a layer here.
+    Thinc hashes any key on the fly; a `hash_table` is made for the keys of a vocabulary. Layers
+    here have no dropout.
 
     Examples
     --------
@@ -115,31 +115,31 @@ def to_thinc(
     layer: BloomEmbedding, ids: ArrayLike, seed: int, *, copy: bool = True, convert: Convert | None = None
 ) -> FloatArray | Any:
     """
-    The table of a `HashEmbed` of Thinc that computes what a layer computes.
+    Return the table of a `HashEmbed` of Thinc that computes the same as a layer.
 
     Parameters
     ----------
     layer : BloomEmbedding
-        One with Thinc's hash of `ids` as its `hash_table`, as `from_thinc` makes it.
+        Layer with Thinc's hash of `ids` as its `hash_table`, such as one of `from_thinc`.
     ids : int or int array, shape (n,)
-        The keys of the layer's ids.
+        Keys of the layer's ids.
     seed : int
-        The seed of the `HashEmbed`.
+        Seed of the `HashEmbed`.
     copy : bool, default True
-        False: the table itself.
+        If False, return the table itself.
     convert : callable, optional
-        Applied to the array, for other devices than the CPU.
+        Function that is applied to the array, for devices other than the CPU.
 
     Returns
     -------
     float array, shape (nV, nO)
-        For ``model.set_param("E", table)``, of a model with ``nV`` and ``nO`` of this shape and
-        `seed` as ``attrs["seed"]``.
+        Argument of ``model.set_param("E", table)``, of a model with ``nV`` and ``nO`` of this shape
+        and `seed` as ``attrs["seed"]``.
 
     Raises
     ------
     TypeError, ValueError
-        The layer is another one, or reads other rows than Thinc would.
+        The layer is of another class, or reads other rows than Thinc would.
 
     Examples
     --------
@@ -149,7 +149,8 @@ def to_thinc(
     True
     >>> to_thinc(layer, 50, seed=4)
     Traceback (most recent call last):
-    ValueError: `layer` must read the rows that Thinc's hash gives; id 0 reads [34, 76, 37, 33], not [67, 49, 63, 10].
+    ValueError: `layer` must read the rows that Thinc's hash gives; id 0 reads [34, 76, 37, 33],
+    not [67, 49, 63, 10].
     """
     if not isinstance(layer, BloomEmbedding):
         raise TypeError(f"`layer` must be a BloomEmbedding, not {type(layer).__name__}.")

@@ -16,28 +16,28 @@ KINDS = (ScaledEmbedding, ZeroEmbedding, ScaledEmbeddingBag)
 
 def from_torch(state_dict: Mapping[str, Any], layer: type[Kind], *, prefix: str = "", copy: bool = True, **options: Any) -> Kind:
     """
-    A layer around the table of a `torch.nn.Embedding` or `torch.nn.EmbeddingBag`.
+    Return a layer around the table of a `torch.nn.Embedding` or `torch.nn.EmbeddingBag`.
 
     Parameters
     ----------
     state_dict : dict of str to array or tensor
-        What ``module.state_dict()`` returns, of the module or of a model around it.
+        State dict of the module, or of a model around it, from ``state_dict()``.
     layer : type
         `ScaledEmbedding` or `ZeroEmbedding` for an ``Embedding``, `ScaledEmbeddingBag` for an
         ``EmbeddingBag``.
     prefix : str, default ""
-        What stands before ``weight``, its dot included: ``"item_embeddings."``.
+        Text before ``weight``, with its dot: ``"item_embeddings."``.
     copy : bool, default True
-        False: share memory with the tensor, so that training here trains it there.
+        If False, share memory with the tensor, so that training here also trains it there.
     **options
-        The layer's: `padding_idx`, `max_norm`, `mode` and so on. A state dict does not hold them;
-        torch's names and meaning are the same.
+        Options of the layer: `padding_idx`, `max_norm`, `mode` and so on. A state dict does not
+        have them; names and meaning are torch's.
 
     Returns
     -------
     ScaledEmbedding, ZeroEmbedding or ScaledEmbeddingBag
-        Its lookups are the bits of torch's; sums and means of bags are rounded once (L5), and
-        torch's in each step.
+        A layer with the same lookups as torch, bit for bit. Sums and means of bags are rounded once
+        (L5); torch rounds them in each step.
 
     Raises
     ------
@@ -47,7 +47,8 @@ def from_torch(state_dict: Mapping[str, Any], layer: type[Kind], *, prefix: str 
     Examples
     --------
     >>> from npbloom.interop import from_torch
-    >>> state_dict = {"items.weight": np.array([[0.0, 1.0], [2.0, 3.0]]), "head.bias": np.array([4.0])}
+    >>> items, bias = np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([4.0])
+    >>> state_dict = {"items.weight": items, "head.bias": bias}
     >>> from_torch(state_dict, nb.ScaledEmbedding, prefix="items.").forward([1])
     array([[2., 3.]])
     """
@@ -60,18 +61,22 @@ def from_torch(state_dict: Mapping[str, Any], layer: type[Kind], *, prefix: str 
 
 def to_torch(layer: Plain, *, prefix: str = "", copy: bool = True, convert: Convert | None = None) -> dict[str, Any]:
     """
-    The state dict of a `torch.nn.Embedding` or `torch.nn.EmbeddingBag` with a layer's table.
+    Return the state dict of a torch module with a layer's table.
+
+    The module is a `torch.nn.Embedding` or `torch.nn.EmbeddingBag`.
 
     Parameters
     ----------
     layer : ScaledEmbedding, ZeroEmbedding or ScaledEmbeddingBag
-        Its options are the module's, under the same names, and not part of a state dict.
+        Layer to export. Its options are the module's, under the same names, and not part of a state
+        dict.
     prefix : str, default ""
-        What stands before ``weight``, its dot included.
+        Text before ``weight``, with its dot.
     copy : bool, default True
-        False: the table itself.
+        If False, return the table itself.
     convert : callable, optional
-        Applied to the array: ``torch.from_numpy`` gives what ``module.load_state_dict`` takes.
+        Function that is applied to the array. ``torch.from_numpy`` gives what
+        ``module.load_state_dict`` takes.
 
     Returns
     -------
@@ -81,7 +86,7 @@ def to_torch(layer: Plain, *, prefix: str = "", copy: bool = True, convert: Conv
     Raises
     ------
     TypeError
-        The layer is a hashed one: see `to_spotlight`.
+        The layer is hashed; use `to_spotlight`.
 
     Examples
     --------

@@ -20,7 +20,7 @@ NEUTRAL: Final = {"params", "param_names", "foreach", "fused", "capturable", "di
 
 
 class Rule(NamedTuple):
-    """Keys of torch's groups that tell an optimizer apart, and values that must be as here."""
+    """Keys that identify an optimizer in torch's groups, and values that must be as in npbloom."""
 
     own: tuple[str, ...]
     fixed: dict[str, Any]
@@ -37,37 +37,36 @@ MORE: Final = {"foreach": None, "differentiable": False, "fused": None}
 
 def optimizer_from_torch(state_dict: Mapping[str, Any], optimizer: type[Kind], layers: Mapping[int | str, Layer]) -> Kind:
     """
-    An optimizer that goes on where one of `torch.optim` stands.
+    Return an optimizer that continues from the state of one of `torch.optim`.
 
     Parameters
     ----------
     state_dict : dict
-        What ``torch_optimizer.state_dict()`` returns, its tensors as tensors or arrays.
+        State dict of the torch optimizer, from ``state_dict()``; its values are tensors or arrays.
     optimizer : type
-        `SGD`, `Adagrad` or `Adam`: a state dict does not name its class. `Adam` takes those of
-        ``torch.optim.SparseAdam``, too.
+        `SGD`, `Adagrad` or `Adam`, since a state dict does not name its class. `Adam` also takes
+        the state of ``torch.optim.SparseAdam``.
     layers : dict of int or str to layer
-        The layers to train, by the number of their parameter, or by its name where the torch
-        optimizer was constructed on ``named_parameters``. Parameters that are not named here are
-        left out.
+        Layers to train, by the numbers of their parameters, or by their names if the torch
+        optimizer was constructed on ``named_parameters``. Other parameters are left out.
 
     Returns
     -------
     SGD, Adagrad or Adam
-        On these layers, with the hyperparameters and the state of torch's.
+        An optimizer of these layers, with torch's hyperparameters and state.
 
     Raises
     ------
     TypeError, ValueError
-        The state dict is of another optimizer, or has what npbloom has not (Nesterov, dampening,
-        amsgrad, decoupled decay, maximize, hyperparameters that differ between the layers); a state
-        does not fit its layer.
+        The state dict is of another optimizer, has a feature that npbloom lacks (Nesterov,
+        dampening, amsgrad, decoupled decay, maximize, hyperparameters that differ between layers),
+        or has a state that does not fit its layer.
 
     Notes
     -----
     - State dicts of older versions of torch lack the key ``decoupled_weight_decay``, and nothing
-      else in them tells AdamW's from Adam's. Without weight decay the two are the same, so those
-      are taken; with weight decay the key must be added to each group, False for Adam's.
+      else tells AdamW's from Adam's. Without weight decay the two are the same, and such a state is
+      taken. With weight decay the key must be added to each group, False for Adam's.
     - State is copied. A parameter that torch has not stepped yet starts from fresh state.
     - With dense gradients the next steps are torch's up to rounding (L28, L29, L31). With a RowGrad
       decay is lazy (L27), and Adam differs from ``SparseAdam``, which adds eps before bias
@@ -78,8 +77,8 @@ def optimizer_from_torch(state_dict: Mapping[str, Any], optimizer: type[Kind], l
     >>> from npbloom.interop import optimizer_from_torch
     >>> state_dict = {
     ...     "state": {0: {"step": np.float32(7), "sum": np.full((2, 1), 9.0, np.float32)}},
-    ...     "param_groups": [{"lr": 0.5, "lr_decay": 0, "weight_decay": 0, "initial_accumulator_value": 0, "eps": 1e-10,
-    ...                       "params": [0]}],
+    ...     "param_groups": [{"lr": 0.5, "lr_decay": 0, "weight_decay": 0, "eps": 1e-10,
+    ...                       "initial_accumulator_value": 0, "params": [0]}],
     ... }
     >>> layer = nb.ZeroEmbedding(2, 1)
     >>> optimizer = optimizer_from_torch(state_dict, nb.Adagrad, {0: layer})
@@ -108,7 +107,7 @@ def optimizer_from_torch(state_dict: Mapping[str, Any], optimizer: type[Kind], l
 
 
 def _place(key: Any, groups: list[Any]) -> tuple[int, int]:
-    """The group of a parameter, and its number."""
+    """Return the group of a parameter, and the parameter's number in it."""
     known: list[Any] = []
     for number, group in enumerate(groups):
         parameters = list(entry(group, "params", "param_groups"))
@@ -120,7 +119,7 @@ def _place(key: Any, groups: list[Any]) -> tuple[int, int]:
 
 
 def _hyperparameters(optimizer: type[Optimizer], group: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of our constructor; a ValueError for what it could not say."""
+    """Return the arguments of the constructor; raise a ValueError for what it cannot express."""
     rule = RULES[optimizer]
     for key in rule.own:
         entry(group, key, "param_groups")
@@ -145,7 +144,7 @@ def _hyperparameters(optimizer: type[Optimizer], group: Mapping[str, Any]) -> di
 
 
 def _fill(state: dict[str, np.ndarray[Any, Any]], given: Mapping[str, Any], key: Any) -> None:
-    """Copy a parameter's state; what torch has not made yet stays as it is."""
+    """Copy a parameter's state; keep the fresh state if torch has not made one yet."""
     unknown = [name for name, value in given.items() if name not in state and value is not None]
     if unknown and state:
         raise ValueError(f"`state` of {key!r} must have {listed(state)}, not {listed(unknown)}.")
@@ -168,18 +167,19 @@ def _fill(state: dict[str, np.ndarray[Any, Any]], given: Mapping[str, Any], key:
 
 def optimizer_to_torch(optimizer: SGD | Adagrad | Adam, *, copy: bool = True, convert: Convert | None = None) -> dict[str, Any]:
     """
-    The state dict of the optimizer of `torch.optim` that has the same name.
+    Return the state dict of the optimizer of `torch.optim` with the same name.
 
     Parameters
     ----------
     optimizer : SGD, Adagrad or Adam
-        Its layers are parameters 0, 1 and so on, in the order of ``optimizer.layers``.
+        Optimizer to export. Its layers are parameters 0, 1 and so on, in the order of
+        ``optimizer.layers``.
     copy : bool, default True
-        False: the state arrays themselves. ``load_state_dict`` of torch 2.13 keeps the memory that
-        it is given.
+        If False, return the state arrays themselves. ``load_state_dict`` of torch 2.13 keeps the
+        memory that it is given.
     convert : callable, optional
-        Applied to each array: ``torch.from_numpy`` gives what ``torch_optimizer.load_state_dict``
-        takes.
+        Function that is applied to each array. ``torch.from_numpy`` gives what
+        ``torch_optimizer.load_state_dict`` takes.
 
     Returns
     -------
@@ -212,5 +212,5 @@ def optimizer_to_torch(optimizer: SGD | Adagrad | Adam, *, copy: bool = True, co
 
 
 def _step(count: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A number of steps as torch keeps it, wide enough to hold it."""
+    """Return a number of steps as torch keeps it, in a dtype that holds it."""
     return np.array(count, dtype=np.float32 if count < 2**24 else np.float64)

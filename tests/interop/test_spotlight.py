@@ -1,8 +1,9 @@
-"""Spotlight's layers, laid out as its state dicts are: the same rows, vectors and keys.
+"""
+Spotlight's layers in the form of their state dicts: the same rows, vectors and keys.
 
-The package of that name on the registry is another one, so its layers are rebuilt here: a Bloom
-layer is a module whose table is the submodule ``embeddings``, and which sums the rows that
-scikit-learn's MurmurHash3 names; the others are torch's.
+The package of that name on the registry is another one, so the tests rebuild its layers. A Bloom
+layer is a module whose table is the submodule ``embeddings``; it sums the rows that scikit-learn's
+MurmurHash3 names. The other layers are torch's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ IDS = np.array([[0, 1, 999], [500, 7, 7]])
 
 
 class SpotlightBloom(torch.nn.Module):
-    """What Spotlight's BloomEmbedding computes, under the names of its parameters."""
+    """Module that computes Spotlight's BloomEmbedding, with the same names of parameters."""
 
     def __init__(self, num_embeddings: int, dim: int, compression_ratio: float = 0.2, num_hash_functions: int = 4) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class SpotlightBloom(torch.nn.Module):
         self.rows = spotlight_rows(num_embeddings, self.height, num_hash_functions)
 
     def forward(self, ids: np.ndarray) -> Any:
-        """The sum of each id's rows."""
+        """Return the sum of each id's rows."""
         return self.embeddings(torch.tensor(self.rows[ids])).sum(-2)
 
 
@@ -46,7 +47,7 @@ class Network(torch.nn.Module):
 
 
 def quarters(module: Any) -> Any:
-    """A module with values whose sums are exact in any order; the padding row stays zero."""
+    """Give a module values whose sums are exact in any order; the padding row stays zero."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, value in module.named_parameters():

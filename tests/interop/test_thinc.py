@@ -1,4 +1,4 @@
-"""Thinc's HashEmbed: its hash against another implementation everywhere, and against Thinc itself where it is installed."""
+"""Thinc's HashEmbed: its hash against another implementation, and against Thinc if installed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ IDS = np.array([[1, 2, 5], [5, 5, 6], [0, 2, 3]])
 
 
 def module(kind: Any, dtype: Any, **options: Any) -> Any:
-    """A module of torch on a table of quarters: sums of a few are exact in any order."""
+    """Return a module of torch on a table of quarters, of which a few have exact sums."""
     made = kind(7, 4, dtype=dtype, **options)
     with torch.no_grad():
         made.weight.copy_(torch.randint(-50, 50, (7, 4), generator=torch.Generator().manual_seed(0)) / 4)

@@ -1,4 +1,4 @@
-"""A state dict does not name its class: that of any other optimizer of torch is refused."""
+"""State dicts do not name their class; those of other optimizers of torch are refused."""
 
 from __future__ import annotations
 

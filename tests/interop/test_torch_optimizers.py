@@ -1,4 +1,8 @@
-"""Training that moves between torch and npbloom: state arrives to the bit, and the next steps agree."""
+"""
+Training that moves between torch and npbloom.
+
+State has the same bits, and the next steps agree.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], Any]] = {
 
 
 def modules(dtype: Any = torch.float64) -> list[Any]:
-    """Two tables of torch, and a layer that is not ours to train."""
+    """Return two tables of torch, and a layer of another kind between them."""
     made = [torch.nn.Embedding(7, 4, dtype=dtype), torch.nn.Linear(2, 1, dtype=dtype), torch.nn.Embedding(3, 2, dtype=dtype)]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -38,26 +42,26 @@ def modules(dtype: Any = torch.float64) -> list[Any]:
 
 
 def gradients(seed: int) -> list[np.ndarray]:
-    """A dense gradient for each table."""
+    """Return a dense gradient for each table."""
     rng = np.random.default_rng(seed)
     return [rng.standard_normal((7, 4)), rng.standard_normal((3, 2))]
 
 
 def step_theirs(tables: list[Any], optimizer: Any, seed: int) -> None:
-    """A step of torch."""
+    """Run a step of torch."""
     for table, grad in zip(tables, gradients(seed), strict=True):
         table.weight.grad = torch.tensor(grad, dtype=table.weight.dtype)
     optimizer.step()
 
 
 def step_ours(layers: list[Any], optimizer: Any, seed: int) -> None:
-    """The same step here."""
+    """Run the same step of npbloom."""
     for layer, grad in zip(layers, gradients(seed), strict=True):
         optimizer.step(layer, grad)
 
 
 def assert_near(layers: list[Any], tables: list[Any]) -> None:
-    """Equal up to the rounding of a few float64 steps."""
+    """Check equality up to the rounding of a few float64 steps."""
     for layer, table in zip(layers, tables, strict=True):
         np.testing.assert_allclose(layer.weight, table.weight.detach().numpy(), rtol=1e-12, atol=1e-14)
 
@@ -160,12 +164,12 @@ def test_steps_beyond_float32_are_kept() -> None:
 
 
 def group(**more: Any) -> dict[str, Any]:
-    """A parameter group of Adam."""
+    """Return a parameter group of Adam."""
     return {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0, "amsgrad": False, "params": [0], **more}
 
 
 def state(**more: Any) -> dict[int, Any]:
-    """A state of Adam for a table of two by two."""
+    """Return a state of Adam for a table of two by two."""
     zeros = np.zeros((2, 2), np.float32)
     return {0: {"step": np.float32(3), "exp_avg": zeros, "exp_avg_sq": zeros, **more}}
 

@@ -1,4 +1,7 @@
-"""What every test run needs, doctests too: a Numba cache folder that belongs to these very kernels."""
+"""
+Setup of every test run, doctests included: a Numba cache folder of its own for each state of the
+kernels.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,13 @@ import pytest
 
 
 def kernel_cache_dir(kernels: Path) -> Path:
-    """A folder named by the hash of the kernels' sources.
+    """
+    Return a folder named by the hash of the kernels' sources.
 
-    Numba's disk cache watches only the file of the jitted function: after an edit of a flag in `jit.py` it would hand out
-    the old machine code. A folder for each state of the whole family cannot be stale. Nor does it notice whether bounds are
-    to be checked: kernels compiled without the checks would be taken for those with them.
+    Numba's disk cache watches only the file of the jitted function. After an edit of a flag in
+    `jit.py` it would return the old machine code. A folder for each state of all kernels cannot be
+    stale. The cache does not notice a change of `NUMBA_BOUNDSCHECK` either: it would return kernels
+    without the checks as those with them.
     """
     digest = hashlib.sha256(os.environ.get("NUMBA_BOUNDSCHECK", "").encode())
     for path in sorted(kernels.glob("*.py")):
@@ -27,14 +32,14 @@ def kernel_cache_dir(kernels: Path) -> Path:
 os.environ["NUMBA_CACHE_DIR"] = str(kernel_cache_dir(Path(__file__).parent / "npbloom" / "_kernels"))
 
 
-# Adapters of other packages: these may be missing, and there are no examples in them.
+# Adapters of other packages. The packages may be missing, and the files have no examples.
 collect_ignore = [f"npbloom/conformance/backends/{name}.py" for name in ("_jax", "_torch", "fbgemm_cpu", "jax_cpu", "torch_cpu")]
 collect_ignore += [f"npbloom/conformance/backends/{name}.py" for name in ("keras_embedding", "thinc_hash_embed")]
 
 
 @pytest.fixture(autouse=True)
 def _usual_names(doctest_namespace: dict[str, Any]) -> None:
-    """Examples are written as numpydoc has it: `np` is there, and so is `nb`."""
+    """Provide `np` and `nb` to doctests, as numpydoc's examples assume."""
     import numpy
 
     import npbloom

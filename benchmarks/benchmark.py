@@ -41,7 +41,7 @@ class Benchmark:
 
     name: str
     title: str
-    measures: str  # a sentence or two under the title: what is timed, what is not
+    measures: str  # a sentence or two under the title about what is timed
     run: Callable[[Settings], Measured]
     tables: Callable[[Result], str]  # Markdown
     targets: Callable[[Result], list[Target]]

@@ -23,10 +23,10 @@ WARM_UP = 2
 class Settings:
     """Settings from the command line."""
 
-    quick: bool = False  # tiny sizes and few rounds: to see that everything runs
+    quick: bool = False  # tiny sizes and few rounds, to see that everything runs
     rounds: int | None = None  # instead of each benchmark's own number
     threads: tuple[int, ...] = (2, 1)
-    fbgemm: bool = True  # False only where the tests run without it
+    fbgemm: bool = True  # False only in tests without FBGEMM
 
     def rounds_or(self, usual: int) -> int:
         """

@@ -34,7 +34,7 @@ class Case:
     """
 
     labels: dict[str, str | int]
-    samples: dict[str, list[float]]  # seconds a call, or bytes; sample i of all contenders is of round i
+    samples: dict[str, list[float]]  # seconds a call, or bytes; sample i of every contender is from round i
     facts: dict[str, float] = field(default_factory=dict)
 
     def median(self, contender: str = OURS) -> float:

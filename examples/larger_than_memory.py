@@ -1,9 +1,11 @@
 """
-Train a table that is larger than the memory: table and optimizer state are files, and a step touches the rows of its batch only.
+Training of a table that is larger than the memory.
+
+Table and optimizer state are files, and a step touches the rows of its batch only.
 
     python examples/larger_than_memory.py FOLDER --gigabytes 12 --steps 20
 
-Run it again on the same folder, and training goes on where it stopped.
+A second run on the same folder continues where the first stopped.
 """
 
 from __future__ import annotations
@@ -21,14 +23,18 @@ DIM = 64
 
 
 def mapped(path: Path, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
-    """The array of a .npy file, mapped: what is written to it is written there. A new file is zeros and takes no space yet."""
+    """
+    Return the mapped array of a .npy file; writes to it go to the file.
+
+    A new file is zeros and takes no space yet.
+    """
     if path.exists():
         return np.load(path, mmap_mode="r+")
     return np.lib.format.open_memmap(path, "w+", dtype, shape)
 
 
 def open_items(folder: Path, rows: int) -> nb.ScaledEmbedding:
-    """The layer on its file, which is made and filled where it is not there yet."""
+    """Return the layer on its file. A missing file is created and filled."""
     path, unfinished = folder / "weight.npy", folder / "weight.unfinished"
     if path.exists():
         return nb.ScaledEmbedding(rows, DIM, weight=mapped(path, (rows, DIM)))
@@ -40,7 +46,7 @@ def open_items(folder: Path, rows: int) -> nb.ScaledEmbedding:
 
 
 def main() -> None:
-    """Open or make the files, and train."""
+    """Open or create the files, and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the files are, or shall be")
     parser.add_argument("--gigabytes", type=float, default=1.0, help="size of the table (default: 1)")
@@ -59,7 +65,7 @@ def main() -> None:
     print(f"{items!r}\nopened in {time.perf_counter() - started:.1f} s, {int(state['step'])} steps taken before", flush=True)
 
     for _ in range(options.steps):
-        rng = np.random.default_rng([7, int(state["step"])])  # the same batches, however often it is interrupted
+        rng = np.random.default_rng([7, int(state["step"])])  # the same batches after any interruption
         ids = rng.integers(0, items.num_embeddings, options.batch)
         started = time.perf_counter()
         out = items(ids)
@@ -67,7 +73,7 @@ def main() -> None:
         elapsed = time.perf_counter() - started
         print(f"step {int(state['step'])}: {1e3 * elapsed:.1f} ms, loss {np.square(out - 1).mean():.4f}", flush=True)
     for array in (items.weight, *state.values()):
-        array.flush()  # on the disk, should the power fail now
+        array.flush()  # to the disk, in case the power fails
 
 
 if __name__ == "__main__":

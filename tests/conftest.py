@@ -15,20 +15,23 @@ from hypothesis import settings
 from npbloom.cli import main
 from tests.support._files import write_example
 
-# A kernel that compiles inside an example takes seconds: no deadline. In CI the same examples every time.
+# A kernel that compiles inside an example takes seconds, so there is no deadline. CI uses the same
+# examples every time.
 settings.register_profile("dev", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def data_folder() -> Path | None:
-    """The folder that NPBLOOM_DATA_DIR names, if it is there."""
+    """Return the folder that NPBLOOM_DATA_DIR names, or None if it does not exist."""
     named = os.environ.get("NPBLOOM_DATA_DIR")
     return Path(named) if named and Path(named).is_dir() else None
 
 
 def movielens_100k_file() -> Path | None:
-    """MovieLens 100K as the recbole wheel carries it; recbole itself is not imported."""
+    """
+    Return the file of MovieLens 100K in the recbole wheel, or None. recbole itself is not imported.
+    """
     spec = importlib.util.find_spec("recbole")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "dataset_example" / "ml-100k" / "ml-100k.inter"
@@ -38,7 +41,11 @@ def movielens_100k_file() -> Path | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked `data` or `movielens100k` run where their files are. CI installs recbole: its absence there is a failure."""
+    """
+    Skip tests marked `data` or `movielens100k` if their files are missing.
+
+    CI installs recbole, so there its absence is a failure.
+    """
     if item.get_closest_marker("data") and data_folder() is None:
         pytest.skip("NPBLOOM_DATA_DIR names no folder")
     if item.get_closest_marker("movielens100k") and movielens_100k_file() is None:
@@ -49,7 +56,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder of real interactions; a test that asks for it carries the marker `data`."""
+    """Return the folder of real interactions. A test that uses it has the marker `data`."""
     folder = data_folder()
     assert folder is not None, "mark the test with `data`"
     return folder
@@ -57,7 +64,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def movielens_100k() -> Path:
-    """The path of ml-100k.inter; a test that asks for it carries the marker `movielens100k`."""
+    """Return the path of ml-100k.inter. A test that uses it has the marker `movielens100k`."""
     path = movielens_100k_file()
     assert path is not None, "mark the test with `movielens100k`"
     return path
@@ -65,7 +72,7 @@ def movielens_100k() -> Path:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
-    """Run a command in this process: its status, and what it printed."""
+    """Return a function that runs a command in this process. It returns status and printed text."""
 
     def go(*words: str) -> SimpleNamespace:
         try:
@@ -80,11 +87,11 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file to write."""
+    """Return the path of a file to write."""
     return tmp_path / "model.safetensors"
 
 
 @pytest.fixture
 def saved(path: Path) -> Path:
-    """A file with two layers and an optimizer."""
+    """Return a saved file with two layers and an optimizer."""
     return write_example(path)

@@ -24,7 +24,7 @@ class Sizes:
     ids: int
     dim: int
     ratio: float
-    counts: np.ndarray  # how often each id occurs in what is learned
+    counts: np.ndarray  # occurrences of each id in the training interactions
 
     @property
     def rows(self) -> int:

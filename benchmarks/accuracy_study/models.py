@@ -21,7 +21,7 @@ from npbloom.recommend.evaluation import _ranks
 DIM = 32
 HIDDEN = 128
 
-CODED: dict[str, tuple[int, bool]] = {  # bits an item, and whether items that occur together share them
+CODED: dict[str, tuple[int, bool]] = {  # bits an item; True if co-occurring items share bits
     "one hash": (1, False),
     "Bloom, k=2": (2, False),
     "Bloom, k=3": (3, False),
@@ -29,7 +29,7 @@ CODED: dict[str, tuple[int, bool]] = {  # bits an item, and whether items that o
     "CBE, k=2": (2, True),
     "CBE, k=4": (4, True),
 }
-POPULAR = ", popularity"  # the same network, whose ranking also counts how often items occur, with weight 1
+POPULAR = ", popularity"  # the same network with the items' frequency in the ranking, weight 1
 NETWORK = ("full", *(f"{name}{ending}" for name in CODED for ending in ("", POPULAR)))
 
 

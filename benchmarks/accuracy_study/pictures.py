@@ -16,7 +16,7 @@ from benchmarks.accuracy_study.summary import PLACES, SUM, Cell, Key
 from benchmarks.plots.style import figure
 
 PAPER, COUNTED = "the paper's ranking", "popularity counted"
-LOOKS = {  # Okabe and Ito's colours, shapes, and where in its row each stands
+LOOKS = {  # Okabe and Ito's colours, markers, and offsets within a row
     SIDES[0]: ("#D55E00", "o", -0.14),
     SIDES[1]: ("#0072B2", "s", 0.14),
     PAPER: ("#D55E00", "o", -0.14),
@@ -87,7 +87,7 @@ def at_main_ratio(found: Found, popular: dict[str, dict[str, Any]], model: str, 
     return True
 
 
-CURVES = {  # those that the advice is about
+CURVES = {  # methods that the document's advice is about
     SUM: ("#D55E00", "o"),
     "one hash": ("#CC79A7", "v"),
     "concat, k=4": ("#E69F00", "^"),

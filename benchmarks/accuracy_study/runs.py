@@ -22,16 +22,16 @@ MAIN_RATIO = 0.2
 OTHER_RATIOS = (0.1, 0.5, 0.05, 0.3, 1.0)
 RATIOS = (MAIN_RATIO, *OTHER_RATIOS)
 SEEDS = range(5)
-POPULARITY = "popularity"  # no model at all: a baseline that nothing has to be learned for
+POPULARITY = "popularity"  # baseline without a model
 TUNING_SEED = 100
-VALIDATED = 5_000  # users that hyperparameters are chosen by, where there are more
-TESTED = 20_000  # users that results are of, where there are more
+VALIDATED = 5_000  # most users that validation ranks for
+TESTED = 20_000  # most users that the test ranks for
 
-GRID = {  # what hyperparameters are chosen from, and after which epochs a run is judged
+GRID = {  # hyperparameters to choose from, and the epochs after which a run is judged
     "factorization": ({"learning_rate": (0.003, 0.01), "l2": (1e-6, 1e-5)}, (10, 20)),
     "network": ({"learning_rate": (0.001, 0.003)}, (10, 20, 40)),
 }
-GRID_OF_BEAUTY = {  # fewer interactions of each id: more decay; more users: fewer epochs
+GRID_OF_BEAUTY = {  # ids with fewer interactions need more decay; more users need fewer epochs
     ("beauty", "factorization"): ({"learning_rate": (0.003, 0.01), "l2": (3e-5, 1e-4)}, (5, 10)),
     ("beauty", "network"): ({"learning_rate": (0.003,)}, (5, 10)),
 }
@@ -184,7 +184,7 @@ def go(jobs: Iterable[Job], results: Lines, tuning: Lines, seconds_left: Callabl
             return
         try:
             entry = run(job, {} if job.model == POPULARITY else tuned(job, tuning))
-        except ValueError as error:  # no room: some methods need more than a small ratio leaves
+        except ValueError as error:  # some methods need more parameters than a small ratio leaves
             impossible.add(replace(job, seed=0))
             yield f"{job.data}, {job.method}, ratio {job.ratio:g}: {error}"
             continue

@@ -15,7 +15,7 @@ from benchmarks.contenders.table import EPS, LEARNING_RATE, Batch, FloatArray
 from benchmarks.contenders.torch_tables import ModuleTable
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # a module for GPUs that the CPU's wheel has not
+    warnings.simplefilter("ignore")  # the CPU's wheel lacks a module for GPUs
     from fbgemm_gpu.split_embedding_configs import EmbOptimType
     from fbgemm_gpu.split_table_batched_embeddings_ops_common import EmbeddingLocation, PoolingMode
     from fbgemm_gpu.split_table_batched_embeddings_ops_training import ComputeDevice, SplitTableBatchedEmbeddingBagsCodegen

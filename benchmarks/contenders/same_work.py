@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.contenders.table import LEARNING_RATE, FloatArray, Table
 
 Result = TypeVar("Result")
-UNTOUCHED = 1000  # rows outside of the batch that are looked at, too
+UNTOUCHED = 1000  # rows outside of the batch that are compared, too
 
 
 class DifferentWork(Exception):

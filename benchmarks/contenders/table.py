@@ -14,7 +14,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[Any]
 
 LEARNING_RATE: Final = 0.01
-EPS: Final = 1e-8  # FBGEMM's default; torch's and ours are told
+EPS: Final = 1e-8  # FBGEMM's default, passed to torch and npbloom
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ class Plot:
     """Picture of one benchmark's result."""
 
     benchmark: str
-    words: str  # for those who do not see it
+    words: str  # alternative text
     draw: Callable[[Result, Path], None]
 
 

@@ -16,7 +16,7 @@ import npbloom as nb
 from benchmarks.resident import resident, settle
 from npbloom.coding import learned_hash_tables
 
-GROUPS = 1_000  # tastes: a pair is within one, or anything
+GROUPS = 1_000  # number of tastes; most pairs are within one taste
 RATIO, FEW = 0.2, 500
 
 

@@ -49,7 +49,7 @@ def main(name: str, optimizer: str, num_embeddings: int, count: int, number: int
     with threads(number):
         table = contender(name, optimizer, num_embeddings, count)
         for accumulator in table.accumulators():
-            accumulator.fill(1)  # every page of the state is there before
+            accumulator.fill(1)  # touches every page of the state before the measured step
         table.step()
         before = settle()
         table.step()

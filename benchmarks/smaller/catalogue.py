@@ -35,8 +35,8 @@ METHODS: dict[str, Maker] = {
 }
 UNCOMPRESSED = (*map(full_name, FULL_DIMS), "full, from the decomposition")
 POPULARITY, DECOMPOSITION, NARROW_DECOMPOSITION = "popularity", "decomposition alone", "decomposition alone, fewer columns"
-NOT_TRAINED = {f"{name}, not trained": name for name in ("learned, k=4", "learned, k=8")}  # as they start
-ROUNDED = dict.fromkeys(("full", "learned, k=4", "learned, k=8", DECOMPOSITION), (8, 4))  # to so many bits, after training
+NOT_TRAINED = {f"{name}, not trained": name for name in ("learned, k=4", "learned, k=8")}  # before the first step
+ROUNDED = dict.fromkeys(("full", "learned, k=4", "learned, k=8", DECOMPOSITION), (8, 4))  # bits, rounded after training
 PLACES = {
     name: place
     for place, name in enumerate(

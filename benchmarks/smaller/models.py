@@ -20,7 +20,7 @@ from npbloom.recommend.evaluation import _ranks
 LEARNING_RATE = 0.01
 DECAYS = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4)
 FIRST = DECAYS.index(3e-5)
-MOST_EPOCHS, STEP, PATIENCE = 80, 4, 5  # judged every fourth epoch; five judgements without a better one end a run
+MOST_EPOCHS, STEP, PATIENCE = 80, 4, 5  # scored every fourth epoch; five scores without a better one end a run
 
 
 class OnLayers(Factorization):  # type: ignore[misc]
@@ -62,7 +62,7 @@ def decomposition(sizes: Sizes, power: float, seed: int, rank: int = DIM) -> OnL
     items = codes.item_vectors * (degrees**power)[:, np.newaxis].astype(np.float32)
     layers = (ScaledEmbedding(*map(int, each.shape), padding_idx=0, weight=each) for each in (codes.user_vectors, items))
     model = OnLayers(*layers)
-    model._begin(sizes.train)  # biases of zeros, and not a step
+    model._begin(sizes.train)  # biases of zeros, no step
     return model
 
 

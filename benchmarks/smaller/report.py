@@ -23,7 +23,7 @@ from benchmarks.smaller.summary import SCORES, Cell, Key, kept_words
 from benchmarks.smaller.variants import VARIANTS
 
 Table = dict[Key, Cell]
-LARGEST = "beauty"  # the set whose bytes stand in the short table
+LARGEST = "beauty"  # the short table has the bytes of this set
 IN_SHORT = (
     "full",
     "full, 4 bits",

@@ -40,14 +40,14 @@ ON_ONE_SIDE = {
     USERS: ("narrow", "learned, k=8", "sum, k=4 (Spotlight)"),
 }
 SEEDS = range(5)
-ROUNDS = ([0], [1, 2], [3, 4])  # of seeds, beyond the main table: all that there is with these, before any with others
+ROUNDS = ([0], [1, 2], [3, 4])  # seeds beyond the main table: all jobs of a round come before the next round
 SEEDS_OF_VARIANTS = (0, 1, 2)
 TUNING_SEED = 100
 DECOMPOSITIONS = (DECOMPOSITION, NARROW_DECOMPOSITION)
-VALIDATED, TESTED = 4_000, 20_000  # users, where there are more
+VALIDATED, TESTED = 4_000, 20_000  # most users
 MODEL = "factorization"
-REFERENCE = "learned, k=8"  # that other ways to choose codes differ from in one thing
-POWERS = (0.0, 0.5)  # of the degrees that the decomposition alone is tried with
+REFERENCE = "learned, k=8"  # other ways to choose codes differ from it in one thing
+POWERS = (0.0, 0.5)  # powers of the degrees that are tried for the decomposition alone
 
 
 def order(names: Iterable[str]) -> Iterator[Job]:
@@ -67,7 +67,7 @@ def order(names: Iterable[str]) -> Iterator[Job]:
         for seed, side, name in itertools.product(seeds, ON_ONE_SIDE, names):
             yield from (Job(name, MODEL, method, side, MAIN_RATIO, seed) for method in ON_ONE_SIDE[side])
         for seed, ratio, name, method in itertools.product(seeds, OTHER_RATIOS, names, AT_OTHER_RATIOS):
-            if method != "narrow" or ratio < MAIN_RATIO:  # beyond it stand full tables of 8 and 16 columns, tuned themselves
+            if method != "narrow" or ratio < MAIN_RATIO:  # above it, full tables of 8 and 16 columns take its place
                 yield Job(name, MODEL, method, BOTH, ratio, seed)
         for seed, name, method in itertools.product(seeds, names, VARIANTS):
             if seed in SEEDS_OF_VARIANTS:
@@ -181,7 +181,7 @@ def go(jobs: Iterable[Job], results: Lines, tuning: Lines, ranks: Path, seconds_
             return
         chosen = {} if job.method in (POPULARITY, *NOT_TRAINED) else tuned(job, tuning)
         entries = list(run(job, chosen, ranks))
-        for entry in entries[1:] + entries[:1]:  # the job's own line last: with it there, all are
+        for entry in entries[1:] + entries[:1]:  # the job's own line comes last: if it exists, all lines exist
             results.add(entry)
         words = f"{job.data}, {job.side}, {job.method}, ratio {job.ratio:g}, seed {job.seed}"
         yield f"{words}: hit {entries[0]['hit']:.4f}, mrr {entries[0]['mrr']:.4f}, ndcg10 {entries[0]['ndcg10']:.4f}"

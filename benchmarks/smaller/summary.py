@@ -21,9 +21,9 @@ from benchmarks.smaller.models import values
 from benchmarks.smaller.runs import rank_file
 
 SCORES = {"hit": "hit rate at 100", "ndcg10": "NDCG@10", "mrr": "MRR"}
-RESAMPLES = 1_000  # of the users, for an error over them
+RESAMPLES = 1_000  # bootstrap resamples of the users
 
-Key = tuple[str, str, float, str]  # data, what is compressed, ratio, method
+Key = tuple[str, str, float, str]  # data, compressed sides, ratio, method
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Cell:
     key: Key
     entries: dict[int, dict[str, Any]]
     full: dict[int, dict[str, Any]]
-    users: dict[str, float]  # for each score the error of what is kept over users
+    users: dict[str, float]  # error over users of the kept share, by score
 
     def score(self, name: str) -> Figure:
         """Return the score itself."""

@@ -19,7 +19,7 @@ from npbloom.ops import clusters
 from npbloom.recommend import ImplicitFactorizationModel
 
 K = 8
-EPOCHS, DECAY = 6, 3e-5  # of the full table whose vectors codes are learned from anew
+EPOCHS, DECAY = 6, 3e-5  # of training the full table that codes are learned from
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Recipe:
     """
 
     power: float = 0.5  # of the singular values
-    weighted: bool = False  # whether k-means counts an id as often as it occurs
+    weighted: bool = False  # True: k-means weights an id by its occurrences
     frequent: float = 0.0  # share of the rows that belong to one frequent id each
     users: float | None = None  # share of all rows that the users' table gets
 

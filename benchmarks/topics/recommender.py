@@ -18,7 +18,7 @@ from npbloom.recommend import ImplicitFactorizationModel, Interactions
 
 DIM, LEARNING_RATE = 64, 0.01
 LAYERS = ("bloom", "plain")
-MINIBATCHES = 3  # of the peer, whose epochs take minutes
+MINIBATCHES = 3  # minibatches of the peer, whose epochs take minutes
 
 
 class Recorder(np.random.Generator):

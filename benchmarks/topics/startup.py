@@ -19,7 +19,7 @@ FRESH_ROUNDS = 3
 def imports(rounds: int) -> dict[str, list[float]]:
     """Return the seconds of both imports, taking turns."""
     samples: dict[str, list[float]] = {name: [] for name in IMPORTS}
-    for turn in range(-1, rounds):  # the first turn warms the disk's cache up
+    for turn in range(-1, rounds):  # the first turn warms the disk's cache
         for name in order(list(IMPORTS), turn):
             value = programs.run("-m", "benchmarks.programs.import_time", *IMPORTS[name])
             if turn >= 0:

@@ -1,4 +1,8 @@
-"""Draw what a Bloom embedding does, with a layer of npbloom: ``python docs/pictures/bloom.py`` writes bloom.svg beside itself."""
+"""
+Picture of a Bloom embedding, drawn from a layer of npbloom.
+
+``python docs/pictures/bloom.py`` writes bloom.svg beside it.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,14 @@ from matplotlib.patches import ConnectionPatch, FancyBboxPatch
 import npbloom as nb
 
 IDS = (3, 141_592, 7)
-COLOURS = ("#0072B2", "#D55E00", "#009E73")  # Okabe and Ito: told apart by colour-blind eyes
+COLOURS = ("#0072B2", "#D55E00", "#009E73")  # Okabe and Ito's, which colour-blind eyes distinguish
 ROWS, COLUMNS, PROBES = 12, 8, 3
 HEIGHTS = (9.4, 5.5, 1.6)  # of ids and their vectors
-CELL = 0.42  # of a vector; those of the table have width 0.55
+CELL = 0.42  # width in a vector; in the table it is 0.55
 
 
 def cells(axes: Axes, values: np.ndarray, left: float, bottom: float, width: float, height: float) -> None:
-    """One row of numbers as coloured cells."""
+    """Draw one row of numbers as coloured cells."""
     for column, value in enumerate(values):
         colour = plt.colormaps["PuOr"](0.5 + float(np.clip(value, -1, 1)) * 0.45)
         axes.add_patch(
@@ -30,13 +34,13 @@ def cells(axes: Axes, values: np.ndarray, left: float, bottom: float, width: flo
 
 
 def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str, **style: Any) -> None:
-    """From one point to another, slightly bent."""
+    """Draw a slightly bent arrow between two points."""
     options = {"arrowstyle": "-|>", "mutation_scale": 9, "linewidth": 1.5, "color": colour, "shrinkB": 1, **style}
     axes.add_patch(ConnectionPatch(start, end, "data", "data", **options))
 
 
 def draw() -> plt.Figure:
-    """The whole picture."""
+    """Draw the whole picture."""
     layer = nb.BloomEmbedding(1_000_000, COLUMNS, num_rows=ROWS, num_hash_functions=PROBES, padding_idx=None, rng=5)
     table, probes, vectors = 4 * layer.weight, layer.hash_rows(IDS), 2.5 * layer(IDS)
     hit = {row: [i for i, rows in enumerate(probes) if row in rows] for row in range(ROWS)}
@@ -82,7 +86,7 @@ def draw() -> plt.Figure:
 
 
 def main(path: Path) -> None:
-    """Write it."""
+    """Write the picture to a file."""
     matplotlib.rcParams["svg.hashsalt"] = "npbloom"
     figure = draw()
     figure.savefig(path, bbox_inches="tight", facecolor="white", metadata={"Date": None})

@@ -1,8 +1,8 @@
 """
-What MkDocs needs to be told about this repository.
+Hooks that adapt this repository to MkDocs.
 
-Documents at its top and lessons become pages (`PAGES`). A link to any other file of the repository leads to a page that shows the
-file. Laws get anchors, and a law that a docstring names links to it.
+Documents at its top and lessons become pages (`PAGES`). A link to any other file of the repository
+leads to a page that shows the file. Laws get anchors, and a law that a docstring names links to it.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ PICTURES = (".svg", ".png")
 
 
 def repository_path(page: str) -> str:
-    """Where the text of a page stands in the repository."""
+    """Return the path of a page's text in the repository."""
     return next((path for path, name in PAGES.items() if name == page), f"docs/{page}")
 
 
 def site_path(path: str) -> str:
-    """Where a file of the repository stands in the site."""
+    """Return the path of a repository's file in the site."""
     if path in PAGES:
         return PAGES[path]
     if path.startswith("docs/"):
@@ -51,7 +51,7 @@ def site_path(path: str) -> str:
 
 
 def targets(text: str, page: str) -> list[str]:
-    """Files of the repository that a page links to, outside of fenced code."""
+    """Return the repository's files that a page links to, outside of fenced code."""
     here = posixpath.dirname(repository_path(page))
     links = [match[1] for part in FENCED.split(text)[::2] for match in LINK.finditer(part)]
     found = [posixpath.normpath(posixpath.join(here, link)) for link in links if link and ":" not in link]
@@ -59,7 +59,11 @@ def targets(text: str, page: str) -> list[str]:
 
 
 def with_site_links(text: str, page: str) -> str:
-    """The page with links to where those files stand in the site; one that leads nowhere stays, for MkDocs to warn of."""
+    """
+    Return the page with links to those files in the site.
+
+    A link that leads nowhere stays, and MkDocs warns of it.
+    """
     here, there = posixpath.dirname(repository_path(page)), posixpath.dirname(page) or "."
 
     def moved(match: re.Match[str]) -> str:
@@ -74,7 +78,7 @@ def with_site_links(text: str, page: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """A page for a file, or for the names in a folder."""
+    """Return a page that shows a file, or the names in a folder."""
     title = f"# `{path.relative_to(ROOT).as_posix()}`\n\n"
     if path.is_dir():
         names = sorted(each.name for each in path.iterdir() if each.suffix in (".py", ".md", ".c", ".ipynb"))
@@ -116,7 +120,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:
-    """Links of the repository become links of the site; each law gets an anchor."""
+    """Turn links of the repository into links of the site, and give each law an anchor."""
     if page.file.src_uri.startswith("files/"):
         return markdown
     if page.file.src_uri == "semantics.md":
@@ -125,8 +129,8 @@ def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> st
 
 
 def on_page_content(html: str, page: Page, config: Any, files: Files) -> str:
-    """Laws that docstrings name link to what they say."""
+    """Link the laws that docstrings name to their text."""
     if not page.file.src_uri.startswith("api/"):
         return html
-    html = html.replace(".. [1] ", "[1] ")  # the mark of a footnote, of reStructuredText
+    html = html.replace(".. [1] ", "[1] ")  # reStructuredText's mark of a footnote
     return re.sub(r"(?<=[\s(>])(L\d+b?)(?=[,.;:)\s<])", r'<a href="../semantics.html#\1">\1</a>', html)

@@ -1,4 +1,8 @@
-"""A notebook as a page: its text, its code, what it printed and drew. Formulas become MathML, which browsers show."""
+"""
+Notebooks as pages: text, code, printed output and pictures.
+
+Formulas become MathML, which browsers show.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
 def with_formulas(text: str) -> str:
-    """LaTeX between dollars as MathML; code stays as it is."""
+    """Return the text with LaTeX between dollars as MathML. Code does not change."""
 
     def formula(match: re.Match[str]) -> str:
         return convert(match[1] or match[2], display="block" if match[1] else "inline")
@@ -25,12 +29,12 @@ def with_formulas(text: str) -> str:
 
 
 def fenced(text: str, language: str) -> str:
-    """A block of code."""
+    """Return a fenced block of code."""
     return f"```{language}\n{text.rstrip()}\n```\n"
 
 
 def outputs(cell: dict, name: str, pictures: dict[str, bytes]) -> list[str]:
-    """What a cell printed and drew."""
+    """Return the printed output and the pictures of a cell."""
     parts = []
     for output in cell["outputs"]:
         data = output.get("data", {})
@@ -45,7 +49,7 @@ def outputs(cell: dict, name: str, pictures: dict[str, bytes]) -> list[str]:
 
 
 def page(path: Path) -> tuple[str, dict[str, bytes]]:
-    """The page, and the pictures it shows, by name."""
+    """Return the page, and its pictures by name."""
     pictures: dict[str, bytes] = {}
     parts = []
     for cell in json.loads(path.read_text("utf-8"))["cells"]:

@@ -1,4 +1,6 @@
-"""Griffe does not know what a NamedTuple is made of: its fields are its parameters."""
+"""
+Griffe extension for NamedTuple classes, whose fields are the parameters of their constructors.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import griffe
 
 
 class NamedTuples(griffe.Extension):
-    """Give each NamedTuple the signature that it has."""
+    """Extension that gives each NamedTuple its signature."""
 
     def on_class_members(self, *, cls: griffe.Class, **kwargs: Any) -> None:
         """Write the constructor from the fields."""

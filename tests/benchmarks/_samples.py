@@ -1,4 +1,4 @@
-"""Results that nobody measured, for the tests of what is made of results."""
+"""Made-up results, for the tests of tables and pictures."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ RUN = {"started": "2026-11-24 12:00 UTC", "commit": "abc1234", "quick": False}
 
 
 def result(benchmark: str, cases: list[Case], **sizes: Any) -> Result:
-    """A result with a machine and a run."""
+    """Return a result with a machine and a run."""
     return Result(benchmark, dict(RUN), MACHINE, sizes, cases)
 
 
 def samples(**seconds: float) -> dict[str, list[float]]:
-    """Three rounds for each contender, the middle one as named."""
+    """Return three rounds for each contender, the middle one as named."""
     return {name: [0.5 * value, value, 2 * value] for name, value in seconds.items()}
 
 
 def startup() -> Result:
-    """Imports and first steps."""
+    """Return a result of imports and first steps."""
     parts = [samples(**{"import": 1.0, "build": 0.1, "step": 0.1}), samples(**{"import": 1.0, "build": 2.0, "step": 14.0})]
     return result(
         "startup",
@@ -42,7 +42,7 @@ def startup() -> Result:
 
 
 def memory() -> Result:
-    """Two optimizers."""
+    """Return a result of two optimizers."""
     cases = [
         Case({"optimizer": "sgd", "threads": 2}, {"npbloom": [2e7], "fbgemm": [3e7], "torch": [2e8]}, {"table": 51_200_000}),
         Case({"optimizer": "adam", "threads": 2}, {"npbloom": [2e7], "torch": [4e8]}, {"table": 51_200_000}),
@@ -51,6 +51,6 @@ def memory() -> Result:
 
 
 def words(text: str) -> set[str]:
-    """Cells of all tables in a Markdown text."""
+    """Return the cells of all tables in a Markdown text."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return {cell.strip() for line in lines for cell in line.strip("|").split("|")}

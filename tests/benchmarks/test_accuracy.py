@@ -1,4 +1,7 @@
-"""The study of accuracy: its own tables learn by their gradients, its statistics are right, and it goes on where it stopped."""
+"""
+The study of accuracy: its own tables learn by their gradients, its statistics are right, and it
+continues after a stop.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,14 @@ pytest.importorskip("matplotlib")
 
 
 def composites() -> list[Composite]:
-    """One of each."""
+    """Return one of each."""
     rng = np.random.default_rng(0)
     return [ImportanceWeighted(9, 4, 2, 6, rng), QuotientTimesRemainder(rng.permutation(9), 3, 3, 6, rng), LowRank(9, 2, 6, rng)]
 
 
 @pytest.mark.parametrize("layer", composites(), ids=lambda layer: type(layer).__name__)
 def test_a_step_goes_down_the_gradient_of_every_part(layer: Composite) -> None:
-    """SGD at rate 1 moves each part by minus its gradient, which finite differences give, too; an id occurs twice."""
+    """Compare a step of SGD at rate 1 with finite differences, part by part. An id occurs twice."""
     ids, grad = np.array([[1, 8], [1, 5]]), np.random.default_rng(1).normal(size=(2, 2, 6)).astype(np.float32)
 
     def value() -> float:
@@ -79,12 +82,12 @@ def test_a_network_is_trained_once_for_both_rankings(monkeypatch: pytest.MonkeyP
     plain, popular = runs.run(job, chosen), runs.run(replace(job, method="Bloom, k=2, popularity"), chosen)
     assert len(calls) == 1
     assert plain["mrr"] != popular["mrr"]
-    assert plain == runs.run(job, chosen)  # the weight is taken back
+    assert plain == runs.run(job, chosen)  # the popularity's weight is reset
     runs.trained.cache_clear()
 
 
 def entry(method: str, seed: int, hit: float, seconds: float = 1.0) -> dict[str, Any]:
-    """A line of a run."""
+    """Return a line of a run."""
     full = method == "full"
     place = {"data": "ml-100k", "model": "factorization", "side": "none" if full else "items only", "ratio": 1.0 if full else 0.2}
     return {**place, "method": method, "seed": seed, "hit": hit, "mrr": hit / 10, "cpu_seconds": seconds, "epochs": 2}
@@ -95,7 +98,7 @@ def test_scores_are_compared_seed_by_seed() -> None:
     lines += [entry("other", 0, 0.4, 3.0), entry("other", 1, 0.24, 3.0), entry("other", 2, 0.9, 3.0)]
     table = cells(lines)["ml-100k", "factorization", "items only", 0.2]
     other = table["other"]
-    assert other.seeds == [0, 1]  # the third has no full table beside it
+    assert other.seeds == [0, 1]  # seed 2 has no full table
     kept = other.kept("hit")
     assert kept.mean == pytest.approx((0.8 + 0.6) / 2)
     assert kept.error == pytest.approx(0.1)
@@ -173,7 +176,8 @@ def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     words = ["--data", "ml-100k", "--out", str(tmp_path), *(word for name in chosen for word in ("--method", name))]
     assert accuracy.main(words) == 0
     results = runs.Lines(tmp_path / "runs.jsonl")
-    # popularity; two models' full tables, three methods on both sides at three ratios, one coder at three ratios; two seeds
+    # popularity; two models' full tables, three methods on both sides at three ratios, one coder at
+    # three ratios; two seeds
     assert len(results.entries) == 1 + 2 * (2 + 3 * 2 * 3 + 3)
     assert {each["parameters"]["item_biases"] for each in results.entries if each["model"] == "factorization"} == {
         whole.num_items

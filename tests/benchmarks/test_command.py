@@ -1,4 +1,6 @@
-"""The command line: what is measured, where it goes, what is refused, and a clean environment."""
+"""
+The command line: measured benchmarks, written files, refused arguments, and a clean environment.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def with_fbgemm(monkeypatch):
-    """As if FBGEMM were installed; what is measured in these tests does not ask for it."""
+    """Pretend that FBGEMM is installed. The benchmarks of these tests do not use it."""
     monkeypatch.setattr(peers, "has_fbgemm", lambda: True)
 
 
@@ -63,7 +65,7 @@ def test_the_readme_is_filled_where_the_results_are_the_committed_ones(tmp_path,
 
 
 def tables_agree(text: str) -> bool:
-    """Whether all lines of each table have as many cells."""
+    """Return True if all lines of each table have as many cells."""
     blocks = re.findall(r"(?:^\|.*\n)+", text, flags=re.M)
     return bool(blocks) and all(len({line.count("|") for line in block.splitlines()}) == 1 for block in blocks)
 

@@ -1,4 +1,4 @@
-"""Ids as they are drawn."""
+"""Draws of ids."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_zipf_is_zipf():
     frequent = np.sort(counts)[::-1]
     weights = np.arange(1, 1_000.0) ** -draws.EXPONENT
     np.testing.assert_allclose(frequent[:5] / 200_000, weights[:5] / weights.sum(), rtol=0.05)
-    assert np.abs(np.diff(np.argsort(counts)[::-1][:5])).min() > 1  # shuffled: frequent ids are no neighbours
+    assert np.abs(np.diff(np.argsort(counts)[::-1][:5])).min() > 1  # shuffled: frequent ids are not neighbours
 
 
 def test_no_probe_meets_the_reserved_row():

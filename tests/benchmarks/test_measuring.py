@@ -1,4 +1,7 @@
-"""Who is timed when: once a round, in a changing order, each after a call of its own, and without the collector."""
+"""
+Order of timings: once a round, in a changing order, each after an untimed call, and without the
+collector.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as they are written, tables, documents, pictures; and that the committed ones are what the results say."""
+"""Numbers as text, tables, documents, pictures. The committed ones match the results."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_caption_says_where_when_and_how_much():
 
 
 def synthetic() -> dict[str, Result]:
-    """A result for every picture."""
+    """Return a result for every picture."""
     peers = {"fbgemm": 3e-2, "torch": 0.1}
     steps, rates, heights, cells = [], [], [], []
     for kind in ("zipf", "uniform"):
@@ -117,7 +117,7 @@ def test_everything_is_drawn_and_drawn_again_the_same(tmp_path):
     for file in PLOTS:
         with Image.open(tmp_path / "one" / file) as image:
             assert min(image.size) > 300
-            assert len(image.convert("L").resize((64, 64)).getcolors()) > 8  # something is on it
+            assert len(image.convert("L").resize((64, 64)).getcolors()) > 8  # the picture is not blank
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 

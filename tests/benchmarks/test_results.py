@@ -19,7 +19,7 @@ def test_medians_and_quartiles():
 def test_a_ratio_is_the_median_of_the_rounds_ratios():
     assert CASE.ratios("torch") == [10.0, 2.0, 3.0]
     assert CASE.ratio("torch") == 3.0
-    assert CASE.median("torch") / CASE.median() == 5.0  # which it is not
+    assert CASE.median("torch") / CASE.median() == 5.0  # the ratio of medians differs
 
 
 def test_rounds_that_do_not_match_are_refused():

@@ -27,7 +27,7 @@ FBGEMM = pytest.param(
 
 
 def bloom(kind: str = "uniform", dtype: Any = np.float32) -> tuple[Any, Batch]:
-    """A small Bloom layer and a batch with many duplicates."""
+    """Return a small Bloom layer and a batch with many duplicates."""
     rng = np.random.default_rng(0)
     layer = nb.BloomEmbedding(500, 8, dtype=dtype, rng=rng)
     ids, rows = draws.draw_for(layer, kind, 300, rng)
@@ -35,14 +35,14 @@ def bloom(kind: str = "uniform", dtype: Any = np.float32) -> tuple[Any, Batch]:
 
 
 def plain() -> tuple[Any, Batch]:
-    """A small plain layer."""
+    """Return a small plain layer and a batch."""
     rng = np.random.default_rng(0)
     grad_out = rng.standard_normal((300, 8), dtype=np.float32)
     return nb.ScaledEmbedding(5_000, 8, rng=rng), Batch(draws.draw("zipf", 300, 5_000, rng), grad_out)
 
 
 def bags(mode: str) -> tuple[Any, Batch]:
-    """Bags, one of them empty, with weights where they are summed."""
+    """Return bags, one of them empty, with weights if they are summed."""
     rng = np.random.default_rng(0)
     weights = rng.random(300, dtype=np.float32) if mode == "sum" else None
     layer = nb.ScaledEmbeddingBag(500, 8, mode=mode, rng=rng)
@@ -105,21 +105,24 @@ def test_every_step_takes_the_next_batch():
 
 
 class Wrong(TorchTable):
-    """torch's table with something added to what it computes."""
+    """torch's table with a fault in its results."""
 
     def __init__(self, *arguments: Any, fault: str) -> None:
         super().__init__(*arguments)
         self.fault = fault
 
     def output(self) -> Any:
-        """With a value too large, or without a row."""
+        """Return an output with a value too large, or without a row."""
         out = super().output()
         if self.fault == "output":
             out[17, 3] += 1e-3
         return out[:-1] if self.fault == "shape" else out
 
     def step(self) -> None:
-        """Twice; or with one touched row moved too far, turned to NaN, or one untouched row moved."""
+        """
+        Step not at all, once or twice, or move one touched row too far, set it to NaN, or move an
+        untouched row.
+        """
         if self.fault == "nothing":
             return
         super().step()

@@ -1,4 +1,6 @@
-"""The study of smaller tables: sizes, choices and errors are right, and it goes on where it stopped."""
+"""
+The study of smaller tables: sizes, choices and errors are right, and it continues after a stop.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,14 @@ pytest.importorskip("matplotlib")
 
 
 def interactions(users: int = 60, items: int = 80, each: int = 9) -> Interactions:
-    """Users of three tastes; id 0 is padding."""
+    """Return interactions of users with three tastes; id 0 is padding."""
     rng = np.random.default_rng(0)
     who = np.repeat(np.arange(1, users + 1), each)
     what = 1 + (who % 3 + 3 * rng.integers(0, items // 3, who.size)) % items
     return Interactions(who, what, num_users=users + 1, num_items=items + 1, padding_idx=0)
 
 
-# ---- methods -------------------------------------------------------------------------------------------------------------
+# ---- methods ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in UNCOMPRESSED])
@@ -56,7 +58,10 @@ def test_a_side_that_is_not_compressed_has_a_full_table(name: str) -> None:
 
 
 def test_a_fixed_matrix_makes_a_narrow_table() -> None:
-    """Dot products are those of the short tables, and a step leaves the matrix alone."""
+    """
+    Compare dot products with those of the short tables, and see that a step does not change the
+    matrix.
+    """
     rng = np.random.default_rng(0)
     users, items = Fixed(9, 3, 8, rng), Fixed(7, 3, 8, rng)
     wide = users.parts["wide"].weight
@@ -109,12 +114,12 @@ def test_bytes_that_are_served() -> None:
     )
     plain = nb.ScaledEmbedding(10, 5)
     layers = {"user_embeddings": coded, "item_embeddings": plain, "item_biases": nb.ZeroEmbedding(10, 1)}
-    codes = -(-100 * 3 * 5 // 8)  # 20 rows are told apart by 5 bits
+    codes = -(-100 * 3 * 5 // 8)  # 20 rows need 5 bits
     assert bytes_served(layers) == 20 * 6 * 4 + codes + 10 * 5 * 4 + 10 * 4
     assert bytes_served(layers, 4) == 20 * (3 + 4) + codes + 10 * (3 + 4) + 10 * 4  # a scale a row; 5 numbers in 3 bytes
 
 
-# ---- choices ---------------------------------------------------------------------------------------------------------------
+# ---- choices ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("best", "tried"), [(3e-5, 3), (1e-6, 4), (3e-4, 4), (1e-5, 3)])
@@ -144,11 +149,11 @@ def test_values_of_ranks() -> None:
     np.testing.assert_allclose(found["gain"][:2], [1, 0.5])
 
 
-# ---- errors ----------------------------------------------------------------------------------------------------------------
+# ---- errors -------------------------------------------------------------------------------------
 
 
 def line(method: str, seed: int, hit: float) -> dict[str, Any]:
-    """A line of a run."""
+    """Return a line of a run."""
     alone = method.startswith("full")
     place = {"data": "ml-100k", "model": "factorization", "side": "none" if alone else runs.BOTH, "ratio": 1.0 if alone else 0.2}
     return {**place, "method": method, "seed": seed, "hit": hit, "mrr": hit / 2, "ndcg10": hit / 4}
@@ -158,7 +163,7 @@ def test_what_is_kept_is_of_the_full_table_that_validation_chose(tmp_path: Any) 
     tuning = [
         {"data": "ml-100k", "method": "full", "tried": {"1": [2, 0.2], "2": [2, 0.3]}},
         {"data": "ml-100k", "method": "full, d=8", "tried": {"1": [2, 0.4]}},
-        {"data": "ml-100k", "method": "full, from the decomposition", "tried": {"1": [2, 0.9]}},  # starts with what others lack
+        {"data": "ml-100k", "method": "full, from the decomposition", "tried": {"1": [2, 0.9]}},  # not started at random
     ]
     assert summary.best_full(tuning) == {"ml-100k": "full, d=8"}
     lines = [line("full, d=8", 0, 0.4), line("full, d=8", 1, 0.6), line("narrow", 0, 0.2), line("narrow", 1, 0.4)]
@@ -166,7 +171,7 @@ def test_what_is_kept_is_of_the_full_table_that_validation_chose(tmp_path: Any) 
     kept = found["ml-100k", runs.BOTH, 0.2, "narrow"].kept("hit")
     assert kept.mean == pytest.approx(0.6)
     assert kept.error == pytest.approx(0.2)
-    assert summary.bootstrap(found, tmp_path) == {}  # without ranks nothing is known of users
+    assert summary.bootstrap(found, tmp_path) == {}  # without ranks there are no errors over users
 
 
 def test_errors_over_users_are_those_of_a_ratio_of_means(tmp_path: Any) -> None:
@@ -192,7 +197,7 @@ def test_errors_over_users_are_those_of_a_ratio_of_means(tmp_path: Any) -> None:
     assert again["ml-100k", runs.BOTH, 0.2, "narrow"]["hit"] == pytest.approx(errors["hit"], abs=1e-5)
 
 
-# ---- the whole -------------------------------------------------------------------------------------------------------------
+# ---- the whole ----------------------------------------------------------------------------------
 
 
 def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,9 +216,9 @@ def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     words = ["--data", "ml-100k", "--out", str(tmp_path), *(word for name in chosen for word in ("--method", name))]
     assert smaller_tables.main(words) == 0
     entries = Lines(tmp_path / "runs.jsonl").entries
-    # popularity; the decomposition in 32, 8 and 4 bits; with fewer columns, and codes that are not trained, at three ratios; full
-    # tables in 32, 8 and 4 bits; narrow on both sides or one at 0.2, and on both at 0.1; codes in 32, 8 and 4 bits at 0.5, too;
-    # two seeds of the variant
+    # popularity; the decomposition in 32, 8 and 4 bits; with fewer columns, and codes that are not
+    # trained, at three ratios; full tables in 32, 8 and 4 bits; narrow on both sides or one at 0.2,
+    # and on both at 0.1; codes in 32, 8 and 4 bits at 0.5, too; two seeds of the variant
     assert len(entries) == 1 + 3 * (3 + 3 + 3 + 3 + 4 + 5 * 3) + 2
     assert {entry["method"] for entry in entries} >= {"learned, k=8, 4 bits", "full, 8 bits"}
     assert "ml-100k, users and items, narrow, ratio 0.1, seed 1: hit" in capsys.readouterr().out
@@ -221,7 +226,7 @@ def test_it_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert "± ." in next(row for row in tables.splitlines() if row.startswith("| narrow |"))
     assert "### Other ways to choose codes: NDCG@10 kept" in tables
     assert (tmp_path / "score.png").stat().st_size > 5_000
-    shutil.rmtree(tmp_path / "ranks")  # they are not kept beside the results; errors over users are
+    shutil.rmtree(tmp_path / "ranks")  # ranks are not committed; errors over users are
     assert smaller_tables.main([*words, "--report"]) == 0
     assert (tmp_path / "tables.md").read_text("utf-8") == tables
     assert smaller_tables.main(words) == 0

@@ -1,4 +1,7 @@
-"""Each benchmark runs at a tiny size, contenders do the same work, and tables and targets are made of what was measured."""
+"""
+Each benchmark at a tiny size: contenders do the same work, and tables and targets come from the
+samples.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ TARGETS |= {"bags": 8, "recommender": 2, "sweep": 1, "learned_codes": 2}
 
 
 def measured(name: str, settings: Settings) -> Result:
-    """A benchmark's result at a tiny size."""
+    """Return a benchmark's result at a tiny size."""
     found = BENCHMARKS[name].run(settings)
     return _samples.result(name, found.cases, **found.sizes)
 
@@ -64,7 +67,7 @@ def test_fbgemm_takes_part(name, fbgemm):
 def test_a_step_s_memory(name, optimizer):
     found = programs.run("-m", "benchmarks.programs.memory_step", name, optimizer, "50000", "65536", "1")
     assert found["table"] == 10_000 * 64 * 4
-    assert found["peak"] > 0.95 * 65536 * 64 * 4  # the output at least, but for its first and last page
+    assert found["peak"] > 0.95 * 65536 * 64 * 4  # at least the output, except its first and last page
     assert found["peak"] < 600e6
 
 

@@ -1,4 +1,4 @@
-"""The bytes that must move, counted by hand."""
+"""Bytes that must move, counted by hand."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""Saves that are killed, or forked in their middle: a program that `tests/checkpoint/test_kills.py` runs, and that counts.
+"""
+Program that kills or forks saves and counts the outcomes; `tests/checkpoint/test_kills.py` runs it.
 
-``python -m tests.checkpoint._killed_saves FILE lines`` kills one save at each line that it runs. With
-``moments COUNT ROWS SEED`` it kills COUNT times a process that saves a table of ROWS rows again and again,
-at random moments. With ``forks COUNT`` it forks COUNT children that save while their parent does.
+``python -m tests.checkpoint._killed_saves FILE lines`` kills one save at each line that it runs.
+With ``moments COUNT ROWS SEED`` it kills a process COUNT times, at random moments; the process
+saves a table of ROWS rows again and again. With ``forks COUNT`` it forks COUNT children that save
+while their parent does.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ DIM = 64
 
 
 def save(path: Path, generation: int, rows: int) -> None:
-    """A layer and an optimizer all of whose values name the generation."""
+    """Save a layer and an optimizer all of whose values equal the generation."""
     layer = nb.ScaledEmbedding(rows, DIM, weight=np.full((rows, DIM), generation, np.float32))
     optimizer = nb.Adam(layer)
     for array in optimizer.state(layer).values():
@@ -39,7 +41,7 @@ def save(path: Path, generation: int, rows: int) -> None:
 
 
 def generation_of(path: Path) -> int:
-    """The generation of a file, which must be whole: an exception or an AssertionError else."""
+    """Return the generation of a file. Raise if the file is not whole."""
     found = checkpoint.load(path)
     layer = found.layers["items"]
     assert found.optimizer is not None
@@ -50,7 +52,7 @@ def generation_of(path: Path) -> int:
 
 
 def fork(work: Callable[[], Any]) -> int:
-    """Run something in a child, which never returns from here."""
+    """Run a function in a child process, which never returns from here."""
     child = os.fork()
     if child == 0:
         try:
@@ -63,12 +65,14 @@ def fork(work: Callable[[], Any]) -> int:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """What lies beside the file."""
+    """Return the other files in the file's folder."""
     return [entry for entry in path.parent.iterdir() if entry != path]
 
 
 def judge(path: Path, least: int, most: int, counts: Counter[str]) -> None:
-    """After a kill: the old file or the new one, whole, and whatever else is there goes with the next save."""
+    """
+    Check that the file is the old or the new one, whole, and that the next save removes a leftover.
+    """
     beside = leftovers(path)
     assert len(beside) <= 1
     if not beside:
@@ -142,7 +146,11 @@ def kill_at_moments(path: Path, count: int, rows: int, seed: int) -> Counter[str
 
 
 def fork_during_saves(path: Path, count: int) -> Counter[str]:
-    """Fork while a thread saves; every child saves to the same file, and trains a mapped copy of it."""
+    """
+    Fork while a thread saves.
+
+    Every child saves to the same file, and trains a mapped copy of it.
+    """
     counts: Counter[str] = Counter()
     save(path, 0, 2000)
     done = threading.Event()
@@ -160,7 +168,7 @@ def fork_during_saves(path: Path, count: int) -> Counter[str]:
         save(path, 1, 2000)
         assert generation_of(path) in (0, 1)
         own = checkpoint.load(path, mmap=True).layers["items"]
-        for layer in (own, mapped):  # also the parent's, which stays as it is there
+        for layer in (own, mapped):  # also the parent's map, whose values in the parent stay
             layer.weight[...] = 7
 
     for _ in range(count):

@@ -1,4 +1,7 @@
-"""Owner, group, ACL and extended attributes of a file that is replaced: kept, and where they cannot be, nobody gains."""
+"""
+Owner, group, ACL and extended attributes of a replaced file: they are kept, or nobody gains rights
+by their loss.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,20 @@ from npbloom import checkpoint
 
 ACL = "system.posix_acl_access"
 DEFAULT_ACL = "system.posix_acl_default"
-NOBODY = 2**32 - 1  # the id of an entry that names none
-OTHERS = (12_345, 54_321)  # ids of nobody here
+NOBODY = 2**32 - 1  # id of an entry that names no user or group
+OTHERS = (12_345, 54_321)  # ids that no account has
 
 
 def acl(user: int = 7, other: int = 0, named: int = 6, group: int = 0, mask: int = 6) -> bytes:
-    """An ACL in which one named user may read and write, and the group less than the mask."""
+    """
+    Return an ACL in which one named user may read and write, and the group less than the mask.
+    """
     entries = ((1, user, NOBODY), (2, named, OTHERS[0]), (4, group, NOBODY), (16, mask, NOBODY), (32, other, NOBODY))
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 def set_attribute(path: Path, name: str, value: bytes) -> None:
-    """Set an attribute, or skip the test where the file system has none of the kind."""
+    """Set an attribute, or skip the test if the file system has none of the kind."""
     if not hasattr(os, "setxattr"):
         pytest.skip("no extended attributes on this system")
     try:
@@ -39,7 +44,7 @@ def set_attribute(path: Path, name: str, value: bytes) -> None:
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, name: str, wanted: Callable[..., bool]) -> None:
-    """A call of the system that this process has no right to make."""
+    """Make a system call fail as if this process had no right to it."""
     real = getattr(os, name)
 
     def call(*arguments: Any) -> Any:
@@ -51,7 +56,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, name: str, wanted: Callable[..., b
 
 
 def owner_of(path: Path) -> tuple[int, int, int]:
-    """Owner, group and permissions."""
+    """Return owner, group and permissions."""
     found = path.stat()
     return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
 
@@ -94,7 +99,7 @@ def test_an_acl_is_kept_with_its_mask(saved: Path) -> None:
     checkpoint.save(saved, {})
     assert os.getxattr(saved, ACL) == acl()
     assert owner_of(saved) == before
-    saved.chmod(0o600)  # the mask: the named user may nothing
+    saved.chmod(0o600)  # the mask: the named user has no rights
     checkpoint.save(saved, {})
     assert os.getxattr(saved, ACL) == acl(user=6, mask=0)
 
@@ -105,11 +110,11 @@ def test_an_acl_that_the_folder_hands_down_gives_no_right_that_the_old_file_did_
     checkpoint.save(saved, {})
     assert ACL not in os.listxattr(saved)
     assert owner_of(saved) == before
-    checkpoint.save(saved.with_name("new"), {})  # of a new file it is the folder's word
+    checkpoint.save(saved.with_name("new"), {})  # a new file takes it from the folder
     assert ACL in os.listxattr(saved.with_name("new"))
 
 
-# ---- without the right to --------------------------------------------------------------------------------------------------
+# ---- without the right to -----------------------------------------------------------------------
 
 
 def test_without_the_right_to_give_files_away_the_new_owner_is_the_writer(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +148,7 @@ def test_where_the_group_is_lost_so_is_the_acl(saved: Path, monkeypatch: pytest.
 def test_where_the_acl_is_lost_the_group_does_not_get_the_rights_of_its_mask(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_attribute(saved, ACL, acl())  # the group may nothing, and the mask reads as if it might read and write
+    set_attribute(saved, ACL, acl())  # the group has no rights, although the mask in the mode says read and write
     assert owner_of(saved)[2] == 0o760
     refusing(monkeypatch, "setxattr", lambda number, name, value: name == ACL)
     checkpoint.save(saved, {})

@@ -1,4 +1,8 @@
-"""SIGKILL in the middle of saves, and processes that save to one file: the old file or the new one, whole, and no litter."""
+"""
+SIGKILL in the middle of saves, and processes that save to one file.
+
+The file is the old or the new one, whole, without litter.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,11 @@ ROWS = int(os.environ.get("NPBLOOM_KILLS_ROWS", "20000"))
 
 
 def killed(path: Path, *arguments: str) -> dict[str, int]:
-    """What `tests/checkpoint/_killed_saves.py` counted; it ends with an error where a file was not whole or litter stayed."""
+    """
+    Run `tests/checkpoint/_killed_saves.py`, and return its counts.
+
+    It fails if a file was not whole or litter stayed.
+    """
     command = [sys.executable, "-m", "tests.checkpoint._killed_saves", str(path), *arguments]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]

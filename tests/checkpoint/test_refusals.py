@@ -1,4 +1,7 @@
-"""Files and arguments that `npbloom.checkpoint` refuses: the right exception, one sentence, nothing written or half loaded."""
+"""
+Files and arguments that `npbloom.checkpoint` refuses: the right exception, one sentence, nothing
+written or half loaded.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ import npbloom as nb
 from npbloom import checkpoint
 from tests.support._files import LAYERS, contents, edit, sealed
 
-# ---- bad arguments --------------------------------------------------------------------------------------------------------
+# ---- bad arguments ------------------------------------------------------------------------------
 
 
 def bad_saves() -> list[Any]:
-    """Arguments of `save` that are refused, the exception and its words."""
+    """Return refused arguments of `save`, with the exception and its message."""
     layer, other = LAYERS["scaled"](), LAYERS["zero"]()
     overlapping = np.arange(64.0).reshape(16, 4)
     halves = {
@@ -72,11 +75,11 @@ def test_metadata_that_no_reader_would_read_are_refused(path: Path) -> None:
     assert not path.exists()
 
 
-# ---- damaged and foreign files --------------------------------------------------------------------------------------------
+# ---- damaged and foreign files ------------------------------------------------------------------
 
 
 def refused(path: Path) -> str:
-    """The reason why a file is refused, mapped or not."""
+    """Return the reason why a file is refused, mapped or not."""
     reasons = set()
     for mmap in (False, True):
         with pytest.raises(ValueError, match="is not a whole checkpoint of npbloom: ") as caught:
@@ -174,7 +177,7 @@ def test_a_safetensors_file_of_another_program_is_refused(path: Path) -> None:
     assert refused(path) == "its metadata have no key 'npbloom'."
 
 
-HEADERS = {  # after what was found by mutation, and what readers of the format have tripped over
+HEADERS = {  # found by mutation, or known faults of readers of the format
     "a list": (b"[]", "(its header: no JSON object)."),
     "a space first": (b' {"__metadata__":{}}', "(its header: no JSON object)."),
     "no UTF-8": (b'{"__metadata__":{"a":"\xff"}}', "can't decode byte 0xff in position 22: invalid start byte)."),
@@ -239,7 +242,7 @@ ENTRIES = {
 
 
 def with_header(header: bytes, data: bytes = b"") -> bytes:
-    """The bytes of a safetensors file."""
+    """Return the bytes of a safetensors file."""
     return len(header).to_bytes(8, "little") + header + data
 
 
@@ -274,7 +277,7 @@ def test_files_of_other_formats_are_named(saved: Path) -> None:
 
 
 def change_options(**options: Any) -> Callable[[dict[str, Any]], None]:
-    """Change options of the layer "users"."""
+    """Return a change of options of the layer "users"."""
     return lambda structure: structure["layers"]["users"]["options"].update(options)
 
 
@@ -348,7 +351,7 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
         checkpoint.load(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     for special in (tmp_path / "pipe", Path("/dev/zero")):
-        assert refused(special) == "it is no regular file."  # and is not waited for
+        assert refused(special) == "it is no regular file."  # without waiting for it
         with pytest.raises(ValueError, match=f"must name a regular file, not a device or a pipe: {special}"):
             checkpoint.save(special, {})
     number: Any = 1

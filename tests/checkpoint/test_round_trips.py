@@ -1,4 +1,7 @@
-"""Files: what was saved comes back to the bit and trains on; other programs read it; a save is whole or not there."""
+"""
+Round trips: a saved file loads bit for bit and trains on, other programs read it, and a save is
+whole or absent.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from tests.support._bits import assert_same_bits
 from tests.support._files import HASH_TABLE, IDS, LAYERS, assert_same_layer, bytes_of, edit, sealed, train
 from tests.support._layers import OPTIMIZERS
 
-# ---- what comes back ------------------------------------------------------------------------------------------------------
+# ---- what comes back ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mmap", [False, True])
@@ -177,7 +180,7 @@ def test_a_read_only_table_is_saved_and_can_be_trained_when_loaded(path: Path) -
     assert found.weight[1].tolist() == [3.5, 4.5, 5.5, 6.5]
 
 
-# ---- the file -------------------------------------------------------------------------------------------------------------
+# ---- the file -----------------------------------------------------------------------------------
 
 
 def test_every_reader_finds_the_tensors_under_the_documented_names(saved: Path) -> None:
@@ -206,13 +209,13 @@ def test_tensors_at_odd_places_are_read(saved: Path) -> None:
     before = checkpoint.load(saved)
     raw = saved.read_bytes()
     length = int.from_bytes(raw[:8], "little")
-    for shift in range(1, 8):  # a header of any length is allowed: its spaces are only a custom
+    for shift in range(1, 8):  # a header may have any length; padding it with spaces is only customary
         saved.write_bytes((length + shift).to_bytes(8, "little") + raw[8 : 8 + length] + b" " * shift + raw[8 + length :])
         for mmap in (False, True):
             assert_same_layer(checkpoint.load(saved, mmap=mmap).layers["users"], before.layers["users"])
 
 
-# ---- mapped ---------------------------------------------------------------------------------------------------------------
+# ---- mapped -------------------------------------------------------------------------------------
 
 
 def test_a_mapped_file_is_not_changed_by_training_and_can_be_saved_over(saved: Path) -> None:
@@ -231,7 +234,11 @@ def test_a_mapped_file_is_not_changed_by_training_and_can_be_saved_over(saved: P
 @pytest.mark.parametrize("mmap", [False, True])
 @pytest.mark.parametrize("choice", [None, False, True])
 def test_files_that_ask_for_precomputed_hashes_are_read(choice: bool | None, mmap: bool, path: Path) -> None:
-    """Earlier versions wrote this option; ids are hashed when they are looked up, and nothing warns."""
+    """
+    Load files with an option that earlier versions wrote.
+
+    Ids are hashed at lookup, and nothing warns.
+    """
     weight = np.arange(10, dtype=np.float32).reshape(5, 2)
     layers = {}
     for kind, own in (("BloomEmbedding", {"bag": False}), ("BloomEmbeddingBag", {"mode": "mean", "include_last_offset": False})):

@@ -1,4 +1,7 @@
-"""How a file is replaced: permissions, links, a full disk, leftovers of writers that were killed, several writers, memory."""
+"""
+Replacement of a file: permissions, links, a full disk, leftovers of killed writers, several
+writers, memory.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,18 @@ from tests.support._files import LAYERS, assert_same_layer
 
 
 def constant(value: float, rows: int = 2000) -> dict[str, Any]:
-    """A layer whose values are all the same."""
+    """Return a layer whose values are all the same."""
     return {"items": nb.ScaledEmbedding(rows, 64, weight=np.full((rows, 64), value))}
 
 
 def value_of(path: Path) -> float:
-    """The value that all of the layer's values have."""
+    """Return the one value of all of the layer's numbers."""
     weight = checkpoint.load(path).layers["items"].weight
     assert (weight == weight[0, 0]).all()
     return float(weight[0, 0])
 
 
-# ---- where and with which rights ------------------------------------------------------------------------------------------
+# ---- where and with which rights ----------------------------------------------------------------
 
 
 def test_files_have_the_usual_permissions_and_links_are_followed(tmp_path: Path) -> None:
@@ -97,7 +100,7 @@ def test_the_folder_is_flushed_after_the_file(path: Path, monkeypatch: pytest.Mo
     assert events == ["flush .npbloom-save", "rename", "flush folder"]
 
 
-# ---- saves that fail ------------------------------------------------------------------------------------------------------
+# ---- saves that fail ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace", "fchmod", "seek"])
@@ -122,11 +125,15 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_beside_it(
 
 
 class Refusing(io.FileIO):
-    """A file with methods that a test can replace."""
+    """File with methods that a test can replace."""
 
 
 def test_a_disk_that_fills_up_at_any_byte_leaves_the_old_file(saved: Path) -> None:
-    """The system's own limit for the size of files: each save is cut off a little later, the last is not."""
+    """
+    Lower the system's limit for the size of files, so that each save is cut off a little later.
+
+    The last is not.
+    """
     before, found = saved.read_bytes(), checkpoint.load(saved)
     size = len(before)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -176,11 +183,11 @@ def test_a_folder_that_cannot_be_flushed(number: int, refused: bool, path: Path,
     assert value_of(path) == 1.0  # whole in any case
 
 
-# ---- leftovers and other writers ------------------------------------------------------------------------------------------
+# ---- leftovers and other writers ----------------------------------------------------------------
 
 
 def leftover(path: Path, token: str = "0123456789abcdef") -> Path:
-    """What a killed writer of a file leaves."""
+    """Write the leftover of a killed writer, and return its path."""
     beside = path.with_name(f".{path.name}.{token}.npbloom-save")
     beside.write_bytes(b"half a file")
     return beside
@@ -213,7 +220,11 @@ def test_what_a_living_writer_writes_is_not_removed(saved: Path) -> None:
 
 
 def test_a_leftover_that_may_only_be_read_is_removed(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A killed save over a read-only file; root, who may write to any file, cannot show it without a word of help."""
+    """
+    Save over a read-only file after a killed save.
+
+    Root may write to any file, so `os.open` is patched to refuse.
+    """
     beside = leftover(saved)
     beside.chmod(0o444)
     real = os.open
@@ -231,7 +242,11 @@ def test_a_leftover_that_may_only_be_read_is_removed(saved: Path, monkeypatch: p
 @pytest.mark.filterwarnings("ignore:.*unclosed file:ResourceWarning", "ignore:.*FileIO:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, MemoryError])
 def test_an_exception_at_any_line_leaves_a_whole_file_and_nothing_beside_it(kind: type[BaseException], saved: Path) -> None:
-    """A signal, or memory that runs out, comes between any two lines of `_replace`; Python closes the file, and complains."""
+    """
+    Raise between any two lines of `_replace`, as a signal or a lack of memory does.
+
+    Python closes the file and warns.
+    """
     hurt = 0
     for at in itertools.count():
         checkpoint.save(saved, {}, metadata={"note": "old"})
@@ -264,12 +279,12 @@ def test_an_exception_at_any_line_leaves_a_whole_file_and_nothing_beside_it(kind
 
 
 def leftover_name(path: Path) -> str:
-    """The name that `leftover` gives."""
+    """Return the name that `leftover` gives."""
     return f".{path.name}.0123456789abcdef.npbloom-save"
 
 
 def test_leftovers_go_before_the_new_file_is_written(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They may be what fills the disk."""
+    """Remove leftovers first: they may be what fills the disk."""
     beside = leftover(saved)
 
     def look(number: int) -> None:
@@ -282,7 +297,7 @@ def test_leftovers_go_before_the_new_file_is_written(saved: Path, monkeypatch: p
 
 
 def test_a_file_that_was_taken_for_a_leftover_is_made_again(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between its creation and its lock another writer may remove it."""
+    """Repeat the creation: between it and the lock another writer may remove the file."""
     lock, removed = fcntl.flock, []
 
     def late(file: Any, how: int) -> None:
@@ -307,7 +322,7 @@ def test_file_systems_without_locks(saved: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(fcntl, "flock", no_locks)
     checkpoint.save(saved, constant(3.0, 2))
     assert value_of(saved) == 3.0
-    assert beside.exists()  # nobody can tell whether its writer lives
+    assert beside.exists()  # its writer may still be alive
 
 
 def test_threads_may_save_to_one_file_while_others_load_it(path: Path) -> None:
@@ -363,11 +378,11 @@ def test_a_table_that_is_trained_during_the_save_is_a_whole_file(path: Path, mon
     assert np.isin(checkpoint.load(path).layers["items"].weight, np.arange(1, layers["items"].weight.max() + 1)).all()
 
 
-# ---- memory ---------------------------------------------------------------------------------------------------------------
+# ---- memory -------------------------------------------------------------------------------------
 
 
 def peak(call: Any) -> int:
-    """The most memory that a call held."""
+    """Return the most memory that a call held."""
     tracemalloc.start()
     call()
     found = tracemalloc.get_traced_memory()[1]

@@ -1,4 +1,4 @@
-"""A small file of ratings, and `npbloom fit` on it."""
+"""A small file of ratings, and a run of `npbloom fit` on it."""
 
 from __future__ import annotations
 

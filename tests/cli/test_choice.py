@@ -1,4 +1,4 @@
-"""How `npbloom fit` chooses weight decay and epochs, and the words that it has for what comes out."""
+"""The choice of weight decay and epochs by `npbloom fit`, and the sentence about the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FULL = Variant("full", Tables(compressed=("users", "items")))
 
 
 def tastes(users: int = 40, items: int = 60, each: int = 12, seed: int = 0) -> Interactions:
-    """Users who like items of their own half."""
+    """Return users who like items of their own half."""
     rng = np.random.default_rng(seed)
     liked = [1 + 2 * rng.permutation(items // 2)[:each] + user % 2 for user in range(users)]
     ids = np.repeat(np.arange(1, users + 1), each)
@@ -29,14 +29,14 @@ def tastes(users: int = 40, items: int = 60, each: int = 12, seed: int = 0) -> I
 
 
 class Scripted:
-    """A model whose training does nothing; `judge` looks up what it is worth after each epoch."""
+    """Model whose training does nothing. `judge` reads its score after each epoch."""
 
     def __init__(self, scores: list[float]) -> None:
-        """Its scores, the last one for ever."""
+        """Set the scores; the last one repeats."""
         self.curve, self.epochs = scores, 0
 
     def fit(self, *_, **__) -> None:
-        """An epoch more."""
+        """Count an epoch."""
         self.epochs += 1
 
     @property
@@ -47,7 +47,11 @@ class Scripted:
 
 @pytest.fixture
 def halving(monkeypatch):
-    """Let scripted models compete; the winner and how long each of them trained."""
+    """
+    Return a function that lets scripted models compete.
+
+    It returns the winner and the epochs of each.
+    """
     monkeypatch.setattr(_choose, "judge", lambda model, *_: model.worth)
 
     def run(curves: dict[float, list[float]], epochs: int | None = None) -> tuple[Candidate, dict[float, int]]:
@@ -170,11 +174,11 @@ def test_one_number_judges_and_three_are_reported():
     assert judge(model, train, test, SETTINGS) == -math.inf
 
 
-# ---- words --------------------------------------------------------------------------------------------------------------
+# ---- words --------------------------------------------------------------------------------------
 
 
 def row(method: str, score: float, served: int = 1000, name: str = "hit_rate", parameters: int = 250) -> Measured:
-    """A line with a score."""
+    """Return a line with a score."""
     known = (
         {"variant": Variant(method, Tables()), "choice": Choice(0.0, 1), "served": served, "parameters": parameters}
         if method in METHODS
@@ -184,7 +188,7 @@ def row(method: str, score: float, served: int = 1000, name: str = "hit_rate", p
 
 
 def words(*rows: Measured, items: int = 1000) -> _verdict.Verdict:
-    """The verdict on some lines."""
+    """Return the verdict on some lines."""
     return _verdict.verdict(Comparison(list(rows), 4000, 100, 10, 10, 0, 0, items))
 
 
@@ -210,7 +214,7 @@ def test_who_is_no_smaller_than_full_tables_does_not_win():
 
 
 def test_where_no_model_is_smaller_that_is_said_and_none_wins():
-    narrow = row("narrow", 0.4, 4000)  # of as many columns as the full tables: they are compared with nothing
+    narrow = row("narrow", 0.4, 4000)  # as many columns as the full tables, so there is no comparison
     for rows in ([row("full", 0.3, 4000), narrow, row("learned", 0.4, 5000)], [row("learned", 0.4, 5000)], [narrow]):
         found = words(*rows, row("popularity", 0.1))
         assert (found.best, found.beats_baseline, found.beats_narrow) == (None, True, None)
@@ -236,7 +240,7 @@ def test_narrow_tables_of_more_parameters_are_said_to_have_more_and_no_smaller_d
 
 
 def also(one: Measured, **scores: float) -> Measured:
-    """A line with scores before its own."""
+    """Return a line with scores before its own."""
     return replace(one, scores={**scores, **one.scores})
 
 

@@ -1,4 +1,7 @@
-"""The command line in this process: what it prints, saves and draws, and that every option counts."""
+"""
+The command line in this process: printed text, saved files, pictures, and the effect of every
+option.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ METHODS = ("full", "narrow", "learned", "bloom", "concat", "frequent")
 
 @pytest.fixture(scope="module")
 def ratings(tmp_path_factory):
-    """A small file of ratings."""
+    """Return a small file of ratings."""
     return write_ratings(tmp_path_factory.mktemp("ratings"))
 
 
 @pytest.fixture
 def fit(ratings, capsys):
-    """Run `npbloom fit --json` and return the object it printed."""
+    """Return a function that runs `npbloom fit --json` and returns the printed object."""
     return partial(run_fit, capsys, ratings)
 
 
@@ -172,7 +175,7 @@ def test_the_kept_model_is_fitted_on_all_data(fit, ratings, tmp_path, method):
     model, data = load_model(path), read_ratings(ratings)
     assert sorted(model.fitted.user_ids * 1000 + model.fitted.item_ids) == sorted(data.user_ids * 1000 + data.item_ids)
     assert len(model.history) == 3
-    assert model.history[0]["loss"] != row["loss"][0]  # of all data, not of those that the table is about
+    assert model.history[0]["loss"] != row["loss"][0]  # of all data, not of the training part
     assert sum(layer.num_parameters for layer in model.layers.values()) == row["parameters"]
     layers = [type(model.layers[name]) for name in ("user_embeddings", "item_embeddings")]
     assert layers == [ScaledEmbedding if method in ("full", "narrow") else BloomEmbedding] * 2

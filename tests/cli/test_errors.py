@@ -1,4 +1,7 @@
-"""What the command line refuses: one line on stderr that says where, exit status 2, and never a traceback."""
+"""
+Refusals of the command line: one line on stderr that names the place, exit status 2, and no
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,17 @@ GOOD = "user,item,rating\n" + "".join(f"{user},{item},{1 + (user + item) % 5}\n"
 
 
 def no_training(*_):
-    """Stands where training begins."""
+    """Fail if training begins."""
     pytest.fail("trained before everything was checked")
 
 
 @pytest.fixture
 def refused(monkeypatch, capsys):
-    """Run a command that must be refused before any training, and return its one line."""
+    """
+    Return a function that runs a command.
+
+    The command must be refused before any training; the function returns its one line.
+    """
     monkeypatch.setattr(_commands, "compare", no_training)
 
     def run(*words: str) -> str:
@@ -42,7 +49,7 @@ def refused(monkeypatch, capsys):
 
 @pytest.fixture
 def ratings(tmp_path):
-    """A file that can be fitted."""
+    """Return a file that can be fitted."""
     path = tmp_path / "good.csv"
     path.write_text(GOOD, encoding="utf-8")
     return str(path)

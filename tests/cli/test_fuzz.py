@@ -1,4 +1,7 @@
-"""Arguments by chance, from the grammar itself: every run ends with a status and one line at most, never with a traceback."""
+"""
+Random arguments from the grammar itself: every run ends with a status and one line at most, never
+with a traceback.
+"""
 
 from __future__ import annotations
 
@@ -54,11 +57,11 @@ ODD = (
         "1 XB",
     ),
 )
-SMALL = {  # so that the work is bounded: what is valid, and would take long, is drawn from here
+SMALL = {  # valid values that keep the work small
     "epochs": ("1", "2"),
     "number": ("1", "3", "1000"),
 }
-GOOD = {  # what will do, so that not every command is refused
+GOOD = {  # valid values, so that not every command is refused
     "ratings": ("GOOD", "GOOD", "GOOD", "FOLDER", "MODEL"),
     "model": ("MODEL", "MODEL", "GOOD"),
     "user": ("1", "2", "99"),
@@ -78,7 +81,7 @@ COMMANDS = ("demo", "fit", "plan", "recommend")
 
 
 def grammar() -> dict[str, list[argparse.Action]]:
-    """The options of each command."""
+    """Return the options of each command."""
     (choices,) = (action.choices for action in _arguments.parser()._subparsers._group_actions)
     return {name: choices[name]._actions for name in COMMANDS}
 
@@ -87,7 +90,7 @@ GRAMMAR = grammar()
 
 
 def values(action: argparse.Action) -> st.SearchStrategy[str]:
-    """Words for an option: its choices, its default, small numbers, and odd ones."""
+    """Return words for an option: its choices, its default, small numbers, and odd ones."""
     known = [str(choice) for choice in action.choices or ()]
     known += [str(action.default)] if action.default not in (None, argparse.SUPPRESS) else []
     known += [*SMALL.get(action.dest, ()), *GOOD.get(action.dest, ())]
@@ -97,7 +100,7 @@ def values(action: argparse.Action) -> st.SearchStrategy[str]:
 
 @st.composite
 def command_lines(draw: st.DrawFn) -> list[str]:
-    """A command, its words, and some of its options, seldom something else."""
+    """Draw a command, its words, and some of its options, sometimes something else."""
     command = draw(st.sampled_from(COMMANDS))
     actions = GRAMMAR[command]
     words = [command]
@@ -118,14 +121,14 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder to work in, with ratings, a model, and small generated data."""
+    """Yield a folder to work in, with ratings, a model, and small generated data."""
     path = tmp_path_factory.mktemp("fuzz")
     lines = [f"{user},{item},{1 + (user + item) % 5},{item}\n" for user in range(1, 13) for item in range(1, 21)]
     (path / "GOOD").write_text("".join(lines), encoding="utf-8")
     (path / "FOLDER").mkdir()
     before = Path.cwd()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(cli.TRACEBACK, "1")  # what nobody foresaw is raised, and fails the test
+        patch.setenv(cli.TRACEBACK, "1")  # an unforeseen exception fails the test
         patch.delenv("NPBLOOM_DATA_DIR", raising=False)
         patch.setattr(_generated, "NUM_USERS", 20)
         patch.setattr(_generated, "NUM_ITEMS", 80)
@@ -173,7 +176,7 @@ def test_the_grammar_is_read_whole() -> None:
     }
 
 
-# ---- the last resort ----------------------------------------------------------------------------------------------------
+# ---- the last resort ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

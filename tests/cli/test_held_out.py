@@ -1,4 +1,4 @@
-"""What `npbloom fit` holds out, what it leaves out, and the words for both."""
+"""Interactions that `npbloom fit` holds out or leaves out, and its messages about both."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from tests.cli._ratings import USERS, run_fit, write_ratings
 
 @pytest.fixture(scope="module")
 def ratings(tmp_path_factory):
-    """A small file of ratings."""
+    """Return a small file of ratings."""
     return write_ratings(tmp_path_factory.mktemp("ratings"))
 
 
 @pytest.fixture
 def fit(ratings, capsys):
-    """Run `npbloom fit --json` and return the object it printed."""
+    """Return a function that runs `npbloom fit --json` and returns the printed object."""
     return partial(run_fit, capsys, ratings)
 
 
 @pytest.fixture
 def two_valued(tmp_path):
-    """Ratings of two values, neither of them 0 or 1: users like the items of their own half."""
+    """
+    Return ratings of two values, neither of them 0 or 1.
+
+    Users like the items of their own half.
+    """
     lines = ["user,item,rating"]
     lines += [f"u{user},i{item},{4 if user % 2 == item % 2 else 2}" for user in range(30) for item in range(20)]
     path = tmp_path / "two.csv"
@@ -70,7 +74,7 @@ def test_where_all_is_repeated_it_is_said_instead_of_a_table_of_zeros(tmp_path, 
     assert "every item that could be held out is one that its user had met before" in printed.err
 
 
-STRANGERS = [(user, item) for user in range(6) for item in (*range(5), 10 + user)]  # each user's last item is of nobody else
+STRANGERS = [(user, item) for user in range(6) for item in (*range(5), 10 + user)]  # no other user has the last item of a user
 
 
 def test_where_no_held_out_item_is_in_training_no_model_is_called_the_best(tmp_path, capsys):
@@ -111,7 +115,7 @@ def test_ratings_of_a_pair_that_is_in_training_are_not_scored(tmp_path, capsys, 
     path = tmp_path / "ratings.csv"
     rng = np.random.default_rng(0)
     lines = [f"{user},{item},{rng.integers(1, 6)}\n" for user in range(20) for item in rng.permutation(30)[:6].tolist()]
-    again = [line for number, line in enumerate(lines) if number % 12 == 0]  # of every other user
+    again = [line for number, line in enumerate(lines) if number % 12 == 0]  # one of every second user
     path.write_text("".join(lines + again), encoding="utf-8")
     options = ["--methods", "full", "--epochs", "2", "--l2", "0", "--loss", "regression", "--split", split]
     assert main(["fit", str(path), *options, "--json"]) == 0

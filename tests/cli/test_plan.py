@@ -1,4 +1,7 @@
-"""`npbloom plan`: what it prints is what `npbloom.coding.plan` says, for every option, within a terminal."""
+"""
+`npbloom plan`: it prints what `npbloom.coding.plan` returns, for every option, within a terminal's
+width.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ COMMAND = (sys.executable, "-m", "npbloom")
 
 @pytest.fixture
 def ratings(tmp_path):
-    """Six users, eight items."""
+    """Return a file of six users and eight items."""
     path = tmp_path / "ratings.csv"
     path.write_text(
         "".join(f"{user},{item},{1 + (user + item) % 5}\n" for user in range(6) for item in range(8)), encoding="utf-8"
@@ -40,7 +40,8 @@ def test_the_first_run_as_it_comes():
     start = next(number for number, line in enumerate(lines) if line.startswith("----"))
     rows = {line.split("  ")[0]: line.split() for line in lines[start + 1 : start + 6]}
     mrr = {name: float(cells[-3]) for name, cells in rows.items()}
-    # a model learned something, compression costs, and learned codes keep more than hashed ones
+    # The models learned something, compression costs score, and learned codes keep more than hashed
+    # ones.
     assert mrr["full"] > mrr["Bloom 0.2, 4 hashes"] > mrr["popularity"]
     assert mrr["learned 0.2, 8 hashes"] > mrr["Bloom 0.2, 4 hashes"]
 
@@ -71,7 +72,7 @@ def test_bars_are_for_terminals(ratings):
     while True:
         try:
             part = os.read(terminal, 65536)
-        except OSError:  # how Linux says that nobody has the other end open any more
+        except OSError:  # Linux's error if the other end is closed
             break
         if not part:
             break
@@ -81,7 +82,7 @@ def test_bars_are_for_terminals(ratings):
     assert child.returncode == 0
     assert json.loads(out)["command"] == "fit"
     assert b"training Bloom 0.5, 4 hashes" in shown
-    assert shown.endswith(b" \r")  # wiped out again
+    assert shown.endswith(b" \r")  # the line is erased
 
 
 def test_wrong_use_is_status_2_and_one_line(ratings):
@@ -113,7 +114,7 @@ def test_a_reader_that_has_gone_is_no_traceback(ratings):
     assert (child.returncode, err) == (1, b"")
 
 
-# ---- streams and signals that are not as usual --------------------------------------------------------------------------
+# ---- streams and signals that are not as usual --------------------------------------------------
 
 PLAN = ("plan", "1000", "32")
 

@@ -1,4 +1,4 @@
-"""`npbloom vectors`: what it writes, compares and judges, and one line for whatever is wrong."""
+"""`npbloom vectors`: exported files, comparisons and verdicts, and one line for every error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from npbloom.conformance.vectors.vector import answer_of
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """A directory with a file that is none of ours, and we are in it."""
+    """Change to a directory that holds one foreign file, and return it."""
     (tmp_path / "mine.py").write_text("nonsense")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -1,4 +1,4 @@
-"""`npbloom verify`: exit status, streams, files, and one line for whatever is wrong."""
+"""`npbloom verify`: exit status, streams, files, and one line for every error."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Outer:
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """A directory with somebody's module, and we are in it."""
+    """Change to a directory with a user's modules, and yield it."""
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "broken.py").write_text("import numpy\nraise RuntimeError('two\\nlines')\n")
     (tmp_path / "syntax.py").write_text("def f(:\n")
@@ -71,7 +71,7 @@ def here(tmp_path, monkeypatch):
     sys.modules.pop("mine", None)
 
 
-# ---- verify -----------------------------------------------------------------------------------------------------------
+# ---- verify -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("backend", ["mine:Right", "mine:backend", "mine:Outer.Inner"])

@@ -1,4 +1,4 @@
-"""Documents: their examples run as a reader would run them, their links lead somewhere, every public name has its place."""
+"""Documents: examples run, links lead somewhere, and every public name has its place."""
 
 from __future__ import annotations
 
@@ -87,16 +87,16 @@ def test_the_picture_of_the_readme_is_drawn_from_the_rows_that_ids_hash_to(tmp_p
     program = runpy.run_path(str(ROOT / "docs" / "pictures" / "bloom.py"))
     program["main"](tmp_path / "bloom.svg")
     drawn, kept = ((folder / "bloom.svg").read_text("utf-8") for folder in (tmp_path, ROOT / "docs" / "pictures"))
-    assert re.findall("<!-- (.*) -->", drawn) == re.findall("<!-- (.*) -->", kept)  # its words; strokes differ by release
+    assert re.findall("<!-- (.*) -->", drawn) == re.findall("<!-- (.*) -->", kept)  # only the words; strokes differ by release
     assert "<!-- rows 2 + 4 + 10 -->" in kept
 
 
 def public_names() -> dict[str, Any]:
     """
-    Every name in the ``__all__`` of a public module, with the object it names.
+    Return every name in the ``__all__`` of a public module, with its object.
 
-    Adapters, which need their packages, come without it. `npbloom.ops` lists which names of its
-    files are public.
+    Adapters need their packages, so they come without. `npbloom.ops` lists which names of its files
+    are public.
     """
     modules = [each.name for each in pkgutil.walk_packages(npbloom.__path__, "npbloom.") if "._" not in each.name]
     found: dict[str, Any] = {}

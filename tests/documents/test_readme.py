@@ -1,4 +1,4 @@
-"""What the README says can be done: its example runs, and its two commands are the ones that are tested."""
+"""The README: its example runs, and its two commands are tested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a newcomer types first and gets wrong: one sentence says what to type instead."""
+"""Common first mistakes of newcomers: one sentence names the right call."""
 
 from __future__ import annotations
 

@@ -27,8 +27,11 @@ high_bytes = st.lists(st.integers(0, 255) | st.integers(128, 255), max_size=40).
 
 def smhasher_verification(hash_bytes: Callable[[bytes, int], bytes]) -> int:
     """
-    SMHasher's VerificationTest: hash the keys of bytes 0, 1, 2, ... with lengths 0 to 255, each with the seed 256 - length, then
-    hash all the hashes with seed 0; the first four bytes of that, little-endian, are the verification value.
+    Return SMHasher's verification value of a hash.
+
+    VerificationTest hashes the keys of bytes 0, 1, 2, ... with lengths 0 to 255, each with the seed
+    256 - length. Then it hashes all the hashes with seed 0. The first four bytes of that,
+    little-endian, are the verification value.
     """
     hashes = b"".join(hash_bytes(bytes(range(length)), 256 - length) for length in range(256))
     return int.from_bytes(hash_bytes(hashes, 0)[:4], "little")
@@ -42,7 +45,7 @@ def expected_128(keys: list[bytes], seed: int) -> np.ndarray:
     return np.array([mmh3.hash64(key, seed, signed=False) for key in keys], dtype=np.uint64).reshape(-1, 2)
 
 
-# ---- the hash itself ------------------------------------------------------------------------------------------------------
+# ---- the hash itself ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wrap", [lambda key: key, lambda key: [key]], ids=["single", "batch"])
@@ -94,7 +97,7 @@ def test_scikit_learn_hashes_int32_arrays_and_text_alike() -> None:
     assert murmurhash3_32("Ünïcode") == sklearn_murmurhash3_32("Ünïcode", positive=True)
 
 
-# ---- keys of every kind ---------------------------------------------------------------------------------------------------
+# ---- keys of every kind -------------------------------------------------------------------------
 
 
 @given(st.lists(st.text(max_size=30) | st.text("abc", max_size=30), min_size=1, max_size=8), seeds)
@@ -171,7 +174,7 @@ def test_the_specification_agrees(keys: Any) -> None:
     assert_same_bits(hash_keys(keys), np.asarray(reference.hashing.hash_keys(keys)))
 
 
-# ---- ids of keys ----------------------------------------------------------------------------------------------------------
+# ---- ids of keys --------------------------------------------------------------------------------
 
 
 @given(st.lists(high_bytes | st.text(max_size=20) | st.integers(-(2**63), 2**64 - 1), max_size=10))
@@ -203,7 +206,7 @@ def test_zero_is_kept_for_padding() -> None:
     assert hash_keys([b"", ""]).tolist() == [1, 1]
 
 
-# ---- bad input ------------------------------------------------------------------------------------------------------------
+# ---- bad input ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("function", [murmurhash3_32, murmurhash3_x64_128, hash_keys])

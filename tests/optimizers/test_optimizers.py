@@ -1,4 +1,8 @@
-"""Optimizers as objects: settings, state, layers they know, copies, and nothing written by a call that raises."""
+"""
+Optimizers as objects: settings, state, known layers, copies.
+
+A call that raises writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -39,23 +43,23 @@ IDS = np.array([[1, 2, 5], [5, 5, 29], [0, 2, 28]])
 
 @pytest.fixture(params=list(EVERY))
 def name(request: pytest.FixtureRequest) -> str:
-    """One of the optimizers, SGD twice."""
+    """Return the name of one of the optimizers, SGD twice."""
     return str(request.param)
 
 
 @pytest.fixture(params=list(LAYERS))
 def layer(request: pytest.FixtureRequest) -> Any:
-    """One layer of every kind that gradients tell apart."""
+    """Return one layer of every kind that gradients distinguish."""
     return LAYERS[request.param]()
 
 
 def bytes_of(optimizer: Any, layer: Any) -> dict[str, bytes]:
-    """Every bit that a step may change."""
+    """Return every bit that a step may change."""
     return {"weight": layer.weight.tobytes(), **{key: array.tobytes() for key, array in optimizer.state(layer).items()}}
 
 
 def grad_for(layer: Any, seed: int = 0) -> np.ndarray:
-    """A gradient of the output for IDS."""
+    """Return a gradient of the output for IDS."""
     return np.random.default_rng(seed).standard_normal(layer(IDS).shape).astype(np.float32)
 
 

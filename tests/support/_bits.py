@@ -1,4 +1,4 @@
-"""Equality to the bit (L5, L6): dtype, shape and every bit, any NaN equal to any NaN."""
+"""Equality of bits (L5, L6): dtype, shape and every bit; any NaN equals any NaN."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from npbloom.types import RowGrad
 
 
 def assert_same_bits(actual: Any, expected: Any) -> None:
-    """Fail unless both are the same array, RowGrad, or tuple of such, to the bit; the message names the first difference."""
+    """
+    Fail unless both are the same array, RowGrad, or tuple of them, bit for bit.
+
+    The message names the first difference.
+    """
     __tracebackhide__ = True
     if isinstance(expected, (tuple, list)):
         assert type(actual) is type(expected), f"{type(actual).__name__}, expected {type(expected).__name__}"
@@ -27,7 +31,7 @@ def assert_same_bits(actual: Any, expected: Any) -> None:
 
 
 def _assert_same_array(actual: Any, expected: Any) -> None:
-    """The same for two arrays of a number dtype."""
+    """Fail unless two arrays of a number dtype are equal bit for bit."""
     __tracebackhide__ = True
     assert isinstance(actual, np.ndarray), f"{type(actual).__name__}, expected an array"
     assert isinstance(expected, np.ndarray), f"the expected value is no array but {type(expected).__name__}"
@@ -46,10 +50,10 @@ def _assert_same_array(actual: Any, expected: Any) -> None:
 
 
 def _bits(array: np.ndarray[Any, Any]) -> Any:
-    """The array's items as unsigned integers of the same width and shape."""
+    """Return the array's items as unsigned integers of the same width and shape."""
     return np.array(array, order="C").view(f"{array.dtype.byteorder}u{array.dtype.itemsize}")
 
 
 def _shown(value: Any) -> str:
-    """A number as a reader knows it and, where it is a float, as its bits."""
+    """Return a number as text, a float with its bits."""
     return f"{value} ({float(value).hex()})" if value.dtype.kind == "f" else str(value)

@@ -1,4 +1,4 @@
-"""What stands between fences in the documents, and running it as a reader would."""
+"""Fenced blocks of the documents, and a function that runs them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def blocks(page: str, language: str = "python") -> list[str]:
-    """The blocks of a page in a language, in order."""
+    """Return the blocks of a page in a language, in order."""
     found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
     return found
 
 
 def run_examples(page: str, number: int) -> dict[str, Any]:
-    """Run the blocks of Python of a page, which are so many, one after the other; the names that they leave."""
+    """
+    Run the Python blocks of a page, which are `number`, one after the other.
+
+    Return the names that they define.
+    """
     names: dict[str, Any] = {}
     found = blocks(page)
     assert len(found) == number

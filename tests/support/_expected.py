@@ -1,4 +1,4 @@
-"""What drawn cases must give, by the loops of `_naive`: cases in, arrays out."""
+"""Expected results of drawn cases, by the loops of `_naive`: cases in, arrays out."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.strategies import Bags, Bloom, Lookup, Update
 
 
 def row_grad(sums: dict[int, list[float]], num_rows: int, width: int, dtype: Any) -> RowGrad:
-    """A dictionary of sums as a RowGrad, rounded."""
+    """Return a dictionary of sums as a RowGrad, rounded."""
     values = _naive.rounded(list(sums.values()), dtype, (len(sums), width))
     return RowGrad(np.array(list(sums), dtype=np.int64), values, num_rows)
 
 
 def embedding_backward(case: Lookup, by_frequency: bool) -> RowGrad:
-    """Gradient of a lookup."""
+    """Return the gradient of a lookup."""
     m, d = case.weight.shape
     pairs = [
         (i, g) for i, g in zip(case.ids.ravel().tolist(), case.grad_out.reshape(-1, d).tolist(), strict=True) if i != case.padding
@@ -31,7 +31,7 @@ def embedding_backward(case: Lookup, by_frequency: bool) -> RowGrad:
 
 
 def vectors(case: Bags | Bloom, ids: np.ndarray) -> list[list[float]]:
-    """The unrounded vector of every id."""
+    """Return the unrounded vector of every id."""
     table = case.weight.tolist()
     if case.hashing is None:
         return [table[i] for i in ids.ravel().tolist()]
@@ -41,17 +41,17 @@ def vectors(case: Bags | Bloom, ids: np.ndarray) -> list[list[float]]:
 
 
 def bloom_forward(case: Bloom) -> np.ndarray:
-    """Vectors of hashed ids."""
+    """Return the vectors of hashed ids."""
     return _naive.rounded(vectors(case, case.ids), case.weight.dtype, (*case.ids.shape, case.weight.shape[1]))
 
 
 def bloom_backward(case: Bloom) -> RowGrad:
-    """Gradient of vectors of hashed ids."""
+    """Return the gradient of vectors of hashed ids."""
     return _to_rows(case, case.ids, case.grad_out.reshape(case.ids.size, case.weight.shape[1]).tolist())
 
 
 def _to_rows(case: Any, ids: np.ndarray, sent: Iterable[list[float]]) -> RowGrad:
-    """What ids are sent, scattered to their probes."""
+    """Return the gradients that ids receive, scattered to their probes."""
     hashing, d = case.hashing, case.weight.shape[1]
     k = hashing.num_hash_functions if case.combine == "concat" else 1
     reserved = None if hashing.padding_idx is None else 0
@@ -61,24 +61,24 @@ def _to_rows(case: Any, ids: np.ndarray, sent: Iterable[list[float]]) -> RowGrad
 
 
 def _flat_weights(case: Bags) -> list[float] | None:
-    """Weights of the entries."""
+    """Return the weights of the entries."""
     return None if case.per_sample_weights is None else case.per_sample_weights.ravel().tolist()
 
 
 def bag_forward(case: Bags) -> np.ndarray:
-    """Bags of rows or of hashed ids."""
+    """Return bags of rows or of hashed ids."""
     entries, d = vectors(case, case.indices), case.weight.shape[1]
     out = [_naive.bag(entries, d, bag, case.mode, _flat_weights(case)) for bag in case.counted]
     return _naive.rounded(out, case.weight.dtype, (len(out), d))
 
 
 def bag_backward(case: Bags, by_frequency: bool = False) -> RowGrad:
-    """Gradient of bags with respect to the table."""
+    """Return the gradient of bags with respect to the table."""
     entries, (m, d) = vectors(case, case.indices), case.weight.shape
     sent: dict[int, list[float]] = {}
     for bag, grad in zip(case.counted, case.grad_out.tolist(), strict=True):
         sent.update(_naive.sent(entries, grad, bag, case.mode, _flat_weights(case)))
-    if case.hashing is not None:  # padding is sent nothing: its probes are all reserved
+    if case.hashing is not None:  # padding receives nothing, because its probes are all reserved
         return _to_rows(case, case.indices, [sent.get(i, [0.0] * d) for i in range(case.indices.size)])
     flat = case.indices.ravel().tolist()
     pairs = [(flat[i], sent[i]) for i in sorted(sent)]
@@ -87,7 +87,7 @@ def bag_backward(case: Bags, by_frequency: bool = False) -> RowGrad:
 
 
 def bag_backward_weights(case: Bags) -> np.ndarray:
-    """Gradient of bags with respect to their per-sample weights."""
+    """Return the gradient of bags with respect to their per-sample weights."""
     entries, out = vectors(case, case.indices), [0.0] * case.indices.size
     for bag, grad in zip(case.counted, case.grad_out.tolist(), strict=True):
         for i in bag:
@@ -95,11 +95,11 @@ def bag_backward_weights(case: Bags) -> np.ndarray:
     return _naive.rounded(out, case.weight.dtype, case.indices.shape)
 
 
-# ---- updates: scalars of the table's dtype, one operation at a time -------------------------------------------------
+# ---- updates: scalars of the table's dtype, one operation at a time -----------------------------
 
 
 def _elements(case: Update) -> Iterable[tuple[int, int, Any]]:
-    """Row, column and decayed gradient of every touched element."""
+    """Yield row, column and decayed gradient of every touched element."""
     real = case.weight.dtype.type
     for row, values in zip(case.grad.rows, case.grad.values, strict=True):
         for column, g in enumerate(values):
@@ -108,7 +108,7 @@ def _elements(case: Update) -> Iterable[tuple[int, int, Any]]:
 
 @np.errstate(all="ignore")
 def sgd(case: Update) -> tuple[np.ndarray, ...]:
-    """L28."""
+    """Return table and buffer after a step of SGD (L28)."""
     real, weight, buffer = case.weight.dtype.type, case.weight.copy(), case.state.copy()
     for row, column, g in _elements(case):
         if case.momentum:
@@ -119,7 +119,7 @@ def sgd(case: Update) -> tuple[np.ndarray, ...]:
 
 @np.errstate(all="ignore")
 def adagrad(case: Update) -> tuple[np.ndarray, ...]:
-    """L29."""
+    """Return table and sum after a step of Adagrad (L29)."""
     real, weight, total = case.weight.dtype.type, case.weight.copy(), case.state.copy()
     for row, column, g in _elements(case):
         total[row, column] = total[row, column] + g * g
@@ -129,7 +129,7 @@ def adagrad(case: Update) -> tuple[np.ndarray, ...]:
 
 @np.errstate(all="ignore")
 def rowwise_adagrad(case: Update) -> tuple[np.ndarray, ...]:
-    """L30."""
+    """Return table and sum after a step of RowWiseAdagrad (L30)."""
     real, weight, total = case.weight.dtype.type, case.weight.copy(), case.state[:, 0].copy()
     sums = dict.fromkeys(case.grad.rows.tolist(), 0.0)
     for row, _, g in _elements(case):
@@ -143,7 +143,7 @@ def rowwise_adagrad(case: Update) -> tuple[np.ndarray, ...]:
 
 @np.errstate(all="ignore")
 def adam(case: Update) -> tuple[np.ndarray, ...]:
-    """L31."""
+    """Return table and moments after a step of Adam (L31)."""
     real, weight, first, second = case.weight.dtype.type, case.weight.copy(), case.state.copy(), case.second_state.copy()
     (beta1, beta2), step = case.betas, case.step
     for row, column, g in _elements(case):

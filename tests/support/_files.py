@@ -1,4 +1,7 @@
-"""Layers to save, training that continues, and a look into files, for the tests of `npbloom.checkpoint`."""
+"""
+Layers to save, training that continues, and readers of files, for the tests of
+`npbloom.checkpoint`.
+"""
 
 from __future__ import annotations
 
@@ -36,19 +39,19 @@ LAYERS: dict[str, Callable[[], Any]] = {
 
 
 def bytes_of(layer: Any, optimizer: Any = None) -> dict[str, bytes]:
-    """Every bit that training may change."""
+    """Return every bit that training may change."""
     state = {} if optimizer is None else optimizer.state(layer)
     return {"weight": layer.weight.tobytes(), **{key: array.tobytes() for key, array in state.items()}}
 
 
 def train(layer: Any, optimizer: Any, seed: int) -> None:
-    """One step."""
+    """Take one step."""
     grad_out = np.random.default_rng(seed).standard_normal(layer(IDS).shape)
     optimizer.update(layer, IDS, grad_out.astype(layer.dtype))
 
 
 def assert_same_layer(found: Any, layer: Any) -> None:
-    """The same class, options, table and behaviour."""
+    """Fail unless both have the same class, options, table and behaviour."""
     assert type(found) is type(layer)
     found, layer = copy.deepcopy(found), copy.deepcopy(layer)  # a forward with max_norm writes
     assert repr(found) == repr(layer)
@@ -62,7 +65,7 @@ def assert_same_layer(found: Any, layer: Any) -> None:
 
 
 def sealed(tensors: dict[str, Any], metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata with the two digests that docs/checkpoints.md describes, made by other means than the package's own."""
+    """Return metadata with the two digests of docs/checkpoints.md, computed without the package."""
     words = {key: value for key, value in metadata.items() if not key.endswith("_sha256")}
     words["npbloom.data_sha256"] = hashlib.sha256(b"".join(tensors[name].tobytes() for name in sorted(tensors))).hexdigest()
     kinds = {"float64": "F64", "int64": "I64", "float32": "F32", "int32": "I32"}
@@ -73,13 +76,17 @@ def sealed(tensors: dict[str, Any], metadata: dict[str, str]) -> dict[str, str]:
 
 
 def contents(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Tensors and metadata as the library of the format reads them."""
+    """Return tensors and metadata as the library of the format reads them."""
     with safe_open(path, framework="numpy") as file:
         return safetensors_numpy.load_file(path), file.metadata()
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change the structure that a file's metadata hold, and make its digests fit again: not damage, but a forgery."""
+    """
+    Change the structure in a file's metadata, and update its digests.
+
+    The file is not damaged but forged.
+    """
     tensors, metadata = contents(path)
     structure = json.loads(metadata["npbloom"])
     change(structure)
@@ -87,7 +94,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def write_example(path: Path) -> Path:
-    """A file with two layers and an optimizer."""
+    """Write a file with two layers and an optimizer."""
     layers = {"users": LAYERS["scaled"](), "items": LAYERS["table"]()}
     optimizer = nb.Adam(list(layers.values()))
     for layer in layers.values():

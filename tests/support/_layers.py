@@ -1,4 +1,7 @@
-"""Layers and optimizers of every kind: built from drawn cases, and listed by name for tests that loop over all of them."""
+"""
+Layers and optimizers of every kind: built from drawn cases, and listed by name for tests that loop
+over all of them.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,13 @@ OPTIMIZERS = {
 
 
 def embedding(case: Lookup, **options: Any) -> nb.ScaledEmbedding:
-    """A plain layer on a copy of the case's table."""
+    """Return a plain layer on a copy of the case's table."""
     m, d = case.weight.shape
     return nb.ScaledEmbedding(m, d, padding_idx=case.padding_idx, weight=case.weight.copy(), **options)
 
 
 def bag(case: Bags, **options: Any) -> nb.ScaledEmbeddingBag | nb.BloomEmbeddingBag:
-    """A bag layer on a copy of the case's table, hashed if the case is."""
+    """Return a bag layer on a copy of the case's table, hashed if the case is."""
     m, d = case.weight.shape
     options = {"mode": case.mode, "include_last_offset": case.partition.include_last_offset, **options}
     if case.hashing is None:
@@ -39,7 +42,7 @@ def bag(case: Bags, **options: Any) -> nb.ScaledEmbeddingBag | nb.BloomEmbedding
 
 
 def hashing(case: Bags | Bloom) -> dict[str, Any]:
-    """The case's HashSpec in the words of a layer."""
+    """Return the case's HashSpec as arguments of a layer."""
     spec = case.hashing
     return {
         "num_rows": spec.num_rows,
@@ -52,23 +55,23 @@ def hashing(case: Bags | Bloom) -> dict[str, Any]:
 
 
 def bloom(case: Bloom, **options: Any) -> nb.BloomEmbedding:
-    """A Bloom layer on a copy of the case's table."""
+    """Return a Bloom layer on a copy of the case's table."""
     arguments = {**hashing(case), **options}
     return nb.BloomEmbedding(case.hashing.num_embeddings, case.weight.shape[1], weight=case.weight.copy(), **arguments)
 
 
 def bag_arguments(case: Bags) -> dict[str, Any]:
-    """Offsets and weights of a case, by name."""
+    """Return offsets and weights of a case, by name."""
     return {"offsets": case.partition.offsets, "per_sample_weights": case.per_sample_weights}
 
 
 def table(rows: int = ROWS, dim: int = DIM, dtype: Any = np.float32) -> np.ndarray:
-    """A table of distinct eighths."""
+    """Return a table of distinct eighths."""
     return np.arange(1, 1 + rows * dim, dtype=dtype).reshape(rows, dim) / 8
 
 
 def gradient(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
-    """A gradient of quarters, different from entry to entry."""
+    """Return a gradient of quarters that differ from entry to entry."""
     return (np.arange(1, 1 + int(np.prod(shape)), dtype=dtype) % 23 / 4 - 2).reshape(shape)
 
 
@@ -82,35 +85,39 @@ LAYERS: dict[str, Callable[..., Any]] = {
 
 
 def is_bag(layer: Any) -> bool:
-    """Whether a layer looks up bags."""
+    """Return True if a layer looks up bags."""
     return isinstance(layer, nb.ScaledEmbeddingBag | nb.BloomEmbeddingBag)
 
 
 def bag_offsets(shape: tuple[int, ...]) -> list[int] | None:
-    """Offsets of one bag for 1-D indices, None for 2-D ones."""
+    """Return offsets of one bag for 1-D indices, or None for 2-D ones."""
     return None if len(shape) == 2 else [0]
 
 
 def bag_count(shape: tuple[int, ...]) -> int:
-    """How many bags those are."""
+    """Return the number of bags that `bag_offsets` makes."""
     return shape[0] if len(shape) == 2 else 1
 
 
-# ---- everything that takes ids --------------------------------------------------------------------------------------
+# ---- everything that takes ids ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Taker:
-    """A public call that takes ids in ``[0, ROWS)``: ``call(ids, shape)`` gives all that it returns or writes."""
+    """
+    Public call that takes ids in ``[0, ROWS)``.
+
+    ``call(ids, shape)`` returns everything that it returns or writes.
+    """
 
     name: str
-    argument: str  # what the ids are called in messages
+    argument: str  # name of the ids in messages
     any_shape: bool  # bags take 1-D and 2-D only
     call: Callable[[Any, tuple[int, ...]], Any]
 
 
 def _forward(name: str, **options: Any) -> Callable[..., Any]:
-    """Output of a layer, and its table."""
+    """Return a call for the output of a layer, and its table."""
 
     def call(ids: Any, shape: tuple[int, ...]) -> Any:
         layer = LAYERS[name](**options)
@@ -121,7 +128,7 @@ def _forward(name: str, **options: Any) -> Callable[..., Any]:
 
 
 def _backward(name: str) -> Callable[..., Any]:
-    """Gradient of a layer's table."""
+    """Return a call for the gradient of a layer's table."""
 
     def call(ids: Any, shape: tuple[int, ...]) -> Any:
         layer = LAYERS[name]()
@@ -133,7 +140,7 @@ def _backward(name: str) -> Callable[..., Any]:
 
 
 def _update(name: str) -> Callable[..., Any]:
-    """A layer's table, and an optimizer's state, after an update."""
+    """Return a call for a layer's table and an optimizer's state after an update."""
 
     def call(ids: Any, shape: tuple[int, ...]) -> Any:
         layer = LAYERS[name]()
@@ -148,7 +155,7 @@ def _update(name: str) -> Callable[..., Any]:
 
 
 def _weights(name: str) -> Callable[..., Any]:
-    """Gradient of per-sample weights."""
+    """Return a call for the gradient of per-sample weights."""
 
     def call(ids: Any, shape: tuple[int, ...]) -> Any:
         return LAYERS[name](mode="sum").backward_per_sample_weights(ids, gradient((bag_count(shape), DIM)), bag_offsets(shape))
@@ -157,7 +164,7 @@ def _weights(name: str) -> Callable[..., Any]:
 
 
 def _takers() -> list[Taker]:
-    """Every method and function with ids among its arguments."""
+    """Return every method and function with ids among its arguments."""
     takers = []
     for name in LAYERS:
         argument, any_shape = ("indices", False) if name.endswith("Bag") else ("ids", True)

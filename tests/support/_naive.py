@@ -1,7 +1,9 @@
-"""A third voice: the laws as plain Python loops over Python floats, without a single array operation.
+"""
+Third implementation of the laws: plain Python loops over Python floats, without array operations.
 
-Python floats are float64, and every sum here starts at 0.0 and goes in input order (L5); `rounded` is the one rounding.
-Vectors are lists, tables lists of lists, gradients dictionaries from row to list.
+Python floats are float64, and every sum here starts at 0.0 and goes in input order (L5); `rounded`
+is the one rounding. Vectors are lists, tables lists of lists, gradients dictionaries from row to
+list.
 """
 
 from __future__ import annotations
@@ -18,19 +20,19 @@ Vector = list[float]
 
 
 def rounded(values: Any, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Python floats, each rounded once to `dtype`."""
+    """Return Python floats, each rounded once to `dtype`."""
     with np.errstate(all="ignore"):
         return np.array(values, dtype=np.float64).reshape(shape).astype(dtype)
 
 
 def split(n: int, offsets: Sequence[int], include_last_offset: bool) -> list[list[int]]:
-    """The entries of every bag."""
+    """Return the entries of every bag."""
     starts = list(offsets) if include_last_offset else [*offsets, n]
     return [list(range(lo, hi)) for lo, hi in itertools.pairwise(starts)]
 
 
 def bloom_vector(table: Sequence[Vector], probes: Sequence[int], reserved: int | None, combine: str) -> Vector:
-    """The sum, mean or concatenation of the probed rows; the reserved row adds nothing."""
+    """Return the sum, mean or concatenation of the probed rows. The reserved row adds nothing."""
     dim, k = len(table[0]), len(probes)
     vector = [0.0] * dim
     for j, row in enumerate(probes):
@@ -43,7 +45,7 @@ def bloom_vector(table: Sequence[Vector], probes: Sequence[int], reserved: int |
 
 
 def winner(values: Sequence[float]) -> int:
-    """Position of the first NaN, else of the first maximum."""
+    """Return the position of the first NaN, else of the first maximum."""
     best = 0
     for at, value in enumerate(values):
         if math.isnan(value):
@@ -54,7 +56,7 @@ def winner(values: Sequence[float]) -> int:
 
 
 def bag(vectors: Sequence[Vector], dim: int, entries: Sequence[int], mode: str, weights: Sequence[float] | None) -> Vector:
-    """One bag of the entries that count."""
+    """Return the vector of one bag, of the entries that count."""
     if not entries:
         return [0.0] * dim
     if mode == "max":
@@ -69,7 +71,7 @@ def bag(vectors: Sequence[Vector], dim: int, entries: Sequence[int], mode: str, 
 def sent(
     vectors: Sequence[Vector], grad: Vector, entries: Sequence[int], mode: str, weights: Sequence[float] | None
 ) -> dict[int, Vector]:
-    """What a bag's gradient sends to each of its entries that count."""
+    """Return the gradient that a bag sends to each of its entries that count."""
     if mode == "max":
         parts = {i: [0.0] * len(grad) for i in entries}
         for c in range(len(grad) if entries else 0):
@@ -81,7 +83,7 @@ def sent(
 
 
 def to_probes(probes: Sequence[int], vector: Vector, reserved: int | None, combine: str) -> Iterable[tuple[int, Vector]]:
-    """The pairs (row or slice, contribution) of one id, in order of its probes."""
+    """Yield the pairs (row or slice, contribution) of one id, in order of its probes."""
     k, width = len(probes), len(vector) // len(probes)
     for j, row in enumerate(probes):
         if row == reserved:
@@ -93,7 +95,7 @@ def to_probes(probes: Sequence[int], vector: Vector, reserved: int | None, combi
 
 
 def scatter(pairs: Iterable[tuple[int, Vector]], frequency: Counter[int] | None = None) -> dict[int, Vector]:
-    """Sums by row, in input order, over the frequency of the row."""
+    """Return sums by row, in input order, divided by the frequency of the row."""
     totals: dict[int, Vector] = {}
     for row, vector in pairs:
         total = totals.setdefault(row, [0.0] * len(vector))
@@ -105,7 +107,7 @@ def scatter(pairs: Iterable[tuple[int, Vector]], frequency: Counter[int] | None 
 
 
 def dot(vector: Vector, grad: Vector) -> float:
-    """A dot product in column order."""
+    """Return a dot product in column order."""
     total = 0.0
     for one, other in zip(vector, grad, strict=True):
         total += other * one
@@ -113,7 +115,7 @@ def dot(vector: Vector, grad: Vector) -> float:
 
 
 def norm(values: Vector, p: float) -> float:
-    """The p-norm."""
+    """Return the p-norm."""
     if p == math.inf:
         return math.nan if any(map(math.isnan, values)) else max(abs(value) for value in values)
     total = 0.0
@@ -123,7 +125,7 @@ def norm(values: Vector, p: float) -> float:
 
 
 def power(base: float, exponent: float) -> float:
-    """C's pow: too large is infinite."""
+    """Return C's pow, where overflow is infinite."""
     try:
         return math.pow(base, exponent)
     except OverflowError:
@@ -131,7 +133,10 @@ def power(base: float, exponent: float) -> float:
 
 
 def renormalized(table: Sequence[Vector], rows: Iterable[int], max_norm: float, p: float) -> list[Vector]:
-    """Every distinct row scaled once, where its norm is greater than `max_norm`; not yet rounded."""
+    """
+    Return the table, not yet rounded, with every distinct row scaled once if its norm is greater
+    than `max_norm`.
+    """
     out = [list(row) for row in table]
     for row in set(rows):
         length = norm(list(table[row]), p)

@@ -1,4 +1,8 @@
-"""Small batches on many threads: kernels are split only where it pays, so tests lower what it takes."""
+"""
+Splits of small batches over many threads.
+
+Kernels are split only if a part is large enough, so tests lower that limit.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +21,17 @@ COUNTS = (1, 2, 3, 7)
 
 @dataclass
 class Seen:
-    """The most tasks that one run was split into; a call in this thread is one, too."""
+    """The largest number of tasks of a run so far. A call in this thread is one task."""
 
     most_tasks: int = 1
 
 
 @contextmanager
 def watch(threads: int) -> Iterator[Seen]:
-    """On so many threads; yields what was seen, so that a test can tell that the work was split at all."""
+    """
+    Run the block on `threads` threads, and yield the observed splits, so that a test can see that
+    work was split.
+    """
     seen, run_each = Seen(), _parallel._run_each
 
     def counted(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -37,7 +44,10 @@ def watch(threads: int) -> Iterator[Seen]:
 
 @contextmanager
 def split_sooner(threads: int) -> Iterator[Seen]:
-    """On so many threads, where a part pays that is a 64th of what it takes: a test's big batch is split as a huge one is."""
+    """
+    Run the block on `threads` threads with limits of a 64th, so that a test's big batch is split as
+    a huge one is.
+    """
     even, balanced = _parallel.even_bounds, _parallel.balanced_bounds
     with (
         mock.patch.object(_parallel, "even_bounds", lambda size, grain=_parallel.GRAIN: even(size, max(1, grain // 64))),
@@ -51,7 +61,10 @@ def split_sooner(threads: int) -> Iterator[Seen]:
 
 @contextmanager
 def split_everything(threads: int) -> Iterator[Seen]:
-    """The same, with as many parts as a batch has items, up to the number of threads."""
+    """
+    Run the block on `threads` threads, with as many parts as a batch has items, up to the number of
+    threads.
+    """
     even, balanced = _parallel.even_bounds, _parallel.balanced_bounds
     with (
         mock.patch.object(_parallel, "even_bounds", lambda size, grain=1: even(size, 1)),

@@ -1,7 +1,10 @@
-"""Every operation of `npbloom.ops` with every kind of option, beside its twin of the reference: what must agree to the bit.
+"""
+Every operation of `npbloom.ops` with every kind of option, beside its twin of the reference. Both
+must agree bit for bit.
 
-A `Twin` draws cases and calls one of the two modules on a case. The fast one writes into arrays and the reference returns new
-ones: a call gives what is returned or written, as one tuple, for either.
+A `Twin` draws cases and calls one of the two modules on a case. The fast one writes into arrays,
+and the reference returns new ones. A call returns the returned or written arrays of either, as one
+tuple.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from tests.support.strategies import Bags, Bloom, Lookup, Update
 
 @dataclass(frozen=True)
 class Twin:
-    """An operation with some options."""
+    """Operation with some options."""
 
     name: str
     cases: Callable[..., st.SearchStrategy[Any]]  # takes lane and dtype
@@ -36,103 +39,103 @@ class Twin:
         assert_same_bits(self.call(ops, case), self.call(reference, case))
 
 
-# ---- one function for each operation -------------------------------------------------------------------------------
+# ---- one function for each operation ------------------------------------------------------------
 
 
 def _with_table(module: ModuleType, weight: np.ndarray, call: Callable[[np.ndarray], Any], renorms: bool) -> tuple[Any, Any]:
-    """(output, table after the call)."""
+    """Return (output, table after the call)."""
     table = weight.copy()
     result = call(table)
     return result if module is reference and renorms else (result, table)
 
 
 def embedding_forward(module: ModuleType, case: Lookup, **norm: Any) -> Any:
-    """Output and table."""
+    """Return output and table."""
     return _with_table(module, case.weight, lambda table: module.embedding_forward(table, case.ids, **norm), bool(norm))
 
 
 def embedding_backward(module: ModuleType, case: Lookup, **options: Any) -> Any:
-    """Gradient of the table."""
+    """Return the gradient of the table."""
     m = len(case.weight)
     return module.embedding_backward(case.ids, case.grad_out, m, padding_idx=case.padding_idx, **options)
 
 
 def _bag_options(case: Bags) -> dict[str, Any]:
-    """What every bag operation takes."""
+    """Return the options that every bag operation takes."""
     return {"padding_idx": case.padding_idx, "include_last_offset": case.partition.include_last_offset}
 
 
 def embedding_bag_forward(module: ModuleType, case: Bags, **norm: Any) -> Any:
-    """Output and table."""
+    """Return output and table."""
     arguments = (case.indices, case.partition.offsets, case.per_sample_weights)
     options = {"mode": case.mode, **_bag_options(case), **norm}
     return _with_table(module, case.weight, lambda table: module.embedding_bag_forward(table, *arguments, **options), bool(norm))
 
 
 def embedding_bag_backward(module: ModuleType, case: Bags, **options: Any) -> Any:
-    """Gradient of the table."""
+    """Return the gradient of the table."""
     arguments = (case.weight, case.indices, case.grad_out, case.partition.offsets, case.per_sample_weights)
     return module.embedding_bag_backward(*arguments, mode=case.mode, **_bag_options(case), **options)
 
 
 def embedding_bag_backward_weights(module: ModuleType, case: Bags) -> Any:
-    """Gradient of the weights of the entries."""
+    """Return the gradient of the weights of the entries."""
     arguments = (case.weight, case.indices, case.grad_out, case.partition.offsets)
     return module.embedding_bag_backward_weights(*arguments, **_bag_options(case))
 
 
 def hash_rows(module: ModuleType, case: Bloom) -> Any:
-    """Probes."""
+    """Return the probes."""
     return module.hash_rows(case.ids, case.hashing)
 
 
 def bloom_forward(module: ModuleType, case: Bloom) -> Any:
-    """Output."""
+    """Return the output."""
     return module.bloom_forward(case.weight, case.ids, case.hashing, combine=case.combine)
 
 
 def bloom_backward(module: ModuleType, case: Bloom) -> Any:
-    """Gradient of the table."""
+    """Return the gradient of the table."""
     return module.bloom_backward(case.ids, case.grad_out, case.hashing, combine=case.combine)
 
 
 def _bloom_bag_options(case: Bags) -> dict[str, Any]:
-    """What every operation on bags of hashed ids takes."""
+    """Return the options that every operation on bags of hashed ids takes."""
     return {"combine": case.combine, "include_last_offset": case.partition.include_last_offset}
 
 
 def bloom_bag_forward(module: ModuleType, case: Bags) -> Any:
-    """Output."""
+    """Return the output."""
     arguments = (case.weight, case.indices, case.hashing, case.partition.offsets, case.per_sample_weights)
     return module.bloom_bag_forward(*arguments, mode=case.mode, **_bloom_bag_options(case))
 
 
 def bloom_bag_backward(module: ModuleType, case: Bags) -> Any:
-    """Gradient of the table."""
+    """Return the gradient of the table."""
     arguments = (case.weight, case.indices, case.grad_out, case.hashing, case.partition.offsets, case.per_sample_weights)
     return module.bloom_bag_backward(*arguments, mode=case.mode, **_bloom_bag_options(case))
 
 
 def bloom_bag_backward_weights(module: ModuleType, case: Bags) -> Any:
-    """Gradient of the weights of the entries."""
+    """Return the gradient of the weights of the entries."""
     arguments = (case.weight, case.indices, case.grad_out, case.hashing, case.partition.offsets)
     return module.bloom_bag_backward_weights(*arguments, **_bloom_bag_options(case))
 
 
 def _gradient(case: Update, dense: bool) -> tuple[RowGrad | np.ndarray, dict[str, Any]]:
-    """The case's gradient, or a dense one beside which row 0 is padding."""
+    """Return the case's gradient, or a dense one, for which row 0 is padding."""
     options = {"weight_decay": case.weight_decay}
     return (case.grad.to_dense(), {**options, "padding_row": 0}) if dense else (case.grad, options)
 
 
 def _written(module: ModuleType, result: Any, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The arrays after an update."""
+    """Return the arrays after an update."""
     assert module is reference or result is None, "an update returns nothing"
     return result if module is reference else arrays
 
 
 def sgd_update(module: ModuleType, case: Update, dense: bool, momentum: bool) -> Any:
-    """Table, and buffer with momentum."""
+    """Return the table, and the buffer with momentum."""
     grad, options = _gradient(case, dense)
     weight, buffer = case.weight.copy(), case.state.copy()
     if not momentum:
@@ -142,14 +145,14 @@ def sgd_update(module: ModuleType, case: Update, dense: bool, momentum: bool) ->
 
 
 def adagrad_update(module: ModuleType, case: Update, dense: bool) -> Any:
-    """Table and sum."""
+    """Return table and sum."""
     grad, options = _gradient(case, dense)
     weight, total = case.weight.copy(), case.state.copy()
     return _written(module, module.adagrad_update(weight, total, grad, case.lr, eps=case.eps, **options), weight, total)
 
 
 def rowwise_adagrad_update(module: ModuleType, case: Update, dense: bool) -> Any:
-    """Table and sum."""
+    """Return table and sum."""
     grad, options = _gradient(case, dense)
     weight, total = case.weight.copy(), case.state[:, 0].copy()
     result = module.rowwise_adagrad_update(weight, total, grad, case.lr, eps=case.eps, **options)
@@ -157,18 +160,18 @@ def rowwise_adagrad_update(module: ModuleType, case: Update, dense: bool) -> Any
 
 
 def adam_update(module: ModuleType, case: Update, dense: bool) -> Any:
-    """Table and both moments."""
+    """Return table and both moments."""
     grad, options = _gradient(case, dense)
     arrays = (case.weight.copy(), case.state.copy(), case.second_state.copy())
     result = module.adam_update(*arrays, grad, case.lr, case.step, betas=case.betas, eps=case.eps, **options)
     return _written(module, result, *arrays)
 
 
-# ---- the list -------------------------------------------------------------------------------------------------------
+# ---- the list -----------------------------------------------------------------------------------
 
 
 def _twins() -> list[Twin]:
-    """Every operation with every option that has a path of its own."""
+    """Return every operation with every option that has a path of its own."""
     twins = [Twin("hash_rows", strategies.blooms, hash_rows)]
 
     def add(

@@ -1,8 +1,10 @@
-"""Hypothesis strategies for the whole test run: structure first, values second.
+"""
+Hypothesis strategies for the whole test run: structure first, values second.
 
-Faults of embedding code hide in structure: few rows, duplicates, probes that collide, padding, empty bags at either end or in
-the middle, ties, ids at both ends, empty batches, 0-d and 2-D shapes. So tables have a handful of rows, and values come in
-lanes: small numbers with ties, full-range floats that round at every step, and the special ones.
+Faults of embedding code hide in structure: few rows, duplicates, probes that collide, padding,
+empty bags at either end or in the middle, ties, ids at both ends, empty batches, 0-d and 2-D
+shapes. So tables have a handful of rows, and values come in lanes: small numbers with ties,
+full-range floats that round at every step, and special values.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ lanes = st.sampled_from(LANES)
 
 
 def elements(dtype: np.dtype, lane: str) -> st.SearchStrategy[float]:
-    """Numbers of a dtype: dyadic ones with ties, finite ones of ordinary size, or any bit pattern with the odd ones often."""
+    """
+    Return numbers of a dtype: dyadic ones with ties, finite ones of ordinary size, or any bit
+    pattern with odd values often.
+    """
     width = 8 * dtype.itemsize
     small = st.integers(-8, 8).map(lambda number: number / 4)
     if lane == "small":
@@ -42,43 +47,43 @@ def elements(dtype: np.dtype, lane: str) -> st.SearchStrategy[float]:
 
 
 def _full(number: int, mantissa_bits: int) -> float:
-    """A float that uses every bit of the mantissa, of a size and sign that depend on the number."""
-    # Exponents are far enough apart that additions round in float64, too: a wrong order shows.
+    """Return a float that uses every bit of the mantissa; size and sign depend on the number."""
+    # Exponents are far enough apart that additions round in float64, too. A wrong order shows.
     scrambled = (number + 1) * 0x9E3779B97F4A7C15 % 2**64
     mantissa = 2**mantissa_bits + scrambled % 2**mantissa_bits
     return math.ldexp(mantissa if scrambled >> 63 else -mantissa, (scrambled >> 56) % 48 - 24 - mantissa_bits)
 
 
 def arrays(dtype: np.dtype, shape: tuple[int, ...], lane: str) -> st.SearchStrategy[np.ndarray]:
-    """An array of values from one lane."""
+    """Return an array of values from one lane."""
     return hnp.arrays(dtype, shape, elements=elements(dtype, lane), fill=st.nothing())
 
 
 def some_ids(num_embeddings: int, likely: int | None = None) -> st.SearchStrategy[int]:
-    """Ids that repeat, with both ends, and `likely` (the padding id), drawn often."""
+    """Return ids that repeat. Both ends and `likely`, the padding id, are drawn often."""
     ends = [0, num_embeddings - 1, min(1, num_embeddings - 1), *([] if likely is None else [likely])]
     return st.sampled_from(ends) | st.integers(0, num_embeddings - 1)
 
 
 def id_shapes() -> st.SearchStrategy[tuple[int, ...]]:
-    """0-d, empty, 1-D and higher shapes of a few ids."""
+    """Return 0-d, empty, 1-D and higher shapes of a few ids."""
     few = st.sampled_from([3, 1, 2, 5, 6, 0])
     return st.tuples(few) | st.tuples(few) | st.just(()) | st.tuples(few, st.integers(0, 3)) | st.just((2, 1, 2))
 
 
 def id_arrays(num_embeddings: int, likely: int | None = None, shape: Any = None) -> st.SearchStrategy[np.ndarray]:
-    """An int64 array of ids."""
+    """Return an int64 array of ids."""
     ids = some_ids(num_embeddings, likely)
     return hnp.arrays(np.int64, id_shapes() if shape is None else shape, elements=ids, fill=st.nothing())
 
 
 @st.composite
 def paddings(draw: Any, num_rows: int) -> int | None:
-    """No padding index, or any row, now and then counted from the end."""
+    """Draw no padding index, or any row, sometimes counted from the end."""
     return draw(st.none() | st.integers(-num_rows, num_rows - 1) | st.just(0))
 
 
-# ---- lookups ------------------------------------------------------------------------------------------------------
+# ---- lookups ------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -92,13 +97,13 @@ class Lookup:
 
     @property
     def padding(self) -> int:
-        """The padding row, -1 for none."""
+        """The padding row, or -1 for none."""
         return -1 if self.padding_idx is None else self.padding_idx % len(self.weight)
 
 
 @st.composite
 def lookups(draw: Any, lane: str | None = None, dtype: Any = None) -> Lookup:
-    """Lookups in a table of up to six rows."""
+    """Draw lookups in a table of up to six rows."""
     lane, dtype = lane or draw(lanes), np.dtype(dtype) if dtype else draw(dtypes)
     m, d = draw(st.integers(1, 6)), draw(st.integers(1, 4) | st.just(9))
     padding_idx = draw(paddings(m))
@@ -106,12 +111,12 @@ def lookups(draw: Any, lane: str | None = None, dtype: Any = None) -> Lookup:
     return Lookup(draw(arrays(dtype, (m, d), lane)), ids, draw(arrays(dtype, (*ids.shape, d), lane)), padding_idx)
 
 
-# ---- bags ---------------------------------------------------------------------------------------------------------
+# ---- bags ---------------------------------------------------------------------------------------
 
 
 @dataclass
 class Partition:
-    """Bags as a layer is told about them: the shape of the indices, and offsets for 1-D ones."""
+    """Bags as a layer receives them: the shape of the indices, and offsets for 1-D ones."""
 
     shape: tuple[int, ...]
     offsets: np.ndarray | None
@@ -121,7 +126,7 @@ class Partition:
 
 @st.composite
 def partitions(draw: Any) -> Partition:
-    """A few bags, empty ones anywhere, as 1-D indices with offsets or as 2-D indices."""
+    """Draw a few bags, with empty ones anywhere, as 1-D indices with offsets or as 2-D indices."""
     include_last = draw(st.booleans())
     if draw(st.integers(0, 3)) == 0:
         bags, length = draw(st.sampled_from([2, 1, 3, 0])), draw(st.sampled_from([2, 1, 4, 0]))
@@ -131,7 +136,7 @@ def partitions(draw: Any) -> Partition:
     ends = np.cumsum([0, *sizes])
     entries = [list(range(lo, hi)) for lo, hi in itertools.pairwise(ends.tolist())]
     if not sizes and draw(st.booleans()):
-        return Partition((0,), np.array([], dtype=np.int64), include_last)  # no bags: allowed where there are no indices
+        return Partition((0,), np.array([], dtype=np.int64), include_last)  # no bags, allowed if there are no indices
     if not sizes and not include_last:
         entries = [[]]
         return Partition((0,), np.array([0]), include_last, entries)
@@ -154,7 +159,7 @@ class Bags:
 
     @property
     def padding(self) -> int:
-        """The id that is left out, -1 for none."""
+        """The padding id, or -1 for none."""
         if self.padding_idx is None:
             return -1
         return self.padding_idx % (self.hashing.num_embeddings if self.hashing else len(self.weight))
@@ -168,7 +173,7 @@ class Bags:
 
 @st.composite
 def bags(draw: Any, lane: str | None = None, dtype: Any = None, mode: str | None = None) -> Bags:
-    """Bags over a table of up to five rows."""
+    """Draw bags over a table of up to five rows."""
     lane, dtype = lane or draw(lanes), np.dtype(dtype) if dtype else draw(dtypes)
     m, d = draw(st.integers(1, 5)), draw(st.integers(1, 4) | st.just(9))
     padding_idx = draw(paddings(m))
@@ -180,7 +185,11 @@ def bags(draw: Any, lane: str | None = None, dtype: Any = None, mode: str | None
 def _bags(
     draw: Any, dtype: np.dtype, lane: str, num_ids: int, shape: tuple[int, int], padding: tuple[int | None, int | None], mode: Any
 ) -> Bags:
-    """Bags of any ids over a table of the given shape; `padding` is the id, and how it is given."""
+    """
+    Draw bags of any ids over a table of the given shape.
+
+    `padding` is the id, and the argument that names it.
+    """
     partition, mode = draw(partitions()), mode or draw(st.sampled_from(MODES))
     indices = draw(id_arrays(num_ids, padding[0], partition.shape))
     weights = draw(st.none() | arrays(dtype, indices.shape, lane)) if mode == "sum" else None
@@ -188,12 +197,14 @@ def _bags(
     return Bags(draw(arrays(dtype, shape, lane)), indices, partition, grad_out, mode, weights, padding[1])
 
 
-# ---- hashed ids ---------------------------------------------------------------------------------------------------
+# ---- hashed ids ---------------------------------------------------------------------------------
 
 
 @st.composite
 def hash_specs(draw: Any, table: bool | None = None, most_hashes: int = 6) -> HashSpec:
-    """Few ids or very many, on few rows, by murmurhash3 or by a table of the user's own."""
+    """
+    Draw few ids or very many, on few rows, hashed by murmurhash3 or by a table of the user's own.
+    """
     given = draw(st.booleans()) if table is None else table
     few = st.integers(1, 9)
     n = draw(few if given else few | st.sampled_from([2**31 - 1, 2**31, 2**31 + 1, 2**63]))
@@ -226,7 +237,7 @@ class Bloom:
 
 @st.composite
 def combines(draw: Any, hashing: HashSpec, combine: str | None) -> tuple[str, int]:
-    """A way to combine probes, and a dimension that it fits."""
+    """Draw a way to combine probes, and a dimension that it fits."""
     combine = combine or draw(st.sampled_from(COMBINES))
     k = hashing.num_hash_functions
     return combine, k * draw(st.integers(1, 2)) if combine == "concat" else draw(st.integers(1, 4) | st.just(9))
@@ -234,7 +245,7 @@ def combines(draw: Any, hashing: HashSpec, combine: str | None) -> tuple[str, in
 
 @st.composite
 def blooms(draw: Any, lane: str | None = None, dtype: Any = None, combine: str | None = None) -> Bloom:
-    """Bloom lookups."""
+    """Draw Bloom lookups."""
     lane, dtype = lane or draw(lanes), np.dtype(dtype) if dtype else draw(dtypes)
     hashing = draw(hash_specs())
     combine, d = draw(combines(hashing, combine))
@@ -247,7 +258,7 @@ def blooms(draw: Any, lane: str | None = None, dtype: Any = None, combine: str |
 def bloom_bags(
     draw: Any, lane: str | None = None, dtype: Any = None, mode: str | None = None, combine: str | None = None
 ) -> Bags:
-    """Bags of hashed ids."""
+    """Draw bags of hashed ids."""
     lane, dtype = lane or draw(lanes), np.dtype(dtype) if dtype else draw(dtypes)
     hashing = draw(hash_specs())
     combine, d = draw(combines(hashing, combine))
@@ -257,16 +268,19 @@ def bloom_bags(
     return case
 
 
-# ---- updates ------------------------------------------------------------------------------------------------------
+# ---- updates ------------------------------------------------------------------------------------
 
 
 @dataclass
 class Update:
-    """A table, optimizer state, a gradient of touched rows, and hyperparameters that every optimizer can take its share of."""
+    """
+    A table, optimizer state, a gradient of touched rows, and the hyperparameters of every
+    optimizer.
+    """
 
     weight: np.ndarray
     grad: RowGrad
-    state: np.ndarray  # (m, d), not negative where the lane is not special
+    state: np.ndarray  # (m, d), not negative unless the lane is special
     second_state: np.ndarray
     lr: float
     weight_decay: float
@@ -278,7 +292,11 @@ class Update:
 
 @st.composite
 def updates(draw: Any, lane: str | None = None, dtype: Any = None) -> Update:
-    """One optimizer step; coefficients are 0 often, since a term with coefficient 0 is not computed."""
+    """
+    Draw one optimizer step.
+
+    Coefficients are often 0, because a term with coefficient 0 is not computed.
+    """
     lane, dtype = lane or draw(lanes), np.dtype(dtype) if dtype else draw(dtypes)
     m, d = draw(st.integers(1, 6)), draw(st.integers(1, 4) | st.just(9))
     rows = np.flatnonzero([draw(st.sampled_from([True, True, False])) for _ in range(m)])

@@ -1,4 +1,4 @@
-"""RowGrad and HashSpec: what they accept, what they refuse, and the arithmetic of row gradients."""
+"""RowGrad and HashSpec: accepted and refused arguments, and the arithmetic of row gradients."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from npbloom.types import HashSpec, RowGrad
 
 
 def grad(rows: list[int], values: list[list[float]], num_rows: int = 6, dtype: str = "float32") -> RowGrad:
-    """A RowGrad from lists."""
+    """Return a RowGrad from lists."""
     return RowGrad(np.array(rows, dtype=np.int64), np.array(values, dtype=dtype).reshape(len(rows), -1 if rows else 1), num_rows)
 
 
 @st.composite
 def dense_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Two dense gradients of one table, most of whose rows are zero."""
+    """Draw two dense gradients of one table, most of whose rows are zero."""
     dtype = draw(st.sampled_from([np.float32, np.float64]))
     shape = (draw(st.integers(1, 6)), draw(st.integers(1, 3)))
     values = st.sampled_from([0.0, 0.0, 0.0, 1.0, -2.5, 3e-5, 7e6])

@@ -253,18 +253,18 @@ class HashSpec:
 
     def with_rows(self, rows: npt.NDArray[np.int32]) -> HashSpec:
         """
-        The same mapping, read from all ids' probes computed before.
+        Return the same mapping, read from the stored probes of all ids.
 
         Parameters
         ----------
         rows : int32 array, shape (num_embeddings, k)
-            What `hash_rows` gives for every id; trusted, neither checked nor copied, and made
+            Result of `hash_rows` for every id. It is neither checked nor copied, and is made
             read-only.
 
         Returns
         -------
         HashSpec
-            One that looks rows up.
+            A spec that looks rows up.
         """
         spec = object.__new__(HashSpec)
         spec.__dict__.update(self.__dict__)

@@ -235,14 +235,14 @@ def _read_some(file: io.FileIO, length: int) -> bytes:
 
 
 def _native(array: Array) -> Array:
-    """The array itself where NumPy and the kernels can work on it, else a copy."""
+    """Return the array if NumPy and the kernels can work on it, else a copy."""
     if array.flags.aligned and array.dtype.isnative:
         return array
     return array.astype(array.dtype.newbyteorder("="), order="C")
 
 
 def parsed(text: str) -> Any:
-    """A JSON object; keys that occur twice, NaN and Infinity are a ValueError."""
+    """Return a JSON object. Keys that occur twice, NaN and Infinity raise a ValueError."""
     value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_constant)
     if not isinstance(value, dict):
         raise ValueError("no JSON object")
@@ -250,7 +250,7 @@ def parsed(text: str) -> Any:
 
 
 def _distinct(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these pairs."""
+    """Return the dict of these pairs; refuse a key that occurs twice."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -265,7 +265,7 @@ def _no_constant(word: str) -> None:
 
 
 def _entry(name: str, value: Any) -> Entry:
-    """A tensor's entry in the header, checked against itself."""
+    """Return a tensor's entry in the header, after a check of its values."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"the entry of the tensor {name!r} is not dtype, shape and data_offsets")
     word, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from npbloom.optimizers import BY_NAME
 from npbloom.recommend import ExplicitFactorizationModel, ImplicitFactorizationModel, Interactions
 
 IMPLICIT = ("bpr", "log_bpr", "pointwise", "hinge", "adaptive_hinge")
 EXPLICIT = ("regression", "poisson", "logistic")
-OPTIMIZERS = ("adam", "adagrad", "sgd", "rowwise_adagrad")
+OPTIMIZERS = tuple(BY_NAME)
 
 
 def two_tastes(count: int = 400, padding: int | None = None, seed: int = 0) -> Interactions:

@@ -151,7 +151,7 @@ def test_users_of_a_file(tmp_path: Path) -> None:
         ),
         (
             ValueError,
-            "`optimizer` must be one of 'adam', 'adagrad', 'sgd', 'rowwise_adagrad', not 'Adam'.",
+            "`optimizer` must be one of 'sgd', 'adagrad', 'rowwise_adagrad', 'adam', not 'Adam'.",
             {"optimizer": "Adam"},
         ),
         (ValueError, "`embedding_dim` must be at least 1, not 0.", {"embedding_dim": 0}),

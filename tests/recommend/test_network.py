@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from npbloom.coding import BloomCoder
+from npbloom.optimizers import BY_NAME
 from npbloom.recommend import ImplicitNetworkModel, Interactions, hit_rate_score, mrr_score, precision_recall_score
 from npbloom.recommend import network as network_module
 from tests.recommend._models import same_tables, tables, two_tastes
@@ -178,7 +179,7 @@ def test_tastes_are_learned(coder) -> None:
     assert np.mean(liked) > 0.7  # half of them by chance
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "sgd", "rowwise_adagrad"])
+@pytest.mark.parametrize("optimizer", BY_NAME)
 def test_every_optimizer_lowers_the_loss(optimizer) -> None:
     rate = {"sgd": 1.0}.get(optimizer, 0.02)
     model = make(n_iter=30, batch_size=10, optimizer=optimizer, learning_rate=rate).fit(halves())
@@ -340,7 +341,7 @@ def test_copies_and_pickles_predict_alike() -> None:
         (ValueError, "`popularity` must be finite, not inf.", {"popularity": float("inf")}),
         (
             ValueError,
-            "`optimizer` must be one of 'adam', 'adagrad', 'sgd', 'rowwise_adagrad', not 'Adam'.",
+            "`optimizer` must be one of 'sgd', 'adagrad', 'rowwise_adagrad', 'adam', not 'Adam'.",
             {"optimizer": "Adam"},
         ),
     ],

@@ -1,4 +1,4 @@
-"""Coders and instances for the laws of coding, and these laws once more as plain Python over sets, lists and floats."""
+"""Coders and instances for the laws of coding, and these laws as loops over Python objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ from tests.support._naive import rounded
 
 @dataclass
 class Coding:
-    """A coder's mapping, instances as a caller gives them and as lists, and log-probabilities of the bits for each instance."""
+    """A coder's mapping and instances.
+
+    Instances are held as a caller gives them and as lists, with log-probabilities of the bits for
+    each.
+    """
 
     hashing: HashSpec
     items: np.ndarray
@@ -32,7 +36,7 @@ class Coding:
 
     @property
     def coder(self) -> BloomCoder:
-        """A coder with this mapping."""
+        """Return a coder with this mapping."""
         spec = self.hashing
         if spec.table is None:
             return BloomCoder.murmur(spec.num_embeddings, spec.num_rows, spec.num_hash_functions)
@@ -40,14 +44,14 @@ class Coding:
 
     @property
     def bits(self) -> list[list[int]]:
-        """The bits of every item."""
+        """Return the bits of every item."""
         rows: list[list[int]] = self.coder.hash_rows(np.arange(self.hashing.num_embeddings)).tolist()
         return rows
 
 
 @st.composite
 def mappings(draw: Any, most_items: int = 9) -> HashSpec:
-    """Few items on few bits: hashed, or by a table in whose rows a bit may occur twice."""
+    """Draw few items on few bits: hashed, or by a table in whose rows a bit may occur twice."""
     n, m, k = draw(st.integers(1, most_items)), draw(st.integers(1, 7)), draw(st.integers(1, 5))
     if draw(st.integers(0, 2)) == 0:
         return HashSpec(n, m, k)
@@ -56,7 +60,7 @@ def mappings(draw: Any, most_items: int = 9) -> HashSpec:
 
 @st.composite
 def codings(draw: Any, most_items: int = 9, most_instances: int = 5, lane: str | None = None) -> Coding:
-    """Instances with repeated items, empty ones anywhere, flat or as rows."""
+    """Draw instances, flat or as rows, with repeated items and empty instances anywhere."""
     hashing = draw(mappings(most_items))
     some = strategies.some_ids(hashing.num_embeddings)
     if draw(st.integers(0, 3)) == 0:
@@ -73,16 +77,16 @@ def codings(draw: Any, most_items: int = 9, most_instances: int = 5, lane: str |
     return Coding(hashing, items, offsets, instances, log_probs, draw(st.none() | begins))
 
 
-# ---- the laws as loops --------------------------------------------------------------------------------------------------------
+# ---- the laws as loops ---------------------------------------------------------------------------
 
 
 def codes(bits: Sequence[Sequence[int]], instances: Sequence[Sequence[int]]) -> list[list[int]]:
-    """The union of the items' bits, in order (L36)."""
+    """Return the union of the items' bits, in order (L36)."""
     return [sorted({bit for item in instance for bit in bits[item]}) for instance in instances]
 
 
 def likelihoods(bits: Sequence[Sequence[int]], log_probs: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
-    """Sums over Python floats, bit by bit (L37)."""
+    """Return sums over Python floats, bit by bit (L37)."""
     totals, begins = [], [0.0] * len(bits) if prior is None else prior.tolist()
     for row in log_probs.tolist():
         for own, total in zip(bits, begins, strict=True):
@@ -93,7 +97,7 @@ def likelihoods(bits: Sequence[Sequence[int]], log_probs: np.ndarray, prior: np.
 
 
 def best(scores: Sequence[float], k: int, excluded: Sequence[int]) -> list[int]:
-    """Items by falling score, then rising number, NaN last, -1 where there are no more (L38)."""
+    """Return items by falling score, then rising number, NaN last, -1 where none is left (L38)."""
 
     def key(item: int) -> tuple[bool, float, int]:
         missing = math.isnan(scores[item])
@@ -104,7 +108,7 @@ def best(scores: Sequence[float], k: int, excluded: Sequence[int]) -> list[int]:
 
 
 def frequent_pairs(instances: Sequence[Sequence[int]], num_items: int) -> list[tuple[int, int]]:
-    """Pairs above the average frequency, the rarest first (L39)."""
+    """Return the pairs above the average frequency, the rarest first (L39)."""
     sets = [sorted(set(instance)) for instance in instances]
     counts = Counter(pair for items in sets for pair in itertools.combinations(items, 2))
     events = sum(map(len, sets))
@@ -115,7 +119,7 @@ def frequent_pairs(instances: Sequence[Sequence[int]], num_items: int) -> list[t
 def share_bits(
     bits: Sequence[Sequence[int]], num_bits: int, pairs: Sequence[tuple[int, int]], rng: np.random.Generator
 ) -> list[list[int]]:
-    """The table after every pair, in order, has been given a bit (L39)."""
+    """Return the table after every pair, in order, has been given a bit (L39)."""
     table = [list(own) for own in bits]
     for a, b in pairs:
         which, left, right = rng.random(3).tolist()

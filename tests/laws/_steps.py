@@ -1,4 +1,4 @@
-"""Steps of an optimizer on a drawn case, beside the same steps by scalar arithmetic, one element at a time."""
+"""Steps of an optimizer on a drawn case, beside the same steps in scalar arithmetic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def assert_steps(
     case: Update,
     data: st.DataObject,
 ) -> None:
-    """Three steps: `expected` gives the table and then the arrays that `state_of` names, in order."""
+    """Take three steps and compare them with `expected`.
+
+    `expected` gives the table and then the arrays that `state_of` names, in order.
+    """
     m, d = case.weight.shape
     layer = nb.ScaledEmbedding(m, d, weight=case.weight.copy())
     optimizer = make(layer, case)
@@ -55,7 +58,7 @@ def assert_steps(
 
 
 def gradients(case: Update) -> st.SearchStrategy[RowGrad]:
-    """Another gradient for the same table."""
+    """Return another gradient for the same table."""
     m, d = case.weight.shape
 
     def build(rows: list[bool]) -> st.SearchStrategy[RowGrad]:

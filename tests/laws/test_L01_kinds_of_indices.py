@@ -1,4 +1,7 @@
-"""L1: an index array has any integer dtype and any shape, is taken as it lies in memory, and is never written to."""
+"""L1: an index array has any integer dtype and any shape.
+
+It is taken as it lies in memory, and is never written to.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ DTYPES = ["i1", "u1", "i2", "u2", "<i4", ">i4", "u4", "<i8", ">i8", "<u8", ">u8"
 
 
 class OnlyDLPack:
-    """An array that NumPy can see through DLPack alone."""
+    """An array that NumPy can read through DLPack alone."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
@@ -31,13 +34,13 @@ class OnlyDLPack:
 
 
 def every_other(ids):
-    """Not contiguous: every other entry along the last axis of an array twice as long."""
+    """Return a view that is not contiguous: every other entry of an array twice as long."""
     apart = np.repeat(ids, 2, axis=-1) if ids.ndim else ids
     return apart[..., ::2] if ids.ndim else ids
 
 
 def unaligned(ids):
-    """One byte off."""
+    """Return a copy that begins one byte off its alignment."""
     buffer = np.frombuffer(bytearray(ids.nbytes + 1), dtype=np.int64, offset=1, count=ids.size).reshape(ids.shape)
     buffer[...] = ids
     return buffer
@@ -61,7 +64,7 @@ NEVER_WRITTEN = [name for name in FORMS if name not in ("list", "tuple", "list o
 
 
 def shapes(taker):
-    """Shapes that a call takes: any, or one and two dimensions."""
+    """Return the shapes that a call takes: any, or one and two dimensions."""
     few = st.sampled_from([3, 1, 4, 0])
     return st.tuples(few) | st.tuples(few, few) | (st.just(()) | st.just((2, 0, 3)) if taker.any_shape else st.nothing())
 

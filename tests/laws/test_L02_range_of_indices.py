@@ -1,4 +1,7 @@
-"""L2: an id outside [0, num_embeddings) is an IndexError that names the first one and its position; nothing wraps."""
+"""L2: an id outside [0, num_embeddings) is an IndexError.
+
+The error names the first such id and its position. Nothing wraps.
+"""
 
 from __future__ import annotations
 

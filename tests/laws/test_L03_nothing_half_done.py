@@ -1,4 +1,7 @@
-"""L3: every check runs before the first write: a call that raises leaves weights and optimizer state as they were, to the bit."""
+"""L3: every check runs before the first write.
+
+A call that raises leaves weights and optimizer state as they were, bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ GOOD = [1, 2, 5]
 
 
 def arguments(layer, ids=GOOD):
-    """Valid arguments of an update."""
+    """Return valid arguments of an update."""
     if is_bag(layer):
         return {"ids": ids, "grad_out": gradient((2, DIM)), "offsets": [0, 1]}
     return {"ids": ids, "grad_out": gradient((len(ids), DIM))}
@@ -40,12 +43,12 @@ BAG_UPDATES = {
 
 
 def snapshot(layer, optimizer):
-    """Bits of the table and of the state."""
+    """Return the bits of the table and of the state."""
     return layer.weight.copy(), {name: array.copy() for name, array in optimizer.state(layer).items()}
 
 
 def assert_untouched(layer, optimizer, before):
-    """The same bits as in the snapshot."""
+    """Assert that the bits are those of the snapshot."""
     assert_same_bits(layer.weight, before[0])
     for name, array in optimizer.state(layer).items():
         assert_same_bits(array, before[1][name])
@@ -70,7 +73,7 @@ def test_a_refused_update_changes_nothing_then_or_later(rule, name):
 
 
 def steps(layer):
-    """Gradients that `step` must refuse."""
+    """Return gradients that `step` must refuse."""
     m, d = layer.weight.shape
     grad = RowGrad(np.array([0, m - 1]), gradient((2, d)), m)
     yield RowGrad(grad.rows, grad.values, m + 1), ValueError
@@ -137,7 +140,7 @@ def test_max_norm_scales_nothing_before_bags_are_checked():
 
 
 def ops_updates():
-    """Calls of the update functions, each with one argument that is wrong."""
+    """Return calls of the update functions, each with one argument that is wrong."""
     m, d = ROWS, DIM
     grad = RowGrad(np.array([2, 4]), gradient((2, d)), m)
     full, by_row = np.ones((m, d), dtype=np.float32), np.ones(m, dtype=np.float32)
@@ -183,7 +186,7 @@ def test_a_refused_function_writes_nothing(function, arguments):
 
 
 class Allocations:
-    """NumPy's functions that take memory, of which one call raises a MemoryError."""
+    """NumPy's functions that take memory, with one call that raises a MemoryError."""
 
     NAMES = ("empty", "zeros", "empty_like", "array", "arange", "cumsum", "append", "concatenate", "ascontiguousarray", "repeat")
 
@@ -203,7 +206,7 @@ class Allocations:
         return call
 
     def fails(self, call, at):
-        """Whether a call raises when so many allocations have gone well."""
+        """Return True if a call raises after this many successful allocations."""
         self.left = at
         try:
             call()
@@ -215,7 +218,7 @@ class Allocations:
 
 
 def moves(layer):
-    """Calls that take a step, each of which needs memory."""
+    """Return calls that take a step, each of which needs memory."""
     m, d = layer.weight.shape
     ids = np.arange(300) % ROWS
     bags = {"offsets": [0, 100]} if is_bag(layer) else {}

@@ -1,4 +1,7 @@
-"""L4: forward(ids) has shape ids.shape + (d,) and the dtype of the table; bags have shape (bags, d)."""
+"""L4: forward(ids) has shape ids.shape + (d,) and the dtype of the table.
+
+Bags have shape (bags, d).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""L5: every sum is accumulated in float64, from +0.0, in input order, and rounded once to the table's dtype."""
+"""L5: every sum is accumulated in float64, from +0.0, in input order.
+
+It is rounded once to the table's dtype.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.support._bits import assert_same_bits
 
 
 def describe(case):
-    """What was drawn, for the statistics."""
+    """Report the drawn case to the statistics of Hypothesis."""
     event(f"dtype {case.weight.dtype}")
     size = case.ids.size if hasattr(case, "ids") else case.indices.size
     event("empty" if size == 0 else "some ids")
@@ -81,7 +84,7 @@ MINUS_ZERO = np.array([[-0.0, -0.0]], dtype=np.float32)
 
 
 def minus_zero_sums():
-    """Sums with the single term -0.0."""
+    """Return sums with the single term -0.0."""
     ops, spec = nb.ops, nb.HashSpec(1, 1, 1)
     yield "backward", ops.embedding_backward([0], MINUS_ZERO, 1).values
     yield "dense", nb.ZeroEmbedding(1, 2).backward([0], MINUS_ZERO, sparse=False)

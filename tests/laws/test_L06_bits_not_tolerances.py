@@ -1,4 +1,7 @@
-"""L6: fast kernels equal the reference bit for bit, for any number of threads and any split of the work, on every run."""
+"""L6: fast kernels equal the reference bit for bit.
+
+The bits are the same for any number of threads, any split of the work, and on every run.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def test_kernels_equal_the_reference_on_any_number_of_threads(twin, data):
 
 @lru_cache
 def big_lookup():
-    """Every row about twice, a few of them thousands of times."""
+    """Return ids that read every row about twice, and a few rows thousands of times."""
     rng = np.random.default_rng(6)
     ids = np.where(rng.random(IDS) < 0.2, rng.integers(0, 4, IDS), rng.integers(0, ROWS, IDS))
     weight = rng.standard_normal((ROWS, DIM)).astype(np.float32)
@@ -44,14 +47,17 @@ def big_lookup():
 
 
 def high_lookup(bits):
-    """Ids of a very high table in a few clusters, so that some buckets hold many pairs and others a few or none."""
+    """Return ids of a very high table in a few clusters.
+
+    Some buckets hold many pairs, others a few or none.
+    """
     rng, lookup = np.random.default_rng(9), big_lookup()
     clusters = rng.integers(0, 2**bits, 200) & -(2 ** (bits - 10))
     return clusters[lookup.ids % 200] + lookup.ids * 2 ** (bits - 10) // ROWS // 3, lookup.grad_out
 
 
 def big_bags(mode, combine=None):
-    """Bags of very different lengths, some of them empty."""
+    """Return bags of very different lengths, some of them empty."""
     lookup, rng = big_lookup(), np.random.default_rng(7)
     offsets = np.sort(rng.integers(0, IDS, 9_000) // 50 * rng.integers(1, 50, 9_000))
     offsets[0] = 0
@@ -65,13 +71,13 @@ def big_bags(mode, combine=None):
 
 
 def big_bloom(combine, num_embeddings=ROWS):
-    """The lookup with four probes an id."""
+    """Return the lookup with four probes an id."""
     lookup = big_lookup()
     return Bloom(lookup.weight, lookup.ids, lookup.grad_out, HashSpec(num_embeddings, ROWS, 4, padding_idx=3), combine)
 
 
 def big_update():
-    """A step on two thirds of the rows."""
+    """Return a step on two thirds of the rows."""
     lookup, rng = big_lookup(), np.random.default_rng(8)
     rows = np.flatnonzero(rng.random(ROWS) < 2 / 3)
     grad = RowGrad(rows, lookup.grad_out[: len(rows)], ROWS)

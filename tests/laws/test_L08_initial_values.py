@@ -1,4 +1,7 @@
-"""L8: normal values of deviation 1 / d or zeros, a zero padding row, an adopted table as it is, one seed one table."""
+"""L8: initial values are normal with deviation 1 / d, or zeros, with a zero padding row.
+
+An adopted table stays as it is. The same seed gives the same table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""L9: padding is looked up as it is stored, has no gradient, and is moved by no optimizer; nor is row 0 of a Bloom table."""
+"""L9: padding is looked up as it is stored, has no gradient, and is moved by no optimizer.
+
+The same is true of row 0 of a Bloom table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""L10: forward scales every distinct looked-up row whose norm exceeds max_norm, once, in place; nothing else is written."""
+"""L10: forward scales every distinct looked-up row whose norm exceeds max_norm.
+
+It scales a row once, in place, and writes nothing else.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ powers = st.sampled_from([1, 2, math.inf, 3, 0.5, 2.0, 1.5]) | st.floats(0.1, 50
 
 
 def scaled(weight, ids, max_norm, norm_type):
-    """The table after forward, by plain loops."""
+    """Return the table after forward, by plain loops."""
     rows = _naive.renormalized(weight.tolist(), ids.ravel().tolist(), max_norm, norm_type)
     return _naive.rounded(rows, weight.dtype, weight.shape)
 

@@ -1,4 +1,7 @@
-"""L11: each id's contribution is divided by how often it occurs in the whole batch, padding not counted, in every path."""
+"""L11: each id's contribution is divided by the number of its occurrences in the batch.
+
+Padding is not counted. Every path agrees.
+"""
 
 from __future__ import annotations
 

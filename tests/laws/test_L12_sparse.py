@@ -1,4 +1,7 @@
-"""L12: sparse=True gives a RowGrad, sparse=False a dense array; a call may say otherwise; bags and Bloom default to RowGrad."""
+"""L12: sparse=True gives a RowGrad, sparse=False a dense array.
+
+A call may override the layer. Bags and Bloom layers default to RowGrad.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.support._layers import DIM, LAYERS, gradient, is_bag
 
 
 def backward(layer, **options):
-    """A gradient of three ids."""
+    """Return a gradient of three ids."""
     if is_bag(layer):
         return layer.backward([1, 2, 1], gradient((2, DIM)), [0, 1], **options)
     return layer.backward([1, 2, 1], gradient((3, DIM)), **options)

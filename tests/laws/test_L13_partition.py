@@ -1,4 +1,7 @@
-"""L13: how indices and offsets make bags, the same way for every mode and dtype; anything else is a ValueError."""
+"""L13: indices and offsets make bags in the same way for every mode and dtype.
+
+Anything else is a ValueError.
+"""
 
 from __future__ import annotations
 

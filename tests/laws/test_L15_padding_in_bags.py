@@ -1,4 +1,7 @@
-"""L15: padding is left out of the sum, of the mean's count and of the max: a bag is what it is without its padding."""
+"""L15: padding is left out of the sum, of the mean's count and of the max.
+
+A bag equals the same bag without its padding.
+"""
 
 from __future__ import annotations
 

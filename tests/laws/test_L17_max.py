@@ -1,4 +1,7 @@
-"""L17: max is per dimension; the first maximal entry takes the gradient; the first NaN wins, whatever its position."""
+"""L17: max is taken in each dimension, and the first maximal entry takes the gradient.
+
+The first NaN wins at any position.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ def test_maxima_and_their_gradients_are_the_loop(cases, data):
 
 @pytest.mark.parametrize("order", [*permutations(range(4))])
 def test_ties_and_nans_in_every_order(order):
-    # Columns: a tie of entries 0 and 2, two NaNs, equal zeros of both signs, all different and below zero.
+    # Columns: a tie of entries 0 and 2, two NaNs, equal zeros of both signs,
+    # all different and below zero.
     table = np.array(
         [[5.0, math.nan, 0.0, -4.0], [1.0, 2.0, -0.0, -3.0], [5.0, math.nan, -0.0, -2.0], [4.0, math.inf, 0.0, -1.0]]
     )

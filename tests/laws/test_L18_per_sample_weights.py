@@ -1,4 +1,7 @@
-"""L18: weights of entries, only in a sum and of the indices' shape; their gradient is a dot product with the row as it is now."""
+"""L18: entries have weights only in a sum, and the weights have the indices' shape.
+
+The gradient of a weight is a dot product with the row as it is now.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""L19: m = int(compression_ratio * num_embeddings) or num_rows; fewer than 1 row (2 with padding) or over 2^31 is refused."""
+"""L19: m is int(compression_ratio * num_embeddings), or num_rows.
+
+Fewer than 1 row (2 with padding) and more than 2^31 are refused.
+"""
 
 from __future__ import annotations
 

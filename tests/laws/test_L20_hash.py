@@ -1,4 +1,7 @@
-"""L20: probe j is MurmurHash3_x86_32 of four little-endian bytes with Spotlight's j-th seed, signed, floor-mod m."""
+"""L20: probe j is MurmurHash3_x86_32 of four little-endian bytes with Spotlight's j-th seed.
+
+The hash is read as a signed number, floor-mod m.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ SIZES = [1, 2, 3, 10, 101, 1000, 1024, 199_999, 2**31 - 1, 2**31]
 
 
 def expected(identity, spec):
-    """Probes of one id by mmh3 and Python's %, which is floor-mod."""
+    """Return the probes of one id by mmh3 and Python's %, which is floor-mod."""
     if identity == spec.padding_idx:
         return [0] * spec.num_hash_functions
     key = identity.to_bytes(8 if spec.num_embeddings > 2**31 else 4, "little")

@@ -1,4 +1,7 @@
-"""L21: the sum, mean or concatenation of the k rows; hashed before or on the fly, or by a table of the user's own."""
+"""L21: an id's vector is the sum, mean or concatenation of its k rows.
+
+Rows come from hashes made before or on the fly, or from a table of the user's own.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ def test_it_is_a_sum_and_no_average():
 
 
 def concatenated(**options):
-    """Two probes, slices of two columns."""
+    """Return two probes, slices of two columns."""
     table = np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
     return nb.BloomEmbedding(3, 4, num_rows=3, hash_table=[[0, 0], [1, 2], [2, 2]], combine="concat", weight=table, **options)
 
@@ -73,7 +76,7 @@ def test_the_state_of_a_concatenation(rule):
         assert array.shape == (() if name == "step" else (6,) if rule.startswith("RowWise") else (3, 4))
     before = layer.weight.copy()
     optimizer.update(layer, [1], np.ones((1, 4)))
-    assert np.argwhere(layer.weight != before).tolist() == [[1, 0], [1, 1], [2, 2], [2, 3]]  # other slices of a row rest
+    assert np.argwhere(layer.weight != before).tolist() == [[1, 0], [1, 1], [2, 2], [2, 3]]  # other slices of the row stay
 
 
 @pytest.mark.parametrize(("k", "dim"), [(4, 6), (3, 8), (5, 4), (2, 1)])
@@ -89,7 +92,7 @@ def test_k_must_divide_the_dimension_of_a_concatenation(k, dim):
 
 
 def make(table, **options):
-    """A layer of three ids and four rows on a hash table."""
+    """Return a layer of three ids and four rows on a hash table."""
     return nb.BloomEmbedding(3, 2, num_rows=4, hash_table=table, **options)
 
 

@@ -1,4 +1,7 @@
-"""L22: the padding id is exactly zero without a gradient, and table row 0 is reserved, whatever is stored there."""
+"""L22: the vector of the padding id is exactly zero and has no gradient.
+
+Table row 0 is reserved, and its stored values have no effect.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L23: `bag` is accepted for compatibility: one path serves both values, with the same bits."""
+"""L23: `bag` is accepted for compatibility, and both values give the same bits."""
 
 from __future__ import annotations
 

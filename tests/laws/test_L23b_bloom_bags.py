@@ -1,4 +1,7 @@
-"""L23b: an id's vector stays in float64, a bag is rounded once, and backward goes to the probes in order (i, j)."""
+"""L23b: an id's vector stays in float64, and a bag is rounded once.
+
+Backward goes to the probes in order (i, j).
+"""
 
 from __future__ import annotations
 

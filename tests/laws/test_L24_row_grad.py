@@ -1,4 +1,7 @@
-"""L24: rows int64, sorted and distinct, exactly those looked up; values in the table's dtype, from any floating gradient."""
+"""L24: rows are int64, sorted and distinct, and exactly those looked up.
+
+Values have the table's dtype, from any floating gradient.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.support._layers import DIM, LAYERS, gradient, is_bag
 
 
 def assert_form(grad, layer, looked_up, slices=1):
-    """The form of a gradient of a layer in which these rows (or slices) were looked up."""
+    """Assert the form of a gradient of a layer in which these rows (or slices) were looked up."""
     m, d = layer.weight.shape
     assert isinstance(grad, RowGrad)
     assert grad.rows.dtype == np.int64
@@ -44,7 +47,7 @@ def test_in_bags_also_where_another_won_or_a_weight_is_zero(case, zero):
 
 
 def probed(case, ids):
-    """The rows, or slices of rows, that ids read."""
+    """Return the rows, or slices of rows, that ids read."""
     k = case.hashing.num_hash_functions
     rows = nb.ops.hash_rows(ids.ravel(), case.hashing)
     kept = rows != 0 if case.hashing.padding_idx is not None else np.ones(rows.shape, dtype=bool)
@@ -69,7 +72,7 @@ def test_the_probed_rows_or_slices_of_bags(case):
 
 
 def backward(layer, grad_out):
-    """Gradient of one entry for each row of `grad_out`."""
+    """Return the gradient of one entry for each row of `grad_out`."""
     ids = list(range(1, 1 + len(grad_out)))
     arguments = {"offsets": list(range(len(ids)))} if is_bag(layer) else {}
     return layer.backward(ids, grad_out, **arguments, sparse=True)

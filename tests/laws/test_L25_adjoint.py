@@ -1,4 +1,7 @@
-"""L25: backward is the exact transpose of forward, at the table as it is now; max at its current arg-max."""
+"""L25: backward is the exact transpose of forward, at the table as it is now.
+
+For max it is the transpose at the current arg-max.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ from tests.support._bits import assert_same_bits
 
 
 def inner(one, other):
-    """A scalar product without rounding."""
+    """Return a scalar product without rounding."""
     pairs = zip(np.ravel(one).tolist(), np.ravel(other).tolist(), strict=True)
     return sum((Fraction(a) * Fraction(b) for a, b in pairs), Fraction(0))
 
 
 def assert_adjoint(out, grad_out, weight, dense, exact):
-    """<forward(W), G> == <W, backward(G)>, without an error where everything is dyadic."""
+    """Assert <forward(W), G> == <W, backward(G)>.
+
+    The equality is exact where all values are dyadic.
+    """
     left, right = inner(out, grad_out), inner(weight, dense)
     if exact:
         assert left == right

@@ -1,4 +1,7 @@
-"""L26: gradients of a row are summed before any optimizer arithmetic; update equals backward then step, and builds no table."""
+"""L26: gradients of a row are summed before any optimizer arithmetic.
+
+Update equals backward then step, and allocates no table.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from tests.support._threads import split_everything
 
 
 def assert_update_is_backward_then_step(make, rule, ids, grad_out, threads=1, steps=3, **arguments):
-    """Several updates of one layer against as many steps of another."""
+    """Compare several updates of one layer with as many steps of another."""
     fused, other = make(), make()
     fused_optimizer, optimizer = OPTIMIZERS[rule](fused), OPTIMIZERS[rule](other)
     for _ in range(steps):

@@ -1,4 +1,7 @@
-"""L27: a RowGrad acts on touched rows only, a dense gradient on all but padding; all other rows keep their bits."""
+"""L27: a RowGrad acts on touched rows only, a dense gradient on all but padding.
+
+All other rows keep their bits.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from tests.support._layers import OPTIMIZERS
 
 
 def warm(layer, optimizer):
-    """State that is not zero anywhere."""
+    """Give the optimizer state that is not zero anywhere."""
     optimizer.step(layer, np.ones(layer.weight.shape) / 2)
 
 
 def arrays_of(layer, optimizer):
-    """The table and the state by row."""
+    """Return the table and the state by row."""
     return [layer.weight, *(array for array in optimizer.state(layer).values() if array.ndim)]
 
 

@@ -1,4 +1,7 @@
-"""L29: Adagrad: g += weight_decay * w; sum += g * g; w -= lr / (1 + (step - 1) * lr_decay) * g / (sqrt(sum) + eps)."""
+"""L29: Adagrad adds the squared gradient to its state and divides by the root of the state.
+
+g += weight_decay * w; sum += g * g; w -= lr / (1 + (step - 1) * lr_decay) * g / (sqrt(sum) + eps).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""L30: RowWiseAdagrad: one accumulator a row; sum_r += mean(g * g), products and sum in float64 with one rounding."""
+"""L30: RowWiseAdagrad has one accumulator a row: sum_r += mean(g * g).
+
+Products and sum are in float64 with one rounding.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.support import _expected, strategies
 
 
 def by_row(case):
-    """The case as the loop wants it: the accumulators as the first column."""
+    """Return the case as the loop needs it: the accumulators as the first column."""
     column = case.state if case.state.ndim == 2 else case.state[:, None]
     return _expected.rowwise_adagrad(replace(case, state=column))
 

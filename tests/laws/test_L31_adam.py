@@ -1,4 +1,7 @@
-"""L31: Adam with bias correction; step counts the calls on a layer, an empty batch included; eps after the correction."""
+"""L31: Adam corrects the bias of both moments; eps is added after the correction.
+
+`step` counts the calls on a layer, also those with an empty batch.
+"""
 
 from __future__ import annotations
 

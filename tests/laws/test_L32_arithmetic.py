@@ -1,4 +1,7 @@
-"""L32: updates are done in the table's dtype, left to right, on a rounded gradient; scalars are rounded once."""
+"""L32: updates are done in the table's dtype, left to right, on a rounded gradient.
+
+Scalars are rounded once.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,8 @@ def test_float32_tables_are_updated_in_float32(rule, data):
 
 
 def test_the_gradient_is_rounded_before_the_update():
-    # The sum is 1 + 2**-24, which float32 rounds to 1; times 3 and rounded once it would be 3 + 2**-22.
+    # The sum is 1 + 2**-24, which float32 rounds to 1. Times 3 and rounded once it would be
+    # 3 + 2**-22.
     layer = nb.ZeroEmbedding(1, 1)
     nb.SGD(layer, lr=3.0).update(layer, [0, 0], np.array([[1.0], [2.0**-24]], dtype=F))
     assert layer.weight.item() == -3

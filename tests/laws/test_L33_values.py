@@ -1,4 +1,7 @@
-"""L33: NaN and infinity flow as IEEE 754 says; arguments out of bounds are a ValueError; a read-only layer has no optimizer."""
+"""L33: NaN and infinity propagate as IEEE 754 says.
+
+Arguments out of bounds are a ValueError. A read-only layer has no optimizer.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ def test_infinities_of_both_signs_make_a_nan_and_only_there():
 
 
 def constructor_faults():
-    """(kind of layer, options, their name): every bounded argument just outside its bounds."""
+    """Return (kind of layer, options, their name).
+
+    Every bounded argument is set just outside its bounds.
+    """
     for name in LAYERS:
         for argument, value in product(("num_embeddings", "embedding_dim"), (0, -1, -(2**70))):
             yield name, {argument: value}, argument

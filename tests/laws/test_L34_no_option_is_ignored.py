@@ -1,4 +1,7 @@
-"""L34: no option is accepted and ignored: each has a value that changes what a caller sees. `bag` is the exception."""
+"""L34: no option is accepted and ignored.
+
+Each option has a value that changes the result of a call. `bag` is the exception.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ IDS = [1, 2, 1, 6, 3, 5]
 
 
 def seen(layer):
-    """All that a caller sees of a layer: its table, what it gives, and its table afterwards."""
+    """Return all that a caller sees of a layer.
+
+    These are its table, its output, and its table after that.
+    """
     arguments = {"offsets": [0, 2, len(IDS)]} if _layers.is_bag(layer) else {}
     start = layer.weight.copy()
     out = layer.forward(IDS, **arguments)
@@ -71,7 +77,7 @@ def test_every_argument_of_a_constructor_is_looked_at_here(kind):
 
 
 def build(kind, option, value):
-    """A layer with defaults, and one option set; `rng` only where nothing is adopted."""
+    """Return a layer with one option set; `rng` only where nothing is adopted."""
     given = {name: pair[0] for name, pair in LAYERS[kind].items()}
     given[option] = value
     if option == "norm_type":

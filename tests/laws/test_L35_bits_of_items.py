@@ -1,4 +1,7 @@
-"""L35: a drawn row holds k different bits, every choice equally likely; a given table stays; murmur's are L20's rows."""
+"""L35: a drawn row holds k different bits, and every choice is equally likely.
+
+A given table stays. Rows by murmur are those of L20.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ def test_drawn_tables_are_the_reference_s_on_any_number_of_threads(n, m, data, s
 
 @given(st.integers(1, 20), st.integers(1, 9), st.data())
 def test_ranks_become_bits_not_yet_used(n, m, data):
-    """The law in Python: ranks are drawn column by column, and each takes its bit off a list of those that are left."""
+    """State the law in Python.
+
+    Ranks are drawn column by column, and each takes its bit off a list of those that are left.
+    """
     k, seed = data.draw(st.integers(1, m)), data.draw(st.integers(0, 2**32))
     rng = np.random.default_rng(seed)
     columns = [rng.integers(0, m - j, size=n).tolist() for j in range(k)]

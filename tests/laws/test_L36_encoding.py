@@ -1,4 +1,7 @@
-"""L36: an instance's code is the union of its items' bits, each once, in order, with one offset for each instance."""
+"""L36: an instance's code is the union of its items' bits, each once, in order.
+
+Each instance has one offset.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""L37: an item's likelihood is the sum over its bits, in float64 from +0.0, bit by bit, rounded once."""
+"""L37: an item's likelihood is the sum over its bits, in float64 from +0.0, bit by bit.
+
+It is rounded once.
+"""
 
 from __future__ import annotations
 

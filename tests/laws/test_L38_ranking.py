@@ -1,4 +1,7 @@
-"""L38: the k highest likelihoods, best first: ties by item, NaN last, excluded items never, -1 where there are no more."""
+"""L38: the k highest likelihoods come best first: ties by item, NaN last.
+
+Excluded items never occur. Missing places hold -1.
+"""
 
 from __future__ import annotations
 

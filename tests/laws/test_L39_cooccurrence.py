@@ -1,4 +1,7 @@
-"""L39: pairs more frequent than the average item share a bit, the most frequent last; drawn, in order, from what neither has."""
+"""L39: pairs more frequent than the average item share a bit, the most frequent last.
+
+The bit is drawn, in order, from those that neither item has.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ ITEMS = 600
 
 
 def sample(seed: int = 0, instances: int = 300) -> tuple[np.ndarray, np.ndarray]:
-    """Instances of items of very different frequency, some of them repeated, most items in none."""
+    """Return instances of items of very different frequency.
+
+    Some items are repeated, and most are in none.
+    """
     rng = np.random.default_rng(seed)
     sizes = rng.integers(0, 12, instances)
     return rng.geometric(0.06, sizes.sum()) - 1, np.append(0, np.cumsum(sizes))[:-1]
@@ -70,7 +76,10 @@ def test_rows_keep_different_bits_and_the_last_pair_shares_one():
 
 
 def test_a_pair_at_the_average_is_left_out():
-    """Six events over three items, two an item: a pair must be together three times."""
+    """Count six events over three items, two an item.
+
+    A pair must occur together three times.
+    """
     coder = BloomCoder(3, 9, table=[[0, 1], [2, 3], [4, 5]])
     assert_same_bits(coder.with_cooccurrence([[0, 1], [0, 1], [2, 2], [2, 2]], rng=0).table, coder.table)
     changed = coder.with_cooccurrence([0, 1, 0, 1, 0, 1, 2], [0, 2, 4, 6], rng=0).table  # seven events, pairs from 7/3

@@ -1,4 +1,7 @@
-"""L40: ids that occur most have rows of their own, the others hashed rows of the rest; padding has row 0."""
+"""L40: the most frequent ids have rows of their own, and the others hash into the rest.
+
+Padding has row 0.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ def test_tables_are_the_reference_s(counts, rows, k, share, data):
 
 @given(st.lists(st.integers(0, 1000), min_size=2, max_size=60), st.integers(3, 80), st.floats(0, 0.999))
 def test_rows_of_the_frequent_are_nobody_else_s(counts, rows, share):
-    """The law without a hash: who is alone in a row, and where the rest may be."""
+    """State the law without a hash.
+
+    The test says which ids have a row to themselves, and which rows the other ids may have.
+    """
     table = frequent_hash_table(counts, rows, 3, share=share)
     exact = min(int(share * (rows - 1)), sum(count > 0 for count in counts[1:]))
     order = sorted(range(1, len(counts)), key=lambda i: (-counts[i], i))

@@ -1,4 +1,7 @@
-"""L41: learned codes come from who met what alone, have the same bits for a seed, and leave padding and the unknown aside."""
+"""L41: learned codes depend on the interactions alone, and on the seed.
+
+The same seed gives the same bits. Padding and unknown ids are left aside.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ from tests.support._threads import split_everything
 
 
 def graph(seed: int, users: int = 40, items: int = 30, pairs: int = 300) -> tuple[np.ndarray, np.ndarray]:
-    """Users of four tastes and items of theirs, with some noise; id 0 never occurs."""
+    """Return users of four tastes and items of theirs, with some noise.
+
+    Id 0 never occurs.
+    """
     rng = np.random.default_rng(seed)
     who = rng.integers(1, users, pairs)
     what = np.where(
@@ -33,7 +39,7 @@ PADDED = {"user_padding": 0, "item_padding": 0}
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, dict]:
-    """Any graph with two users and two items at least, and any sizes that it allows."""
+    """Draw any graph with at least two users and two items, and any sizes that it allows."""
     num_users, num_items = draw(st.integers(3, 25)), draw(st.integers(3, 25))
     pair = st.tuples(st.integers(1, num_users - 1), st.integers(1, num_items - 1))
     pairs = [(1, 1), (2, 2), *draw(st.lists(pair, max_size=60))]
@@ -92,7 +98,7 @@ def test_order_and_duplicates_change_nothing(request_, random):
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_change_nothing(monkeypatch, threads):
-    """Grains of one, so that a small graph is cut, too."""
+    """Split even a small graph, by a grain of one."""
     from npbloom.ops import clusters, spectral
 
     users, items = graph(0)
@@ -119,7 +125,10 @@ def test_a_side_alone_has_the_rows_that_it_has_beside_the_other():
 @pytest.mark.parametrize("padded", [{}, PADDED])
 @pytest.mark.parametrize("seed", range(8))
 def test_tables_are_the_reference_s(seed, padded):
-    """The reference uses LAPACK on dense matrices: codes agree, since in graphs of chance no two centroids are equally near."""
+    """Compare with the reference, which uses LAPACK on dense matrices.
+
+    Codes agree, since no two centroids of random graphs are equally near.
+    """
     users, items = graph(seed)
     found = learned_hash_tables(users, items, **SIZES, **padded, rng=seed)
     expected = reference.learned_hash_tables(users, items, **SIZES, **padded, rng=np.random.default_rng(seed))
@@ -129,7 +138,7 @@ def test_tables_are_the_reference_s(seed, padded):
 
 
 def test_bits_are_the_same_everywhere():
-    """Written down on one processor; nothing of the computation may depend on it."""
+    """Compare with bits written down on one processor; none may depend on the processor."""
     users, items = graph(3)
     found, _ = learned_hash_tables(users, items, **SIZES, **PADDED, rng=9)
     assert found.ravel().tolist() == GOLDEN
@@ -152,7 +161,7 @@ def test_those_who_met_the_same_share_rows_and_strangers_do_not():
         assert len(np.unique(rows)) == 4
 
 
-# ---- graphs that leave nothing to tell ids apart by ----------------------------------------------------------------------
+# ---- graphs in which ids cannot be told apart -----------------------------------------------------
 
 
 def test_where_everybody_met_everything_ids_have_the_hash_s_rows():
@@ -163,7 +172,10 @@ def test_where_everybody_met_everything_ids_have_the_hash_s_rows():
 
 
 def test_what_is_zero_but_for_rounding_is_zero():
-    """Complete blocks of unequal sizes: the graph has as many singular values as blocks, and noise beside them."""
+    """Decompose complete blocks of unequal sizes.
+
+    The graph has as many singular values as blocks; the others are noise.
+    """
     users, items = np.divmod(np.arange(23 * 17), 17)
     kept = (users % 5 == items % 5) | (users % 5 + items % 5 > 6)
     codes = learn_codes(users[kept], items[kept], num_users=23, num_items=17, user_rows=9, item_rows=9, rank=12, rng=0)
@@ -181,7 +193,7 @@ def test_parts_without_a_path_between_them_and_a_rank_beyond_the_graph():
     assert all(np.isfinite(layer.weight).all() for layer in codes.layers(rng=0))
 
 
-# ---- layers and later ids ------------------------------------------------------------------------------------------------
+# ---- layers and later ids ------------------------------------------------------------------------
 
 
 def test_layers_start_from_the_centroids():
@@ -224,14 +236,18 @@ def test_layers_start_from_the_centroids():
 
 
 def nearest_rows(side, vector):
-    """The row of the nearest centroid in each slice."""
+    """Return the row of the nearest centroid in each slice."""
     parts = np.split(vector, len(side.centroids))
     found = zip(side.centroids, side.centroid_rows, parts, strict=True)
     return [int(rows[((centroids - part) ** 2).sum(axis=1).argmin()]) for centroids, rows, part in found]
 
 
 def stretch(met, mean):
-    """From the place of an id that has met so many to that of one that has met ten times the mean."""
+    """Return the factor between two places of an id.
+
+    The first is that of an id with this many interactions, the second that of one with ten times
+    the mean.
+    """
     counted = max(met, 10 * mean)
     return counted / met * np.sqrt((met + mean) / (counted + mean))
 

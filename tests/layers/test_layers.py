@@ -1,4 +1,4 @@
-"""What all five layers have in common: tables, attributes, options, copies."""
+"""Behaviour that all five layers share: tables, attributes, options, copies."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ IDS = np.array([[1, 2, 2], [7, 19, 1]])
 
 @pytest.fixture(params=list(EVERY))
 def make(request: pytest.FixtureRequest) -> Make:
-    """A constructor of one of the five, 20 rows of 4 columns each."""
+    """Return a constructor of one of the five, 20 rows of 4 columns each."""
     return EVERY[request.param]
 
 
 def run(layer: nb.layers.Layer) -> tuple[np.ndarray, nb.RowGrad]:
-    """One forward and one sparse backward."""
+    """Run one forward and one sparse backward."""
     out = layer(IDS)  # type: ignore[operator]
     return out, layer.backward(IDS, np.ones_like(out), sparse=True)  # type: ignore[attr-defined]
 

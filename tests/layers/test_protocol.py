@@ -1,4 +1,7 @@
-"""The base of layers and that of optimizers: members are abstract or final, and mean what their docstrings say."""
+"""The bases of layers and of optimizers.
+
+Members are abstract or final, and do what their docstrings say.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.support._layers import DIM, LAYERS, is_bag
 
 
 def overridden(base: type) -> list[str]:
-    """Members that a class defines with a body and a class derived from it defines again."""
+    """Return the members with a body that a derived class defines again."""
     found = []
     pending = list(base.__subclasses__())
     while pending:

@@ -27,7 +27,7 @@ METADATA = {
 
 
 def lessons(*numbers: str) -> list[Path]:
-    """The notebooks in order, or only those whose names start with the given numbers."""
+    """Return the notebooks in order, or only those whose names start with the given numbers."""
     found = sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
     unknown = [
         number
@@ -41,13 +41,13 @@ def lessons(*numbers: str) -> list[Path]:
 
 
 def read(path: Path) -> Any:
-    """A notebook of format 4."""
+    """Read a notebook of format 4."""
     return nbformat.read(path, as_version=4)
 
 
 def tags(cell: Any) -> list[str]:
     """
-    What a cell is.
+    Return the tags of a cell.
 
     `exercise` is a blank to fill in and `check` its check; the output of a cell that `varies`
     depends on the machine, or on the data that it finds.
@@ -56,7 +56,7 @@ def tags(cell: Any) -> list[str]:
 
 
 def answer(cell: Any) -> str:
-    """The code of an answer: the Python block inside the `<details>` of a markdown cell."""
+    """Return the code of an answer: the Python block inside the `<details>` of a markdown cell."""
     blocks = re.findall(r"^```python\n(.*?)^```", cell.source, re.MULTILINE | re.DOTALL)
     if cell.cell_type != "markdown" or "<details>" not in cell.source or len(blocks) != 1:
         raise ValueError(
@@ -67,7 +67,7 @@ def answer(cell: Any) -> str:
 
 def answered(notebook: Any) -> Any:
     """
-    A copy that also runs the given answers.
+    Return a copy that also runs the given answers.
 
     An exercise is three cells: the blank, its check, and the answer in `<details>`. In the copy the
     answer's code, and the check once more, come after the check of the blank, as if a reader had
@@ -91,7 +91,10 @@ def answered(notebook: Any) -> Any:
 
 
 def execute(notebook: Any) -> Any:
-    """A copy of the notebook, run in this folder; a cell that raises is a `CellExecutionError`."""
+    """Run a copy of the notebook in this folder, and return it.
+
+    A cell that raises is a `CellExecutionError`.
+    """
     done = copy.deepcopy(notebook)
     options = {"record_timing": False, "coalesce_streams": True}
     here, patience = {"metadata": {"path": str(FOLDER)}}, {"timeout": 600, "startup_timeout": 300}
@@ -103,7 +106,7 @@ def execute(notebook: Any) -> Any:
 
 
 def printed(cell: Any) -> str:
-    """All words among a code cell's outputs, those on stderr too."""
+    """Return all words among a code cell's outputs, those on stderr too."""
     words = []
     for output in cell.get("outputs", []):
         data = output.get("data", {})
@@ -113,13 +116,16 @@ def printed(cell: Any) -> str:
 
 
 def drawn(cells: Any) -> list[str]:
-    """The PNG files among the outputs of cells, in order, in base64."""
+    """Return the PNG files among the outputs of cells, in order, in base64."""
     shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
     return [data["image/png"] for data in shown if "image/png" in data]
 
 
 def smaller(picture: str) -> str:
-    """The same PNG in base64 with 128 colours: enough here, and a third of the size."""
+    """Return the same PNG in base64 with 128 colours.
+
+    That is enough here, and a third of the size.
+    """
     image = Image.open(io.BytesIO(base64.b64decode(picture)))
     if image.mode == "P":
         return picture  # it has been here before
@@ -130,7 +136,10 @@ def smaller(picture: str) -> str:
 
 
 def tidy(notebook: Any) -> None:
-    """Ids by position, no versions, small pictures: nothing that differs without a reason."""
+    """Make a notebook differ only with reason.
+
+    Ids are numbered by position, versions dropped, and pictures made small.
+    """
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells):
@@ -145,7 +154,7 @@ def tidy(notebook: Any) -> None:
 
 
 def main(*numbers: str) -> None:
-    """Run the lessons, their answers first, and write each file anew."""
+    """Run the lessons, with their answers first, and write each file anew."""
     for path in lessons(*numbers):
         notebook = read(path)
         tidy(notebook)

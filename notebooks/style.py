@@ -1,4 +1,4 @@
-"""How lessons look: colours that all eyes tell apart, drawings; and checks of exercises."""
+"""Style of the lessons: colours that all eyes tell apart, drawings, and checks of exercises."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def probes(
 
 def label(axes: Axes, places: Any, words: Iterable[str]) -> None:
     """
-    Write words beside places, the first first: to the right, or else to the left.
+    Write words beside places, in order of the places: to the right, or else to the left.
 
     Words that would cover others, or leave the axes, are left out.
     """
@@ -185,14 +185,14 @@ def label(axes: Axes, places: Any, words: Iterable[str]) -> None:
 
 
 def blank(axes: Axes, title: str = "") -> None:
-    """Axes to draw on freely: no frame, no ticks."""
+    """Return axes to draw on freely: no frame, no ticks."""
     axes.set(xticks=[], yticks=[], title=title)
     axes.grid(False)
     axes.spines[:].set_visible(False)
 
 
 def seconds(function: Callable[[], object], repeat: int = 5) -> float:
-    """The shortest of some timed calls, after one that is not timed (it may compile)."""
+    """Return the shortest of some timed calls, after one untimed call (it may compile)."""
     function()
     taken = []
     for _ in range(repeat):
@@ -204,7 +204,7 @@ def seconds(function: Callable[[], object], repeat: int = 5) -> float:
 
 def check(name: object, answer: Any, expected: Any, close: float = 1e-6) -> None:
     """
-    Say whether an exercise's answer is right.
+    Print the verdict on an exercise's answer.
 
     Whole numbers and words must be equal; other numbers may differ by `close` times the largest.
     """

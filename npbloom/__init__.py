@@ -1,7 +1,9 @@
 """
-Embedding layers for recommender models, above all Bloom embeddings: many ids hashed by murmurhash3 into a small table.
+Embedding layers for recommender models on NumPy arrays.
 
-Pure arrays, explicit forward and backward, kernels that touch only the rows a batch looked up, small optimizers.
+Bloom embeddings are the main ones: murmurhash3 maps many ids to the rows of a small table. Forward
+and backward are explicit, kernels touch only the rows that a batch looks up, and optimizers are
+small.
 """
 
 from npbloom import _startup  # noqa: F401 (first: Control-C during the other imports)
@@ -41,10 +43,13 @@ __all__ = [
     "set_num_threads",
 ]
 
-if not TYPE_CHECKING:  # a checker is to find a name that is not there, not `Any`
+if not TYPE_CHECKING:  # type checkers must report a missing name, not see `Any`
 
     def __getattr__(name: str) -> Any:
-        """Import what `import npbloom` leaves out when it is asked for: ``nb.recommend``, ``nb.conformance``, ``nb.interop``."""
+        """Import a subpackage that `import npbloom` leaves out, when it is asked for.
+
+        These are ``nb.recommend``, ``nb.conformance`` and ``nb.interop``.
+        """
         import importlib
         import sys
 

@@ -1,4 +1,7 @@
-"""Kernels against the reference at sizes that run un-jitted, too: in one thread, and without NumPy's warnings about scalars."""
+"""Kernels against the reference at sizes that also run un-jitted.
+
+They run in one thread, and without NumPy's warnings about scalars.
+"""
 
 from __future__ import annotations
 
@@ -14,48 +17,51 @@ from npbloom.types import HashSpec, RowGrad
 from tests.support._twins import TWINS, Twin
 from tests.support.strategies import Bags, Bloom, Lookup, Partition, Update
 
-ROWS, IDS = 6, 150  # hot rows: every one of them is read more often than any loop is unrolled
+ROWS, IDS = 6, 150  # hot rows: each is read more often than any loop is unrolled
 
 
 def twins_of(*endings: str) -> list[Twin]:
-    """The operations of one family."""
+    """Return the operations of one family."""
     return [twin for twin in TWINS if twin.name.split("-")[0].endswith(endings)]
 
 
 def check(twin: Twin, case: Any) -> None:
-    """The kernels give the reference's bits. Un-jitted they are scalar arithmetic, which warns where arrays do not."""
+    """Check that the kernels give the reference's bits.
+
+    Un-jitted kernels are scalar arithmetic, which warns where arrays do not.
+    """
     __tracebackhide__ = True
     with nb.num_threads(1), np.errstate(all="ignore"):
         twin.assert_agree(case)
 
 
 def agree(call: Callable[..., Any], case: Any, **options: Any) -> None:
-    """Both modules give the same bits for a call with these options."""
+    """Check that both modules give the same bits for a call with these options."""
     __tracebackhide__ = True
     check(Twin("", None, lambda module, case: call(module, case, **options)), case)
 
 
 def draw_and_check(twin: Twin, data: st.DataObject) -> None:
-    """A drawn case."""
+    """Draw a case and check it."""
     __tracebackhide__ = True
     check(twin, data.draw(twin.cases()))
 
 
 @lru_cache
 def _arrays(dtype: str, dim: int, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A table, ids of very different frequency, and a gradient."""
+    """Return a table, ids of very different frequency, and a gradient."""
     rng = np.random.default_rng(dim)
     ids = np.minimum(rng.geometric(0.4, IDS) - 1, rows - 1)
     return rng.standard_normal((rows, dim)).astype(dtype), ids, rng.standard_normal((IDS, dim)).astype(dtype)
 
 
 def lookup(dtype: str, dim: int) -> Lookup:
-    """A batch with hot rows."""
+    """Return a batch with hot rows."""
     return Lookup(*_arrays(dtype, dim), padding_idx=-2)
 
 
 def bags(dtype: str, dim: int, mode: str, weighted: bool = False, hashing: HashSpec | None = None, combine: str = "sum") -> Bags:
-    """Bags of up to forty entries, some of them empty."""
+    """Return bags of up to forty entries, some of them empty."""
     weight, ids, grad_out = _arrays(dtype, dim)
     offsets = np.array([0, 0, 1, 1, 5, 40, 80, 80, 149, 150])
     entries = [list(range(lo, hi)) for lo, hi in zip(offsets, [*offsets[1:], IDS], strict=True)]
@@ -66,19 +72,22 @@ def bags(dtype: str, dim: int, mode: str, weighted: bool = False, hashing: HashS
 
 
 def bloom(dtype: str, dim: int, hashing: HashSpec, combine: str) -> Bloom:
-    """Hashed ids with hot rows."""
+    """Return hashed ids with hot rows."""
     weight, ids, grad_out = _arrays(dtype, dim)
     return Bloom(weight, ids, grad_out, hashing, combine)
 
 
 def specs(k: int) -> list[HashSpec]:
-    """By hash and by table, with a padding id and without; probes of row 0 in each of the k places."""
+    """Return specs by hash and by table, with a padding id and without.
+
+    Probes of row 0 occur in each of the k places.
+    """
     table = np.random.default_rng(k).integers(0, ROWS, (ROWS, k))
     return [HashSpec(ROWS, ROWS, k, padding_idx, table=rows) for padding_idx in (None, 2) for rows in (None, table)]
 
 
 def update(dtype: str, dim: int) -> Update:
-    """A step on every other row."""
+    """Return a step on every other row."""
     weight, _, grad_out = _arrays(dtype, dim)
     rows = np.arange(1, ROWS, 2)
     one, two = np.square(grad_out[:ROWS]), np.square(grad_out[ROWS : 2 * ROWS])

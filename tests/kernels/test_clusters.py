@@ -1,4 +1,7 @@
-"""k-means and the decomposition under it: kernels against the reference to the bit, levels against brute force."""
+"""Kernels of k-means and of the decomposition.
+
+Kernels match the reference bit for bit; levels are compared with brute force.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,17 @@ from tests.support._bits import assert_same_bits
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Un-jitted, NumPy's scalars warn where IEEE 754 has an answer; `errstate` holds for this thread only."""
+    """Run in one thread.
+
+    Un-jitted, NumPy's scalars warn where IEEE 754 has an answer; `errstate` holds for one thread
+    only.
+    """
     with nb.num_threads(1), np.errstate(all="ignore"):
         yield
 
 
 def points(seed: int, size: int, dim: int, distinct: int) -> np.ndarray:
-    """Points of chance, many of them equal where `distinct` is small, so that distances tie."""
+    """Return random points, many of them equal where `distinct` is small, so that distances tie."""
     rng = np.random.default_rng(seed)
     return rng.standard_normal((distinct, dim)).astype(np.float32)[rng.integers(0, distinct, size)]
 
@@ -30,7 +37,10 @@ def points(seed: int, size: int, dim: int, distinct: int) -> np.ndarray:
 @pytest.mark.parametrize("dim", [1, 3, 4, 5, 8, 11])
 @pytest.mark.parametrize("count", [1, 7, 600])
 def test_the_nearest_centroid_and_its_distance(dim, count):
-    """A tile has 512 centroids; of equally near ones the first is taken, within a tile and across."""
+    """Search across tiles of 512 centroids.
+
+    Of equally near centroids the first is taken, within a tile and across.
+    """
     some, centroids = points(0, 40, dim, 30), points(1, count, dim, max(1, count // 3))
     found = clusters.nearest(some, np.zeros(40, dtype=np.int64), np.array([0, count]), centroids)
     assert_same_bits(found, reference.nearest(some, centroids))
@@ -69,7 +79,7 @@ def test_shares_of_a_total(sizes, total):
 
 @pytest.mark.parametrize("distinct", [1, 40, 2000])
 def test_levels_come_near_brute_force(distinct):
-    """Also where all points are equal, or most, and no group of them comes apart."""
+    """Include points of which all or most are equal, so that a group cannot be split."""
     some = points(4, 2000, 3, distinct)
     errors = {}
     for name, limits in {"brute": {}, "levels": {"brute_force": 1000, "most_pairs": 2000}}.items():
@@ -105,7 +115,7 @@ def test_sums_over_many_ids_go_block_by_block(monkeypatch):
 
 @pytest.mark.parametrize("shape", [(12, 9), (9, 12), (30, 4)])
 def test_singular_vectors_of_a_small_graph(shape):
-    """With more columns than the graph has the decomposition is exact."""
+    """Ask for more columns than the graph has: the decomposition is exact."""
     rng = np.random.default_rng(0)
     users, items = rng.integers(0, shape[0], 60), rng.integers(0, shape[1], 60)
     graph = spectral.read_graph(users, items, *shape)

@@ -1,4 +1,7 @@
-"""Kernels of the coder against the reference at sizes that run un-jitted, too; groups, tiles and heaps of every fill."""
+"""Kernels of the coder against the reference at sizes that also run un-jitted.
+
+Groups, tiles and heaps are empty, partly full and full.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,17 @@ from tests.support._bits import assert_same_bits
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Un-jitted, NumPy's scalars warn where IEEE 754 has an answer; `errstate` holds for this thread only."""
+    """Run in one thread.
+
+    Un-jitted, NumPy's scalars warn where IEEE 754 has an answer; `errstate` holds for one thread
+    only.
+    """
     with nb.num_threads(1), np.errstate(all="ignore"):
         yield
 
 
 def mapping(num_items: int, num_bits: int, k: int, hashed: bool = False) -> HashSpec:
-    """A drawn table, or murmur."""
+    """Return a drawn table, or murmur."""
     if hashed:
         return HashSpec(num_items, num_bits, k)
     return HashSpec(num_items, num_bits, table=ops.draw_table(num_items, num_bits, k, np.random.default_rng(k)))
@@ -69,7 +76,7 @@ def test_likelihoods_and_the_best_of_them(monkeypatch, dtype, instances):
 
 
 def _flat(lists):
-    """One array, and where each list starts."""
+    """Return one array, and the start of each list in it."""
     return np.concatenate([np.array(one, dtype=np.int64) for one in lists]), np.cumsum([0, *map(len, lists)])[: len(lists)]
 
 

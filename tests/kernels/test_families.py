@@ -1,6 +1,7 @@
-"""Every kernel of lookup, scatter and optim at tiny sizes, jitted, un-jitted or bounds-checked as the environment has it.
+"""Every kernel of lookup, scatter and optim at tiny sizes.
 
-`tests/laws` compares the jitted kernels with the reference at length; here it counts that the same Python runs without the
+Kernels run jitted, un-jitted or bounds-checked, as the environment says. `tests/laws` compares the
+jitted kernels with the reference at length. These tests show that the same Python runs without the
 compiler, and that no index leaves its array.
 """
 
@@ -40,7 +41,7 @@ def test_kernels_run_as_the_environment_says():
 
 
 def test_a_wrong_index_is_found_where_bounds_are_checked():
-    """Two rows of scores where there is one: what `ops` never asks for."""
+    """Ask for two rows of scores where there is one, which `ops` never does."""
     if os.environ.get("NUMBA_BOUNDSCHECK", "0") in ("", "0"):
         assert nb.ops.embedding_forward(np.ones((2, 1)), [1]).item() == 1.0
         return

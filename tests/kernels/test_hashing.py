@@ -1,4 +1,7 @@
-"""Hash kernels against mmh3 and exact integers. Small enough to run un-jitted; warnings are errors there too."""
+"""Hash kernels against mmh3 and exact integers.
+
+Sizes are small enough to run un-jitted; warnings are errors there too.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ EXTREMES = (
 
 
 def numbers(count: int) -> np.ndarray:
-    """Extreme and random 64-bit integers, read-only as the kernels get them."""
+    """Return extreme and random 64-bit integers, read-only as the kernels get them."""
     drawn = np.random.default_rng(count).integers(-(2**63), 2**63 - 1, count)
     items = np.concatenate([np.array(EXTREMES, dtype=np.int64), drawn])
     items.flags.writeable = False
@@ -39,12 +42,16 @@ def numbers(count: int) -> np.ndarray:
 
 
 def ragged(keys: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Keys as one buffer and where each begins and ends."""
+    """Return keys as one buffer, with the bounds of each."""
     return np.frombuffer(b"".join(keys), dtype=np.uint8), np.cumsum([0, *(len(key) for key in keys)])
 
 
 def high_tails() -> list[bytes]:
-    """Keys of 0 to 40 bytes: random, all 0x80 and above, and one such byte among low ones in each of the last 16 places."""
+    """Return keys of 0 to 40 bytes.
+
+    Bytes are random, all 0x80 and above, or low but for one such byte in each of the last 16
+    places.
+    """
     rng = np.random.default_rng(0)
     keys = []
     for length in range(41):

@@ -1,4 +1,7 @@
-"""Lookup kernels against the reference: every operation and option on drawn structures, and shapes that reach every loop."""
+"""Lookup kernels against the reference.
+
+Every operation and option runs on drawn structures, and on shapes that reach every loop.
+"""
 
 from __future__ import annotations
 

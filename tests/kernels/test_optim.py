@@ -1,4 +1,7 @@
-"""Update kernels against the reference: every rule and option on drawn cases, and the fused update against backward and step."""
+"""Update kernels against the reference: every rule and option on drawn cases.
+
+The fused update is compared with backward and step.
+"""
 
 from __future__ import annotations
 

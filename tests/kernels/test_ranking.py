@@ -1,4 +1,7 @@
-"""Ranking kernels against NumPy in the same order. Small enough to run un-jitted; warnings are errors there too."""
+"""Ranking kernels against NumPy in the same order.
+
+Sizes are small enough to run un-jitted; warnings are errors there too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from npbloom._kernels import ranking as kernels
 
 
 def left_to_right(users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Dot products, column by column, every step rounded to the dtype."""
+    """Return dot products, column by column, every step rounded to the dtype."""
     total = np.zeros((len(users), items.shape[1]), dtype=users.dtype)
     for column in range(len(items)):
         total = total + users[:, column, np.newaxis] * items[column]
@@ -17,7 +20,7 @@ def left_to_right(users: np.ndarray, items: np.ndarray) -> np.ndarray:
 
 
 def vectors(num_users: int, num_items: int, dim: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
-    """Random vectors, read-only as the kernels get them; the last item is the first again."""
+    """Return random vectors, read-only as the kernels get them; the last item equals the first."""
     rng = np.random.default_rng(num_users * num_items + dim)
     users, items = rng.normal(size=(num_users, dim)).astype(dtype), rng.normal(size=(dim, num_items)).astype(dtype)
     items[:, -1] = items[:, 0]
@@ -32,7 +35,7 @@ def test_scores_are_summed_from_left_to_right(num_users: int, num_items: int, di
     for lo, hi in ((0, num_users // 2), (num_users // 2, num_users)):
         kernels.score_range(users, items, scores, lo, hi)
     np.testing.assert_array_equal(scores, left_to_right(users, items))
-    np.testing.assert_array_equal(scores[:, -1], scores[:, 0])  # equal vectors, equal bits, wherever they stand
+    np.testing.assert_array_equal(scores[:, -1], scores[:, 0])  # equal vectors have equal bits in every place
 
 
 def test_scores_beyond_one_tile_have_the_same_bits() -> None:

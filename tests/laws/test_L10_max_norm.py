@@ -55,7 +55,7 @@ def test_the_norm_and_the_constant(norm_type, norm):
     layer = nb.ScaledEmbedding(1, 2, max_norm=5, norm_type=norm_type, weight=np.array([[6.0, -8.0]]))
     layer.forward([0])
     assert layer.weight[0] == pytest.approx(np.array([6.0, -8.0]) * 5 / norm, rel=2e-8)
-    # The constant makes a row a little shorter than max_norm, as in torch: 5 * norm / (norm + 1e-7).
+    # The constant makes a row a bit shorter than max_norm, as in torch: 5 * norm / (norm + 1e-7).
     shortened = Fraction(layer.weight[0, 0]) / Fraction(6 * 5 / norm)
     assert float(1 - shortened) == pytest.approx(1e-7 / norm, rel=1e-6)
 

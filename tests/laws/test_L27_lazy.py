@@ -17,7 +17,7 @@ from tests.support._layers import OPTIMIZERS
 
 
 def warm(layer, optimizer):
-    """Give the optimizer state that is not zero anywhere."""
+    """Take a step after which no state is zero."""
     optimizer.step(layer, np.ones(layer.weight.shape) / 2)
 
 

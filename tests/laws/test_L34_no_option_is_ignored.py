@@ -116,7 +116,7 @@ HYPERPARAMETERS = [(rule, name) for rule, names in RULES.items() for name in nam
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_every_hyperparameter_is_looked_at_here(rule):
-    # `state` is no number to change: what is adopted and what is refused stands in tests/faults/test_large_tables.py
+    # `state` is no number to change: tests/faults/test_large_tables.py covers it
     assert set(inspect.signature(rule).parameters) - {"state"} == {"layers", *RULES[rule]}
 
 

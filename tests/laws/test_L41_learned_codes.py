@@ -161,7 +161,7 @@ def test_those_who_met_the_same_share_rows_and_strangers_do_not():
         assert len(np.unique(rows)) == 4
 
 
-# ---- graphs in which ids cannot be told apart -----------------------------------------------------
+# ---- graphs in which ids cannot be told apart ----------------------------------------------------
 
 
 def test_where_everybody_met_everything_ids_have_the_hash_s_rows():
@@ -243,10 +243,9 @@ def nearest_rows(side, vector):
 
 
 def stretch(met, mean):
-    """Return the factor between two places of an id.
+    """Return the factor by which the place of a later id moves.
 
-    The first is that of an id with this many interactions, the second that of one with ten times
-    the mean.
+    The place is computed as if the id had met ten times the mean, if it met less.
     """
     counted = max(met, 10 * mean)
     return counted / met * np.sqrt((met + mean) / (counted + mean))

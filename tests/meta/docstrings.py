@@ -1,4 +1,4 @@
-"""Numpydoc's validation of the public surface, and what the house asks beyond it."""
+"""Numpydoc's validation of the public surface, and further rules of the house."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 
 from numpydoc.validate import validate
 
-# Sections, order, every parameter named, typed and described, in the order of the signature; returns described.
+# Sections and their order; every parameter named, typed and described, in the order of the
+# signature; returns described.
 CHECKS = {
     *("GL01", "GL02", "GL05", "GL06", "GL07", "GL08", "GL09", "GL10", "SS01", "SS02", "SS03", "SS04"),
     *("PR01", "PR02", "PR03", "PR04", "PR05", "PR06", "PR07", "PR09", "PR10", "RT01", "RT02", "RT03", "RT05", "EX01"),
 }
-# A property, and a method that takes nothing, may say all in one sentence.
+# One sentence is enough for a property, and for a method without arguments.
 SHORT = {"GL01", "RT01", "EX01"}
 
 
 def public_objects(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """What `__all__` promises, with the classes' own public methods and properties."""
+    """Yield the names of `__all__`, with the classes' public methods and properties."""
     for name in module.__all__:
         value = getattr(module, name)
         if not callable(value) or getattr(value, "__module__", "").split(".")[0] != module.__name__.split(".")[0]:
@@ -33,7 +34,7 @@ def public_objects(module: ModuleType) -> Iterator[tuple[str, Any]]:
 
 
 def is_short(member: Any) -> bool:
-    """Whether one sentence is enough: a property or a method without arguments."""
+    """Return True for a property or a method without arguments: one sentence is enough."""
     if isinstance(member, property):
         return True
     function = getattr(member, "__func__", member)
@@ -41,7 +42,7 @@ def is_short(member: Any) -> bool:
 
 
 def faults(module: ModuleType) -> list[str]:
-    """One line for each thing the docstrings of a module lack."""
+    """Return one line for each fault in the docstrings of a module."""
     found = []
     for path, value in public_objects(module):
         method = path.rsplit(".", 1)[0].rsplit(".", 1)[-1][:1].isupper()

@@ -1,4 +1,7 @@
-"""The house rules: functions from a source tree to complaints. `test_house_rules.py` feeds each of them a tree that breaks it."""
+"""The house rules: functions from a source tree to complaints.
+
+`test_house_rules.py` gives each of them a tree that breaks it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 MAX_KERNEL_ARGUMENTS = 16
 COMPILER_WORDS = {"numba", "llvmlite"}
-# Not scipy: Numba imports it, where it is there, to see its version.
+# scipy is not listed: Numba imports it, where installed, to read its version.
 NOT_ON_IMPORT = ("npbloom.recommend", "npbloom.conformance", "torch", "sklearn", "pooch", "matplotlib", "hypothesis")
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".cfg", ".yml", ".yaml", ".json", ".txt", ".ipynb", ""}
 
@@ -24,14 +27,17 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def sources(root: Path, *folders: str) -> Iterator[Path]:
-    """Python files of the tree: those at the top, and those of the named folders."""
+    """Return the Python files at the top of the tree, and those of the named folders."""
     yield from sorted(root.glob("*.py"))
     for folder in folders:
         yield from sorted((root / folder).rglob("*.py"))
 
 
 def code_lines(source: str) -> set[int]:
-    """Numbers of the lines that hold code: not blank, not only a comment, not part of a docstring."""
+    """Return the numbers of the lines that hold code.
+
+    Blank lines, lines of comments and docstrings do not count.
+    """
     silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -46,14 +52,14 @@ def code_lines(source: str) -> set[int]:
 
 
 def functions(path: Path) -> Iterator[Function]:
-    """Every function of a file, methods and inner ones too."""
+    """Yield every function of a file, methods and inner functions too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, Function):
             yield node
 
 
 def long_files(root: Path) -> list[str]:
-    """Files of more than MAX_FILE_LINES lines of code."""
+    """Return files of more than MAX_FILE_LINES lines of code."""
     sizes = (
         (path, len(code_lines(path.read_text(encoding="utf-8"))))
         for path in sources(root, "npbloom", "tests", "benchmarks", "notebooks")
@@ -62,7 +68,7 @@ def long_files(root: Path) -> list[str]:
 
 
 def long_functions(root: Path) -> list[str]:
-    """Functions of more than MAX_FUNCTION_LINES lines of code."""
+    """Return functions of more than MAX_FUNCTION_LINES lines of code."""
     faults = []
     for path in sources(root, "npbloom", "tests", "benchmarks", "notebooks"):
         lines = code_lines(path.read_text(encoding="utf-8"))
@@ -74,7 +80,7 @@ def long_functions(root: Path) -> list[str]:
 
 
 def wide_kernels(root: Path) -> list[str]:
-    """Functions of `_kernels` with more than MAX_KERNEL_ARGUMENTS arguments."""
+    """Return functions of `_kernels` with more than MAX_KERNEL_ARGUMENTS arguments."""
     faults = []
     for path in sorted((root / "npbloom" / "_kernels").rglob("*.py")):
         for node in functions(path):
@@ -85,7 +91,10 @@ def wide_kernels(root: Path) -> list[str]:
 
 
 def compiler_named(root: Path) -> list[str]:
-    """Names and module paths of the compiler outside `_kernels/jit.py` and `lanes.py`; comments and strings may speak of it."""
+    """Return names and module paths of the compiler outside `_kernels/jit.py` and `lanes.py`.
+
+    Comments and strings may mention it.
+    """
     faults = []
     for path in sorted((root / "npbloom").rglob("*.py")):
         if path.relative_to(root / "npbloom").as_posix() in ("_kernels/jit.py", "_kernels/lanes.py"):
@@ -100,7 +109,7 @@ def compiler_named(root: Path) -> list[str]:
 
 
 def _internals(folder: Path) -> set[str]:
-    """Names with one underscore that the classes of a folder define, or set on an object."""
+    """Return names with one underscore that the classes of a folder define, or set on an object."""
     names: set[str] = set()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -113,7 +122,10 @@ def _internals(folder: Path) -> set[str]:
 
 
 def layer_internals(root: Path) -> list[str]:
-    """Modules outside `npbloom/layers` that touch a layer's underscore member, on any object but `self` and `cls`."""
+    """Return modules outside `npbloom/layers` that use an underscore member of a layer.
+
+    `self` and `cls` are excepted.
+    """
     folder = root / "npbloom" / "layers"
     names = _internals(folder)
     faults = []
@@ -127,7 +139,7 @@ def layer_internals(root: Path) -> list[str]:
 
 
 def unsorted_all(root: Path) -> list[str]:
-    """Modules whose `__all__` is not a literal list of distinct words in `sorted` order."""
+    """Return modules whose `__all__` is not a literal list of distinct words in order."""
     faults = []
     for path in sorted((root / "npbloom").rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -144,7 +156,10 @@ def unsorted_all(root: Path) -> list[str]:
 
 
 def unlisted_operations(root: Path) -> list[str]:
-    """Public functions and classes of public files of `ops` that `__all__` of their file does not name."""
+    """Return public names of public files of `ops` that are missing in `__all__`.
+
+    Functions and classes count; the `__all__` is that of their file.
+    """
     faults = []
     for path in sorted((root / "npbloom" / "ops").glob("[!_]*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
@@ -159,7 +174,7 @@ def unlisted_operations(root: Path) -> list[str]:
 
 
 def machine_paths(root: Path) -> list[str]:
-    """Absolute paths of one machine in any text file of the tree."""
+    """Return absolute paths of one machine in any text file of the tree."""
     pattern = re.compile(r"(?<![\w.$}~)/-])/(?:root|tmp|work|farm|home|Users|opt|mnt)/\w")
     faults = []
     for folder, names, files in os.walk(root):
@@ -188,7 +203,10 @@ print(*compiled, *(f"{name} is imported" for name in sys.argv[1:] if name in sys
 
 
 def import_faults(root: Path, cache: Path) -> list[str]:
-    """What `import npbloom` does that it must not: compile, fill the cache, or import what only some users need."""
+    """Return what `import npbloom` does although it must not.
+
+    It must not compile, fill the cache, or import a package that only some users need.
+    """
     environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(cache)}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", _IMPORT_PROBE, *NOT_ON_IMPORT],

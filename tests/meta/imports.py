@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def modules(root: Path, package: str) -> dict[str, ast.Module]:
-    """The modules of a package by their dotted names, parsed."""
+    """Return the modules of a package by their dotted names, parsed."""
     found = {}
     for path in sorted((root / package).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -18,7 +18,7 @@ def modules(root: Path, package: str) -> dict[str, ast.Module]:
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node that runs: what stands under `if TYPE_CHECKING` does not."""
+    """Yield every node that runs; the body of `if TYPE_CHECKING` does not."""
     for child in ast.iter_child_nodes(node):
         if not (isinstance(child, ast.If) and getattr(child.test, "id", None) == "TYPE_CHECKING"):
             yield child
@@ -26,7 +26,10 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imported(tree: ast.Module) -> set[str]:
-    """Dotted names that a module imports, at its top or later; `from a import b` gives `a.b` too."""
+    """Return dotted names that a module imports, at its top or later.
+
+    `from a import b` gives `a.b` too.
+    """
     names: set[str] = set()
     for node in _nodes(tree):
         if isinstance(node, ast.Import):
@@ -37,15 +40,16 @@ def imported(tree: ast.Module) -> set[str]:
 
 
 def _target(name: str, known: dict[str, ast.Module]) -> str:
-    """The module that an imported name is, or stands in; empty if it is none of these."""
+    """Return the module that an imported name is, or is in; empty if it is none of these."""
     return name if name in known else name.rpartition(".")[0] if name.rpartition(".")[0] in known else ""
 
 
 def circles(root: Path, package: str) -> list[str]:
     """
-    Groups of modules that import each other, directly or by way of others.
+    Return groups of modules that import each other, directly or through others.
 
-    An import inside a function counts. A package counts when it is named, not when one of its modules is.
+    An import inside a function counts. A package counts when it is named, not when one of its
+    modules is.
     """
     known = modules(root, package)
     graph = {name: {_target(each, known) for each in imported(tree)} - {"", name} for name, tree in known.items()}

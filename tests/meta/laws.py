@@ -1,4 +1,4 @@
-"""Which laws there are, and which of them have tests: functions from files to complaints."""
+"""The list of laws and of their tests: functions from files to complaints."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ LAWS = [*(f"L{number}" for number in range(1, 24)), "L23b", *(f"L{number}" for n
 
 
 def laws_of(text: str) -> list[str]:
-    """Numbers of the laws that a specification states, in order: paragraphs that begin with a number in bold."""
+    """Return the numbers of the laws in a specification, in order.
+
+    A law is a paragraph that begins with a number in bold.
+    """
     return re.findall(r"^(?:- )?\*\*(L\d+b?) ", text, flags=re.M)
 
 
 def untested(folder: Path) -> list[str]:
-    """Laws without a test module in the folder, modules without a law, and modules that do not name their law or test nothing."""
+    """Return laws without a test, and tests without a law.
+
+    A complaint names a law without a test module, a module without a law, or a module that does not
+    name its law or tests nothing.
+    """
     faults, found = [], set()
     for path in sorted(folder.glob("test_*.py")):
         named = re.match(r"test_L(\d\d)(b?)_[a-z0-9_]+\.py$", path.name)
@@ -36,7 +43,7 @@ def untested(folder: Path) -> list[str]:
 
 
 def _checks(test: ast.FunctionDef) -> bool:
-    """Whether a test asserts, expects an exception, or calls something that asserts."""
+    """Return True if a test asserts, expects an exception, or calls something that asserts."""
     for node in ast.walk(test):
         if isinstance(node, ast.Assert):
             return True

@@ -1,4 +1,4 @@
-"""The comparison that every law stands on: fed with wrong arrays, it must refuse them."""
+"""The comparison that every law uses must refuse wrong arrays."""
 
 from __future__ import annotations
 

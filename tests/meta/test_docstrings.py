@@ -1,4 +1,4 @@
-"""Docstrings of the public modules pass numpydoc's validation; the validation itself is shown to reject."""
+"""Docstrings of the public modules pass numpydoc's validation, which rejects faulty ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the house, applied to this very tree: an empty list of complaints, or the file's name."""
+"""The rules of the house, applied to this tree."""
 
 from __future__ import annotations
 

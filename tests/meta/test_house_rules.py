@@ -1,4 +1,4 @@
-"""Each house rule is fed a tree that breaks it, and one that just does not."""
+"""Each house rule gets a tree that breaks it, and one that barely keeps it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write(root: Path, name: str, text: str) -> Path:
 
 
 def statements(count: int, indent: str = "") -> str:
-    """So many lines of code."""
+    """Return this many lines of code."""
     return "".join(f"{indent}name_{number} = {number}\n" for number in range(count))
 
 
@@ -105,7 +105,7 @@ def test_machine_paths(tmp_path, top):
 
 
 def fake_package(root: Path, body: str) -> Path:
-    """A package named npbloom with a subpackage that only some need."""
+    """Return a package named npbloom with a subpackage that only some users need."""
     write(root, "npbloom/recommend/__init__.py", "")
     return write(root, "npbloom/__init__.py", body)
 

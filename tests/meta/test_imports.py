@@ -1,4 +1,4 @@
-"""No circle of imports in this tree; a tree with one is complained about."""
+"""This tree has no circle of imports, and a tree with one is reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINES = (
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
-    """A package `house` with these modules."""
+    """Return a package `house` with these modules."""
     for name, text in files.items():
         path = root / "house" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)

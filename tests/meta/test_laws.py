@@ -1,4 +1,7 @@
-"""Every law has a test module that names it; the specification and the list of laws agree; the rule itself is shown to reject."""
+"""Every law has a test module that names it.
+
+The specification and the list of laws agree. The rule itself is shown to reject.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ GOOD = '"""L{law}: what it says."""\n\n\ndef test_it():\n    assert 1\n'
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with a test of every law."""
+    """Return a folder with a test of every law."""
     for law in laws.LAWS:
         number = law[1:].rstrip("b").zfill(2) + ("b" if law.endswith("b") else "")
         (tmp_path / f"test_L{number}_words.py").write_text(GOOD.format(law=law[1:]), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Ids to rows: the specification, scikit-learn as Spotlight used it, bad input, any number of threads."""
+"""Ids to rows: the specification, scikit-learn as in Spotlight, bad input, threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support._bits import assert_same_bits
 
 @st.composite
 def specs(draw: st.DrawFn) -> HashSpec:
-    """Every kind: few and many ids, with and without padding, a table of one's own."""
+    """Return every kind: few and many ids, with and without padding, a table of one's own."""
     num_embeddings = draw(st.integers(1, 9) | st.sampled_from([2**31 - 1, 2**31, 2**31 + 1, 2**63]))
     padding_idx = draw(st.none() | st.integers(0, min(num_embeddings, 9) - 1))
     num_rows = draw(st.integers(2, 9) | st.integers(2, 2**31))
@@ -63,7 +63,10 @@ def test_any_number_of_threads_gives_the_same_rows(kind: str, threads: int) -> N
 @pytest.mark.parametrize("num_rows", [2, 7, 1000, 1024, 20_000, 2**31 - 1])
 @pytest.mark.parametrize("num_hash_functions", [1, 4, 24])
 def test_spotlights_mapping_by_scikit_learn(num_rows: int, num_hash_functions: int) -> None:
-    """`BloomEmbedding._get_hashed_indices` of Spotlight, with its default padding id 0 (L20)."""
+    """Compare with `BloomEmbedding._get_hashed_indices` of Spotlight.
+
+    Its default padding id is 0 (L20).
+    """
 
     def spotlight_hash(indices: np.ndarray, seed: int) -> Any:
         result = sklearn_murmurhash3_32(indices, seed=seed)

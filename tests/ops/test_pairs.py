@@ -1,4 +1,4 @@
-"""The stable sort under every scatter, against NumPy's stable argsort."""
+"""The stable sort that every scatter uses, against NumPy's stable argsort."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from npbloom.ops._pairs import split_pairs
 
 @pytest.fixture
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Buckets and parts so small that little batches have many, and more than one pass inside a bucket."""
+    """Make buckets and parts small.
+
+    Little batches then have many of them, and more than one pass inside a bucket.
+    """
     monkeypatch.setattr(_pairs, "FEW", 2)
     monkeypatch.setattr(_pairs, "MOST_BUCKETS", 3)
     monkeypatch.setattr(_pairs, "LEAST_LOW", 2)
@@ -43,7 +46,7 @@ def check(rows: np.ndarray, num_rows: int, slices: int, reserved: int, bag_of: n
     )
     for part, after in zip(parts, [*parts[1:], None], strict=True):
         assert part.indptr[-1] == (kept.sum() if after is None else after.indptr[0])
-        np.testing.assert_array_equal(part.indices, indices[kept][order][: part.indptr[-1]])  # and nothing unsorted behind
+        np.testing.assert_array_equal(part.indices, indices[kept][order][: part.indptr[-1]])  # and nothing is left unsorted
 
 
 @pytest.mark.usefixtures("_small_parts")

@@ -1,4 +1,4 @@
-"""The reference of the coder on cases that can be worked out by hand, and what it refuses."""
+"""The reference of the coder: cases worked out by hand, and errors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ SPEC = HashSpec(4, 6, table=[[0, 1], [1, 2], [5, 5], [3, 0]])
 
 
 class Draws:
-    """A generator that gives what it is told."""
+    """A generator that returns given numbers."""
 
     def __init__(self, *numbers):
         self._numbers = iter(numbers)
 
     def random(self, size):
-        """The next numbers."""
+        """Return the next numbers."""
         return np.array([next(self._numbers) for _ in range(size)])
 
     def integers(self, low, high, size):
-        """The next numbers, which must be in range."""
+        """Return the next numbers, which must be in range."""
         drawn = np.array([next(self._numbers) for _ in range(size)])
         assert (low <= drawn).all()
         assert (drawn < high).all()
@@ -53,7 +53,10 @@ def test_likelihoods_and_ranking_by_hand():
 
 
 def test_algorithm_1_by_hand():
-    """Ten events on four items: pairs from 3 on. (0, 1) three times, then (2, 3) four times."""
+    """Run ten events on four items.
+
+    Pairs count from 3 on: (0, 1) is together three times, then (2, 3) four times.
+    """
     items, offsets = [0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3], [0, 2, 4, 6, 8, 10, 12]
     spec = HashSpec(5, 6, table=[[0, 1], [1, 2], [3, 4], [3, 0], [5, 5]])
     draws = Draws(0.0, 0.0, 0.99, 0.5, 0.5, 0.0)  # of 3, 4, 5 the first; of 1, 2, 5 the second

@@ -1,4 +1,7 @@
-"""The reference's hashes against SMHasher's numbers and mmh3, its rows against the formula of L20."""
+"""The reference's hashes and rows.
+
+Hashes are compared with SMHasher's numbers and mmh3, rows with the formula of L20.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from tests.support.strategies import hash_specs, some_ids
 SEEDS = [0, 1, 2**31 - 1, 2**31, 2**32 - 1]
 seeds = st.sampled_from(SEEDS) | st.integers(0, 2**32 - 1)
 
-# Found by running MurmurHash3_x64_128 backwards: the first 64 bits of their hashes are 0, 1 and 2.
+# Found by running MurmurHash3_x64_128 backwards: their hashes begin with the 64-bit words 0, 1
+# and 2.
 KEYS_BY_HASH = {
     0: bytes.fromhex("c9428ad4429988ed964dbfa575759afd"),
     1: bytes.fromhex("cb4c535c42e1fe5fa8c729eba4a31ca2"),
@@ -25,7 +29,10 @@ KEYS_BY_HASH = {
 
 
 def verification(function):
-    """SMHasher's verification value: the hash of the hashes of the keys (), (0), (0, 1), ... with seeds 256, 255, ..."""
+    """Return SMHasher's verification value.
+
+    It is the hash of the hashes of the keys (), (0), (0, 1), ... with seeds 256, 255, ...
+    """
     hashes = b"".join(function(bytes(range(length)), 256 - length) for length in range(256))
     return int.from_bytes(function(hashes, 0)[:4], "little")
 
@@ -117,7 +124,8 @@ def test_a_seed_has_32_bits(seed):
 
 
 def test_the_rows_of_spotlight():
-    # Spotlight's own line: murmurhash3_32(np.arange(n, dtype=np.int32), seed=seed) % m with a signed hash; padding set to 0.
+    # Spotlight's own line: murmurhash3_32(np.arange(n, dtype=np.int32), seed=seed) % m with a signed
+    # hash; padding set to 0.
     rows = reference.hash_rows(np.arange(1000), HashSpec(1000, 101, num_hash_functions=24, padding_idx=0))
     expected = [[mmh3.hash(int(i).to_bytes(4, "little"), seed) % 101 for seed in SPOTLIGHT_SEEDS] for i in range(1000)]
     expected[0] = [0] * 24
@@ -125,7 +133,7 @@ def test_the_rows_of_spotlight():
 
 
 def expected_rows(identity, spec):
-    """The probes of one id as L20 to L22 say them."""
+    """Return the probes of one id by L20 to L22."""
     if identity == spec.padding_idx:
         return [0] * spec.num_hash_functions
     if spec.table is not None:

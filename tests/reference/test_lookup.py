@@ -158,7 +158,8 @@ def test_a_bloom_bag_is_rounded_once():
     table = np.array([[1.0], [2**-24]], dtype=np.float32)
     spec = HashSpec(1, 2, table=[[0, 1]], padding_idx=None)
     assert reference.bloom_forward(table, [0], spec) == 1  # 1 + 2**-24 is rounded to even
-    # 3 + 3 * 2**-24 lies nearer to the next number, 3 + 2**-22, than to 3, which a sum of rounded vectors would give.
+    # 3 + 3 * 2**-24 lies nearer to the next number, 3 + 2**-22, than to 3, which a sum of
+    # rounded vectors would give.
     assert reference.bloom_bag_forward(table, [0, 0, 0], spec, [0], mode="sum") == 3 + 2**-22
 
 

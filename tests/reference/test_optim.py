@@ -1,4 +1,4 @@
-"""The reference's optimizer updates: numbers worked out by hand, and scalar arithmetic one element at a time."""
+"""The reference's optimizer updates: numbers worked out by hand, and scalar arithmetic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ZEROS = np.zeros((3, 2))
 
 
 def call(name, case, grad=None, **options):
-    """The update of one name on a drawn case."""
+    """Return the update of one name on a drawn case."""
     grad = case.grad if grad is None else grad
     options |= {"weight_decay": case.weight_decay}
     if name == "sgd":

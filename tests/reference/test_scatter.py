@@ -18,7 +18,7 @@ TABLE = np.array([[1.0, 2.0], [3.0, -4.0], [5.0, 6.0], [-7.0, 8.0]])
 
 
 def assert_grad(grad, rows, values):
-    """A gradient of these rows and values in a table of four rows."""
+    """Assert a gradient of these rows and values in a table of four rows."""
     assert_same_bits(grad, RowGrad(np.array(rows, dtype=np.int64), np.array(values, dtype=np.float64).reshape(len(rows), -1), 4))
 
 
@@ -85,7 +85,8 @@ def test_gradients_of_lookups_are_the_loop(case, by_frequency):
     ],
 )
 def test_gradients_of_bags(mode, by_frequency, values):
-    # bags: rows 0 and 2, padding; rows 1 and 2; nothing; row 2. Largest: (5, 6) of row 2; 5 of row 2, 6 of row 2; row 2
+    # bags: rows 0 and 2, padding; rows 1 and 2; nothing; row 2.
+    # Largest: (5, 6) of row 2; 5 of row 2, 6 of row 2; row 2
     table = np.array([[1.0, 2.0], [7.0, -4.0], [5.0, 6.0], [9.0, 9.0]])
     grad_out = [[1.0, 10.0], [2.0, 20.0], [7.0, 70.0], [100.0, 1000.0]]
     options = {"mode": mode, "padding_idx": 3, "scale_grad_by_freq": by_frequency}

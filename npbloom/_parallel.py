@@ -25,7 +25,7 @@ PIECES = 4  # parts for each thread where whoever is free takes the next one
 
 
 class _Offering(threading.local):
-    """True while this thread queues tasks."""
+    """Flag of a thread: True while the thread queues tasks."""
 
     now: bool = False
 
@@ -38,9 +38,7 @@ _lock = threading.Lock()  # held while workers are made
 
 
 class _Task:
-    """
-    A call that is made once: by a worker, or by the caller who waits for it, whoever comes first.
-    """
+    """Call that is made once, either by a worker or by the caller who waits for it."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
@@ -60,7 +58,7 @@ class _Task:
             except BaseException as error:
                 self._error = error
             self._ended = True
-            # What it held is free, also where a task that the caller has made is still queued.
+            # Free what the call held, also if the task is still queued after the caller has run it.
             del self._call
             self._running.release()
 
@@ -84,11 +82,14 @@ def _serve(queue: SimpleQueue[_Task]) -> None:
 
 def _offer(tasks: Sequence[_Task]) -> None:
     """
-    Queue tasks for the workers, who are made on first use, and more of them when more are asked
-    for.
+    Queue tasks for the workers.
+
+    Workers are made on first use, and more of them when there are more tasks than workers.
+
+    Workers are made on first use, and again when there are more tasks than workers.
 
     The queue is C's: a KeyboardInterrupt may come between any two steps of Python, and in the
-    middle of concurrent.futures it left a condition locked for ever, three times in 900 interrupts.
+    middle of concurrent.futures it left a condition locked forever, three times in 900 interrupts.
     """
     global _workers
     # A signal handler, in the middle of this very function, or the interpreter's end.
@@ -110,7 +111,7 @@ def _offer(tasks: Sequence[_Task]) -> None:
 
 
 def _close() -> None:
-    """The interpreter ends, and workers with it: from now on callers do everything themselves."""
+    """Stop the use of workers, which end with the interpreter; callers then run all tasks."""
     global _closed
     _closed = True
 
@@ -119,7 +120,7 @@ atexit.register(_close)
 
 
 def _forget_workers() -> None:
-    """A forked child has none of its parent's threads: it makes its own when it needs them."""
+    """Forget the workers of a forked child's parent: the child makes its own when needed."""
     global _queue, _workers, _lock
     _queue, _workers, _lock = SimpleQueue(), 0, threading.Lock()
 
@@ -130,11 +131,11 @@ if hasattr(os, "register_at_fork"):
 
 def _run_each(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
     """
-    Call every task, the first in this thread and the others on the pool; results in order.
+    Call every task, the first in this thread and the others on the pool; return results in order.
 
-    What no worker has begun when this thread is free, it does itself, so it never waits for a pool
-    without threads. It returns, also with an exception or a KeyboardInterrupt, when every task has
-    ended: no worker writes once the caller has gone on.
+    When this thread is free, it runs the tasks that no worker has begun, so it never waits for a
+    pool without threads. It returns, also with an exception or a KeyboardInterrupt, when every task
+    has ended: no worker writes after the caller has gone on.
     """
     if len(tasks) == 1:
         return [tasks[0]()]
@@ -161,11 +162,11 @@ def _run_each(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
 
 def run_tasks(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> list[Any]:
     """
-    Call every task on at most `most` threads (None: `get_num_threads`); results in order.
+    Call every task on at most `most` threads (None: `get_num_threads`); return results in order.
 
-    Each thread takes the next task when it is free, so one that wakes late, or is given a slow
-    part, holds nobody up. Of several exceptions the first task's is raised; tasks that come after
-    one that has failed may not be called.
+    Each thread takes the next task when it is free, so a thread that wakes late, or has a slow
+    part, delays no other. Of several exceptions the first task's is raised. Tasks after one that
+    has failed may not be called.
     """
     threads = max(1, min(len(tasks), _threads.get_num_threads() if most is None else most))
     if threads == len(tasks):
@@ -174,7 +175,7 @@ def run_tasks(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
         return list(_run_each([lambda: [task() for task in tasks]])[0])
     results: list[Any] = [None] * len(tasks)
     failures: dict[int, Exception] = {}
-    # A step of it is one of the interpreter: no two threads get the same.
+    # A step of this iterator is one step of the interpreter: no two threads get the same index.
     queue = iter(range(len(tasks)))
 
     def take() -> None:
@@ -183,7 +184,7 @@ def run_tasks(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
                 results[index] = tasks[index]()
             except Exception as error:
                 failures[index] = error
-                for _ in queue:  # nobody begins what comes after
+                for _ in queue:  # no thread begins a later task
                     pass
 
     _run_each([take] * threads)
@@ -194,8 +195,9 @@ def run_tasks(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
 
 def for_each_thread(make: Callable[[], Scratch], tasks: int) -> list[Scratch]:
     """
-    Memory for tasks to compute in, taken before the first of them begins: a set for each that runs
-    at a time.
+    Return memory for tasks to compute in: a set for each task that runs at a time.
+
+    It is taken before the first task begins.
 
     A task takes one with ``pop``, and hands it on with ``append``. The list is empty only to a task
     that was interrupted and is run again.
@@ -213,8 +215,9 @@ def even_bounds(size: int, grain: int = GRAIN) -> list[int]:
 
 def balanced_bounds(starts: npt.NDArray[np.int64], grain: int, pieces: int = 1) -> list[int]:
     """
-    Split the segments that begin at `starts` (the last entry is the end) into parts of about as
-    many items.
+    Split the segments that begin at `starts` into parts of about as many items.
+
+    The last entry of `starts` is the end.
 
     There are `pieces` parts for each of several threads, but no more than have `grain` items each.
     """
@@ -234,7 +237,7 @@ def run_range(
     scratch: tuple[int, ...] | None = None,
 ) -> list[Any]:
     """
-    Call ``kernel(*arrays, lo, hi)`` on ranges, in parallel; results in order of the ranges.
+    Call ``kernel(*arrays, lo, hi)`` on ranges, in parallel; return results in order of the ranges.
 
     `work` is a number of items, split evenly so that a range has at least `grain` of them, or the
     bounds of the ranges. With `scratch` a float64 array of that shape, one for each call, comes
@@ -251,8 +254,9 @@ def run_range(
 
 def run_blocks(work: Callable[[int, int], Any], size: int, grain: int, block: int) -> None:
     """
-    Call ``work(lo, hi)`` so that the ranges cover ``[0, size)``, none longer than `block`: what it
-    leaves stays in cache.
+    Call ``work(lo, hi)`` on ranges that cover ``[0, size)``, none longer than `block`.
+
+    Values of a block stay in cache.
     """
     threads = len(even_bounds(size, grain)) - 1
     if threads == 1 and size <= block:  # a small batch is all overhead

@@ -1,4 +1,4 @@
-"""Points to the nearest of their group's centroids: where k-means spends its time."""
+"""Points to the nearest of their group's centroids: the inner loop of k-means."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ TILE = 512  # centroids whose distances to a point are held at once, in the firs
 @helper
 def _distances(points: FloatArray, centroids: FloatArray, i: int, start: int, found: FloatArray) -> None:
     """
-    Squared distances of a point to the centroids of a tile: column by column, from 0, in the dtype
-    of the points.
+    Write the squared distances of a point to the centroids of a tile.
+
+    They are summed column by column, from 0, in the dtype of the points.
     """
     stop = start + found.shape[0]
     found[:] = 0.0
@@ -49,7 +50,9 @@ def nearest_range(
     hi: int,
 ) -> None:
     """
-    The nearest centroid of each point, and its squared distance; of equally near ones the first.
+    Find the nearest centroid of each point, and its squared distance.
+
+    Of equally near centroids the first is taken.
 
     `points` is (n, d), float32, `groups`, `codes` and `distances` (n,). `centroids` is (d, m): a
     column of all of them lies together. A point of group g looks at centroids

@@ -23,7 +23,7 @@ from npbloom._kernels.jit import helper, kernel, prefetch
 from npbloom.types import FloatArray, IntArray, Number, RowArray
 
 WIDTH = 8  # instances scored at once
-MARKS = 32  # marks that may be looked at for a value that is sorted by them
+MARKS = 32  # marks read for each sorted value, at most
 AHEAD = 8  # items between asking for the log-probabilities of their bits and adding them
 
 
@@ -53,7 +53,7 @@ def distinct_rows_range(table: RowArray, lo: int, hi: int) -> None:
 
 @helper
 def _sort(values: IntArray) -> None:
-    """Shell's sort, in place."""
+    """Sort in place by Shell's method."""
     gap = 1
     while gap < values.size // 3:
         gap = 3 * gap + 1
@@ -83,14 +83,18 @@ def _sort_distinct(values: IntArray) -> int:
 @helper
 def _mark_distinct(values: IntArray, marks: IntArray, found: IntArray, bound: int) -> int:
     """
-    The same by a mark for each value below `bound`, which costs a look at all of them.
+    Sort as `_sort_distinct` does, by a mark for each value below `bound`.
+
+    All marks are read.
+
+    This reads all marks.
 
     `found` has room for one more.
     """
     for i in range(values.size):
         marks[values[i]] = 1
     count = 0
-    for value in range(bound):  # without a branch, which could not be foretold
+    for value in range(bound):  # without a branch, which could not be predicted
         found[count] = value
         count += marks[value]
         marks[value] = 0
@@ -133,7 +137,7 @@ def pack_range(bits: IntArray, starts: IntArray, packed_starts: IntArray, packed
 @helper
 def _score(columns: FloatArray, rows: RowArray, prior: FloatArray, start: int, stop: int, tile: FloatArray) -> None:
     """
-    Scores of a tile of items under a group of instances.
+    Write scores of a tile of items under a group of instances.
 
     Summed in float64 from the prior, probe by probe, and rounded once.
     """
@@ -167,7 +171,11 @@ def _score(columns: FloatArray, rows: RowArray, prior: FloatArray, start: int, s
 def likelihood_range(
     columns: FloatArray, rows: RowArray, prior: FloatArray, first: int, tile: FloatArray, out: FloatArray, lo: int, hi: int
 ) -> None:
-    """``out[b, first + q] = prior[q] + sum_j log_probs[b, rows[q, j]]`` for groups [lo, hi)."""
+    """
+    Compute ``out[b, first + q] = prior[q] + sum_j log_probs[b, rows[q, j]]``.
+
+    Groups are [lo, hi).
+    """
     for g in range(lo, hi):
         count = min(WIDTH, out.shape[0] - g * WIDTH)
         for start in range(0, rows.shape[0], tile.shape[1]):
@@ -183,7 +191,11 @@ def likelihood_range(
 
 @helper
 def _worse(score: Number, item: int, other: Number, other_item: int) -> bool:
-    """True for a pair below another: a lower score, NaN lowest, of equal ones the higher item."""
+    """
+    Return True for a pair below another: a lower score, or of equal ones the higher item.
+
+    NaN is lowest.
+    """
     if score < other:
         return True
     if score > other:
@@ -212,7 +224,7 @@ def _sink(scores: FloatArray, items: IntArray, at: int, size: int) -> None:
 
 @helper
 def _holds(excluded: IntArray, lo: int, hi: int, item: int) -> bool:
-    """True where an increasing part of `excluded` holds the item."""
+    """Return True where an increasing part of `excluded` holds the item."""
     end = hi
     while lo < hi:
         middle = (lo + hi) // 2
@@ -225,7 +237,7 @@ def _holds(excluded: IntArray, lo: int, hi: int, item: int) -> bool:
 
 @helper
 def _offer(scores: FloatArray, items: IntArray, size: int, score: Number, item: int) -> int:
-    """Put a pair among the best if it is one of them; returns the number of pairs after that."""
+    """Put a pair among the best if it is one of them; return the number of pairs after that."""
     if size < scores.size:
         at = size
         while at > 0 and _worse(score, item, scores[(at - 1) // 2], items[(at - 1) // 2]):
@@ -259,8 +271,8 @@ def top_k_range(
     Offer the items from `first` on, whose bits are `rows`, to the heaps of groups [lo, hi).
 
     Heaps are `scores` and `items` (instances, k) with `sizes` (instances,) pairs in use. A score up
-    to its limit (groups, WIDTH), the worst of a full heap, has no chance: its item's number is
-    higher. The limit is NaN, which no score is up to, where a heap is not full or holds NaN.
+    to its limit (groups, WIDTH), the worst of a full heap, cannot enter: its item's number is
+    higher. Where a heap is not full or holds NaN, the limit is NaN, and every score is offered.
     """
     for g in range(lo, hi):
         for start in range(0, rows.shape[0], tile.shape[1]):
@@ -303,7 +315,7 @@ def _together(members: IntArray, ends: IntArray, places: IntArray, lo: int, hi: 
     """
     Count the items after an item in its instances, ``places[lo:hi]``.
 
-    Returns how many differ.
+    Return the number of different items.
     """
     size = 0
     for i in range(lo, hi):
@@ -380,7 +392,7 @@ def list_pairs_range(
 
 @helper
 def _insert(values: IntArray, size: int, value: int) -> int:
-    """Put a value into an increasing list, unless it is there; returns the list's length."""
+    """Put a value into an increasing list, unless it is there; return the list's length."""
     at = size
     while at > 0 and values[at - 1] >= value:
         at -= 1

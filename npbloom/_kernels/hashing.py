@@ -26,13 +26,13 @@ BLOCK = 1024  # ids whose range is checked without a branch in between
 
 @helper
 def rotate32(value: Word, bits: Word) -> Word:
-    """`value` with its 32 bits turned left."""
+    """Return `value` with its 32 bits rotated left."""
     return ((value << bits) | (value >> (word(32) - bits))) & MASK32
 
 
 @helper
 def scramble32(block: Word) -> Word:
-    """The part of a round that needs no seed."""
+    """Return the part of a round that needs no seed."""
     block = (block * word(0xCC9E2D51)) & MASK32
     return (rotate32(block, word(15)) * word(0x1B873593)) & MASK32
 
@@ -46,7 +46,7 @@ def round32(state: Word, scrambled: Word) -> Word:
 
 @helper
 def finish32(state: Word, length: Word) -> Word:
-    """Mix in the length, then let every bit reach every other."""
+    """Mix in the length, then let every bit affect every other."""
     state = state ^ length
     state = ((state ^ (state >> word(16))) * word(0x85EBCA6B)) & MASK32
     state = ((state ^ (state >> word(13))) * word(0xC2B2AE35)) & MASK32
@@ -56,7 +56,9 @@ def finish32(state: Word, length: Word) -> Word:
 @helper
 def bytes_word(buffer: npt.NDArray[np.uint8], start: int, count: int) -> Word:
     """
-    Up to eight bytes as a little-endian number: bytes of 0x80 and above are not sign-extended.
+    Return up to eight bytes as a little-endian number.
+
+    Bytes of 0x80 and above are not sign-extended.
     """
     value = ZERO
     for at in range(count):
@@ -66,7 +68,7 @@ def bytes_word(buffer: npt.NDArray[np.uint8], start: int, count: int) -> Word:
 
 @helper
 def hash_item(item: Word, seed: Word, wide: bool) -> Word:
-    """MurmurHash3_x86_32 of the low four, or all eight (`wide`), bytes of a number."""
+    """Return MurmurHash3_x86_32 of the low four, or all eight (`wide`), bytes of a number."""
     state = round32(seed, scramble32(item & MASK32))
     if wide:
         return finish32(round32(state, scramble32(item >> word(32))), word(8))
@@ -109,27 +111,27 @@ def murmurhash3_32_bytes_range(
 
 @helper
 def rotate64(value: Word, bits: Word) -> Word:
-    """`value` with its 64 bits turned left."""
+    """Return `value` with its 64 bits rotated left."""
     return ((value << bits) | (value >> (word(64) - bits))) & MASK64
 
 
 @helper
 def scramble_first(block: Word) -> Word:
-    """The part of a round on bytes 0 to 7 that needs no state."""
+    """Return the part of a round on bytes 0 to 7 that needs no state."""
     block = rotate64((block * word(0x87C37B91114253D5)) & MASK64, word(31))
     return (block * word(0x4CF5AD432745937F)) & MASK64
 
 
 @helper
 def scramble_second(block: Word) -> Word:
-    """The part of a round on bytes 8 to 15 that needs no state."""
+    """Return the part of a round on bytes 8 to 15 that needs no state."""
     block = rotate64((block * word(0x4CF5AD432745937F)) & MASK64, word(33))
     return (block * word(0x87C37B91114253D5)) & MASK64
 
 
 @helper
 def avalanche64(state: Word) -> Word:
-    """Let every bit reach every other."""
+    """Let every bit affect every other."""
     state = ((state ^ (state >> word(33))) * word(0xFF51AFD7ED558CCD)) & MASK64
     state = ((state ^ (state >> word(33))) * word(0xC4CEB9FE1A85EC53)) & MASK64
     return state ^ (state >> word(33))
@@ -137,7 +139,7 @@ def avalanche64(state: Word) -> Word:
 
 @helper
 def finish128(first: Word, second: Word, length: Word) -> tuple[Word, Word]:
-    """Both halves of the hash, from both halves of the state."""
+    """Return both halves of the hash, from both halves of the state."""
     first, second = first ^ length, second ^ length
     first = (first + second) & MASK64
     second = (second + first) & MASK64
@@ -194,8 +196,9 @@ def murmurhash3_x64_128_bytes_range(
 @helper
 def row_of(signed: Columns, size: Number, inverse: Number) -> Columns:
     """
-    The hash, read as a signed 32-bit number, floor-mod `size`, by one multiplication with ``1 /
-    size``.
+    Return the hash, read as a signed 32-bit number, floor-mod `size`.
+
+    It takes one multiplication with ``1 / size``.
 
     A quotient ``(h + 1/2) / size`` lies at least ``1 / (2 * size)`` from every whole number, and
     float64 misses it by less than ``2**-20 / size``, so its floor is exact; so are the product and
@@ -217,7 +220,7 @@ def hash_rows_range(
     hi: int,
 ) -> None:
     """
-    The probes of ids: row 0 for `padding_idx` (or -1), else by the hash.
+    Write the probes of ids: row 0 for `padding_idx` (or -1), else by the hash.
 
     A probe is ``first_row + floor_mod(signed hash, num_rows - first_row)``. `ids` is (n,), `seeds`
     (k,), `rows` (n, k). Ids of four bytes are hashed eight at a time in lanes of 32 bits, since
@@ -244,7 +247,7 @@ def hash_rows_range(
 
 @kernel
 def table_rows_range(ids: IntArray, table: RowArray, padding_idx: int, rows: RowArray, lo: int, hi: int) -> None:
-    """The probes of ids (n,), read from a table (ids, k); row 0 for `padding_idx` (or -1)."""
+    """Read the probes of ids (n,) from a table (ids, k); row 0 for `padding_idx` (or -1)."""
     for i in range(lo, hi):
         if i + AHEAD < hi:
             prefetch(table, ids[i + AHEAD], 0)
@@ -255,7 +258,7 @@ def table_rows_range(ids: IntArray, table: RowArray, padding_idx: int, rows: Row
 
 @kernel
 def first_outside_range(ids: IntArray, last: int, lo: int, hi: int) -> int:
-    """Position of the first id below 0 or above `last`, else -1."""
+    """Return the position of the first id below 0 or above `last`, else -1."""
     for start in range(lo, hi, BLOCK):
         part = ids[start : min(start + BLOCK, hi)]
         bad = False

@@ -24,8 +24,8 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 # the same bits. nogil: kernels run on a thread pool.
 _FLAGS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True}
 
-# A child that is forked while another thread compiles would wait for ever for the lock of a thread
-# that it does not have.
+# A child that is forked while another thread compiles would wait forever for a lock whose owner it
+# does not have.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=global_compiler_lock.acquire,
@@ -38,11 +38,11 @@ class _Cache(FunctionCache):
     """
     Machine code on disk.
 
-    A file that cannot be read or written, or was cut off, costs the time to compile and no call.
+    If a file cannot be read or written, or is truncated, the kernel is compiled; no call fails.
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the machine code, or None: the kernel is compiled then."""
+        """Return the machine code, or None; then the kernel is compiled."""
         try:
             return super().load_overload(sig, target_context)
         except (OSError, EOFError, UnpicklingError):
@@ -51,14 +51,14 @@ class _Cache(FunctionCache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep the machine code, if it can be kept."""
+        """Save the machine code, if that is possible."""
         with suppress(OSError):
             super().save_overload(sig, data)
 
 
 def kernel(function: Kernel) -> Kernel:
     """
-    Compile on first call, cached on disk where there is a folder that can be written to.
+    Compile on first call; cache on disk where there is a writable folder.
 
     A kernel calls helpers of its own file only: the cache watches one file.
     """
@@ -88,14 +88,14 @@ if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
     word = int
 
     def prefetch(array: npt.NDArray[Any], row: int, column: int) -> None:
-        """Nothing: un-jitted kernels need no cache lines."""
+        """Do nothing: un-jitted kernels need no cache lines."""
 
 else:
 
     @intrinsic
     def prefetch(typing_context: Any, array: Any, row: Any, column: Any) -> Any:
         """
-        Ask for the cache line of ``array[row, column]`` (2-D, C-contiguous) without waiting for it.
+        Request the cache line of ``array[row, column]`` (2-D, C-contiguous) without waiting for it.
         """
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

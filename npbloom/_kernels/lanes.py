@@ -1,13 +1,13 @@
 """
-Eight neighbouring columns as one value: an inner loop becomes the machine vectors it shows.
+Eight neighbouring columns as one value, which LLVM compiles to machine vectors.
 
-A plain loop over columns leaves LLVM to find out that no output overlaps an input, which it asks
-again for every row, and to finish widths that are no multiple of a vector one by one. `load` and
-`store` move eight columns at once; in between they are a number like any other: ``+ - * /`` with
-each other and with scalars of their dtype, and `root`. Each lane is computed as a scalar would be,
-in the same order and width, so bits do not change (L6).
+For a plain loop over columns LLVM must prove that no output overlaps an input, which it tests again
+for every row, and it computes the rest of a width one by one. `load` and `store` move eight columns
+at once. In between they are a number like any other: ``+ - * /`` with each other and with scalars
+of their dtype, and `root`. Each lane is computed as a scalar would be, in the same order and width,
+so bits do not change (L6).
 
-Un-jitted a value of lanes is a NumPy array of eight.
+Un-jitted, a value of lanes is a NumPy array of eight.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Columns: TypeAlias = Any  # `WIDTH` neighbouring columns as one value, or one co
 if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
 
     def load(table: FloatArray, row: int, column: int) -> Columns:
-        """Columns ``[column, column + WIDTH)`` of a row."""
+        """Return columns ``[column, column + WIDTH)`` of a row."""
         assert 0 <= column <= table.shape[1] - WIDTH
         return table[row, column : column + WIDTH].copy()
 
     def load_wide(table: FloatArray, row: int, column: int) -> Columns:
-        """The same in float64, which sums are taken in (L5)."""
+        """Return the same in float64, in which sums are taken (L5)."""
         return load(table, row, column).astype(np.float64)
 
     def store(table: FloatArray, row: int, column: int, lanes: Columns) -> None:
@@ -39,16 +39,16 @@ if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         table[row, column : column + WIDTH] = lanes
 
     def zero_wide() -> Columns:
-        """Zeros in float64."""
+        """Return zeros in float64."""
         return np.zeros(WIDTH)
 
     def load_ids(ids: IntArray, at: int) -> Columns:
-        """The low 32 bits of `WIDTH` ids (int64) from position `at` on."""
+        """Return the low 32 bits of `WIDTH` ids (int64) from position `at` on."""
         assert 0 <= at <= ids.shape[0] - WIDTH
         return ids[at : at + WIDTH].astype(np.uint32)
 
     def signed_wide(lanes: Columns) -> Columns:
-        """32 bits, read as signed numbers, in float64."""
+        """Return 32 bits, read as signed numbers, in float64."""
         return lanes.view(np.int32).astype(np.float64)
 
     def store_column(rows: RowArray, row: int, column: int, lanes: Columns) -> None:
@@ -77,7 +77,7 @@ else:
             super().__init__(name=f"Lanes({dtype})")
 
     def _number(dtype: Any) -> Any:
-        """LLVM's type of a float32, a float64 or 32 bits."""
+        """Return LLVM's type of a float32, a float64 or 32 bits."""
         return {
             types.float32: ir.FloatType(),
             types.float64: ir.DoubleType(),
@@ -85,18 +85,18 @@ else:
         }[dtype]
 
     def _vector(dtype: Any) -> Any:
-        """LLVM's type of lanes."""
+        """Return LLVM's type of lanes."""
         return ir.VectorType(_number(dtype), WIDTH)
 
     @register_model(Lanes)
     class LanesModel(models.PrimitiveModel):
-        """Lanes are held as a vector."""
+        """Data model of lanes: a vector."""
 
         def __init__(self, manager: Any, fe_type: Any) -> None:
             super().__init__(manager, fe_type, _vector(fe_type.dtype))
 
     class _Arithmetic(AbstractTemplate):
-        """Lanes with lanes, or with a scalar of the same dtype on either side."""
+        """Typing of lanes with lanes, or with a scalar of the same dtype on either side."""
 
         def generic(self, args: Any, kws: Any) -> Any:
             left, right = args
@@ -106,11 +106,15 @@ else:
             return None
 
     def _constant(dtype: Any, other: Any) -> bool:
-        """True for a 64-bit word that hashes compute with: lanes of 32 bits take its low half."""
+        """
+        Return True for a 64-bit word that hashes compute with.
+
+        Lanes of 32 bits take its low half.
+        """
         return bool(dtype == types.uint32 and other == types.uint64)
 
     def _spread(builder: Any, value: Any, number: Any) -> Any:
-        """A scalar in every lane; lanes as they are."""
+        """Return a scalar in every lane; lanes as they are."""
         if isinstance(value.type, ir.VectorType):
             return value
         if value.type != number:
@@ -139,7 +143,7 @@ else:
         _define(_operation, _instruction)
 
     def _cast(builder: Any, value: Any, dtype: Any) -> Any:
-        """A vector in another dtype."""
+        """Return a vector in another dtype."""
         target = _vector(dtype)
         if value.type == target:
             return value
@@ -147,8 +151,9 @@ else:
 
     def _place(context: Any, builder: Any, argument_types: Any, arguments: Any) -> Any:
         """
-        Pointer to the lanes at ``table[row, column]``, and the alignment that is certain: that of
-        one number.
+        Return the pointer to the lanes at ``table[row, column]``, and its certain alignment.
+
+        The alignment is that of one number.
         """
         table, row, column = argument_types[:3]
         struct = context.make_array(table)(context, builder, arguments[0])
@@ -160,7 +165,7 @@ else:
         return builder.bitcast(pointer, _vector(table.dtype).as_pointer()), table.dtype.bitwidth // 8
 
     def _loader(wide: bool) -> Any:
-        """Code for `load`, and with `wide` for `load_wide`."""
+        """Return the code for `load`, and with `wide` for `load_wide`."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             pointer, align = _place(context, builder, signature.args, arguments)
@@ -170,12 +175,12 @@ else:
 
     @intrinsic
     def load(typing_context: Any, table: Any, row: Any, column: Any) -> Any:
-        """Columns ``[column, column + WIDTH)`` of a row."""
+        """Return columns ``[column, column + WIDTH)`` of a row."""
         return Lanes(table.dtype)(table, row, column), _loader(False)
 
     @intrinsic
     def load_wide(typing_context: Any, table: Any, row: Any, column: Any) -> Any:
-        """The same in float64, which sums are taken in (L5)."""
+        """Return the same in float64, in which sums are taken (L5)."""
         return Lanes(types.float64)(table, row, column), _loader(True)
 
     @intrinsic
@@ -191,7 +196,7 @@ else:
 
     @intrinsic
     def zero_wide(typing_context: Any) -> Any:
-        """Zeros in float64."""
+        """Return zeros in float64."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return ir.Constant(_vector(types.float64), None)
@@ -200,7 +205,7 @@ else:
 
     @intrinsic
     def load_ids(typing_context: Any, ids: Any, at: Any) -> Any:
-        """The low 32 bits of `WIDTH` ids (int64) from position `at` on."""
+        """Return the low 32 bits of `WIDTH` ids (int64) from position `at` on."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             struct = context.make_array(ids)(context, builder, arguments[0])
@@ -213,7 +218,7 @@ else:
 
     @intrinsic
     def signed_wide(typing_context: Any, lanes: Any) -> Any:
-        """32 bits, read as signed numbers, in float64."""
+        """Return 32 bits, read as signed numbers, in float64."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.sitofp(arguments[0], _vector(types.float64))
@@ -239,7 +244,7 @@ else:
         return types.void(rows, row, column, lanes), generate
 
     def _unary(name: str) -> Any:
-        """An intrinsic of LLVM that takes and gives one number, for lanes or a scalar."""
+        """Return an intrinsic of LLVM that takes and returns one number, for lanes or a scalar."""
 
         def typed(typing_context: Any, value: Any) -> Any:
             bits = value.dtype.bitwidth if isinstance(value, Lanes) else value.bitwidth

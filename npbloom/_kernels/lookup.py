@@ -39,7 +39,7 @@ class Combine(NamedTuple):
 
 @kernel
 def gather_range(weight: FloatArray, ids: IntArray, out: FloatArray, lo: int, hi: int) -> None:
-    """``out[i] = weight[ids[i]]``, bits copied."""
+    """Copy rows, bits unchanged: ``out[i] = weight[ids[i]]``."""
     d = weight.shape[1]
     for i in range(lo, hi):
         if i + 4 * AHEAD < hi:
@@ -68,7 +68,7 @@ def _sum_probes(
 
 @helper
 def _concat_probes(weight: FloatArray, rows: RowArray, i: int, reserved: int, out: FloatArray, b: int) -> None:
-    """Slice j of id i's vector from the row of probe j, into row b of `out` (L21)."""
+    """Copy slice j of id i's vector from the row of probe j, into row b of `out` (L21)."""
     k = rows.shape[1]
     width = weight.shape[1] // k
     for j in range(k):
@@ -86,7 +86,7 @@ def _concat_probes(weight: FloatArray, rows: RowArray, i: int, reserved: int, ou
 
 @helper
 def _four_lanes(weight: FloatArray, r0: int, r1: int, r2: int, r3: int, out: FloatArray, i: int, c: int) -> None:
-    """Eight columns of the sum of four rows."""
+    """Return eight columns of the sum of four rows."""
     two = (zero_wide() + load_wide(weight, r0, c)) + load_wide(weight, r1, c)
     store(out, i, c, (two + load_wide(weight, r2, c)) + load_wide(weight, r3, c))
 
@@ -94,11 +94,11 @@ def _four_lanes(weight: FloatArray, r0: int, r1: int, r2: int, r3: int, out: Flo
 @helper
 def _four_probes(weight: FloatArray, rows: RowArray, i: int, ahead: int, out: FloatArray) -> None:
     """
-    The default, four probes, none of them reserved: one pass from table to output.
+    Sum the default, four probes without a reserved row, in one pass from table to output.
 
-    The rows of a later id are asked for in between, line by line, so that loads and requests take
-    turns: 65,536 ids of 64 columns take 3.6 ms on one thread, and 4.0 ms where all requests of an
-    id come first.
+    The rows of a later id are prefetched in between, line by line, so that loads and prefetches
+    alternate. 65,536 ids of 64 columns take 3.6 ms on one thread, and 4.0 ms where all prefetches
+    of an id come first.
     """
     d = weight.shape[1]
     r0, r1, r2, r3 = rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3]
@@ -160,7 +160,9 @@ def bloom_concat_range(weight: FloatArray, rows: RowArray, reserved: int, out: F
 
 @helper
 def _divisor(ids: IntArray, padding: int, mean: bool, first: int, last: int) -> Number:
-    """Divisor of a bag's sum: for a mean the entries that are not padding, else 1 (L16)."""
+    """
+    Return the divisor of a bag's sum: the entries that are not padding in a mean, else 1 (L16).
+    """
     if not mean:
         return np.float64(1.0)
     count = last - first
@@ -200,7 +202,7 @@ def bag_max_range(
     hi: int,
 ) -> None:
     """
-    Maximum of each bag by dimension, and the entry that won it (-1: none) (L17).
+    Write the maximum of each bag by dimension, and the entry that won it (-1: none) (L17).
 
     The first NaN wins.
     """
@@ -292,7 +294,9 @@ def bloom_bag_max_range(
     hi: int,
 ) -> None:
     """
-    Maximum of the Bloom vectors of each bag by dimension, and the entry that won it (-1: none).
+    Write the maximum of the Bloom vectors of each bag by dimension.
+
+    Also write the entry that won it (-1: none).
 
     Vectors are compared in float64, and the maximum is rounded once. `acc` is (2, d), float64.
     """
@@ -316,7 +320,7 @@ def bloom_bag_max_range(
 
 @helper
 def _dot(grad: FloatArray, b: int, vector: FloatArray) -> Number:
-    """Dot product of a gradient row with a vector, in float64 and in column order (L18)."""
+    """Return the dot product of a gradient row and a vector, in float64 and column order (L18)."""
     total = np.float64(0.0)
     for c in range(vector.shape[0]):
         total += np.float64(grad[b, c]) * np.float64(vector[c])
@@ -335,7 +339,9 @@ def bag_dot_range(
     hi: int,
 ) -> None:
     """
-    Gradient of each entry's weight: its bag's gradient times its row; 0 for padding (L18).
+    Write the gradient of each entry's weight: its bag's gradient times its row (L18).
+
+    It is 0 for padding.
 
     `grad` is (bags, d), `out` (n,).
     """
@@ -359,7 +365,9 @@ def bloom_bag_dot_range(
     hi: int,
 ) -> None:
     """
-    Gradient of each entry's weight: its bag's gradient times its Bloom vector (L18, L23b).
+    Write the gradient of each entry's weight (L18, L23b).
+
+    It is the bag's gradient times the Bloom vector.
 
     0 for padding. `grad` is (bags, d), `out` (n,), `acc` (1, d) in float64.
     """

@@ -11,12 +11,14 @@ import numpy as np
 from npbloom._kernels.jit import kernel
 from npbloom.types import FloatArray, IntArray
 
-ZERO = np.float64(0.0)  # of this type un-jitted, too: 0.0 plus a float32 is a float32 there
+ZERO = np.float64(0.0)  # float64 also un-jitted, where 0.0 plus a float32 is a float32
 
 
 @kernel
 def pick_range(logits: FloatArray, bits: IntArray, indptr: IntArray, picked: FloatArray, lo: int, hi: int) -> None:
-    """Mean of each row's logits at its bits, in float64, into `picked` (n,); 0 of none."""
+    """
+    Write the mean of each row's logits at its bits, in float64, into `picked` (n,); 0 of none.
+    """
     for b in range(lo, hi):
         total = ZERO
         for i in range(indptr[b], indptr[b + 1]):
@@ -26,7 +28,7 @@ def pick_range(logits: FloatArray, bits: IntArray, indptr: IntArray, picked: Flo
 
 @kernel
 def subtract_range(grads: FloatArray, bits: IntArray, indptr: IntArray, weight: float, lo: int, hi: int) -> None:
-    """Take `weight`, in equal shares, off each row's gradients at its bits."""
+    """Subtract `weight`, in equal shares, from each row's gradients at its bits."""
     for b in range(lo, hi):
         share = weight / max(1, indptr[b + 1] - indptr[b])
         for i in range(indptr[b], indptr[b + 1]):

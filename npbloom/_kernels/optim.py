@@ -72,7 +72,7 @@ Scalars: TypeAlias = SGD | Adagrad | Adam
 
 @helper
 def _decayed(grad: Columns, w: Columns, scalars: Scalars) -> Columns:
-    """The gradient with weight decay, where there is any."""
+    """Return the gradient with weight decay, if any."""
     if scalars.decays:
         return grad + w * scalars.weight_decay
     return grad
@@ -80,7 +80,7 @@ def _decayed(grad: Columns, w: Columns, scalars: Scalars) -> Columns:
 
 @helper
 def _target(rows: IntArray | None, q: int) -> int:
-    """The table's row of gradient row q."""
+    """Return the table's row of gradient row q."""
     row: int = q if rows is None else rows[q]
     return row
 
@@ -88,11 +88,11 @@ def _target(rows: IntArray | None, q: int) -> int:
 @helper
 def _later(rows: IntArray | None, q: int, hi: int) -> int:
     """
-    The table's row that is stepped on `AHEAD` rows later.
+    Return the table's row that is stepped on `AHEAD` rows later.
 
-    It is asked for a line at a time, between the columns of this one: 143,891 rows of 64 columns,
-    whose gradients began 16 bytes into a line, took Adagrad 10.0 ms with sorting on one thread
-    where all requests came at once, and 7.9 ms so.
+    It is prefetched a line at a time, between the columns of this row. Prefetched at once, 143,891
+    rows of 64 columns, whose gradients began 16 bytes into a line, took Adagrad 10.0 ms with
+    sorting on one thread; line by line they took 7.9 ms.
     """
     return _target(rows, min(q + AHEAD, hi - 1))
 
@@ -113,13 +113,13 @@ def _gradient(grad: FloatArray, segments: Segments | None, q: int, grad_row: Flo
 
 @helper
 def _sgd(w: Columns, grad: Columns, scalars: SGD) -> Columns:
-    """New weights (L28)."""
+    """Return new weights (L28)."""
     return w - grad * scalars.lr
 
 
 @helper
 def _momentum(w: Columns, buffer: Columns, grad: Columns, scalars: SGD) -> Columns:
-    """The new momentum buffer (L28)."""
+    """Return the new momentum buffer (L28)."""
     return buffer * scalars.momentum + _decayed(grad, w, scalars)
 
 
@@ -135,7 +135,11 @@ def sgd_range(
     lo: int,
     hi: int,
 ) -> None:
-    """``buf = momentum * buf + g; w -= lr * buf``, without momentum ``w -= lr * g`` (L28)."""
+    """
+    Compute ``buf = momentum * buf + g; w -= lr * buf``, or ``w -= lr * g`` (L28).
+
+    The latter is without momentum.
+    """
     d = weight.shape[1]
     for q in range(lo, hi):
         row, later = _target(rows, q), _later(rows, q, hi)
@@ -163,7 +167,7 @@ def sgd_range(
 
 @helper
 def _adagrad(w: Columns, total: Columns, grad: Columns, scalars: Adagrad) -> tuple[Columns, Columns]:
-    """New weights and new sum of squares (L29)."""
+    """Return new weights and the new sum of squares (L29)."""
     grad = _decayed(grad, w, scalars)
     total = total + grad * grad
     return w - grad * scalars.lr / (root(total) + scalars.eps), total
@@ -181,7 +185,7 @@ def adagrad_range(
     lo: int,
     hi: int,
 ) -> None:
-    """``sum += g * g; w -= lr * g / (sqrt(sum) + eps)`` (L29)."""
+    """Compute ``sum += g * g; w -= lr * g / (sqrt(sum) + eps)`` (L29)."""
     d = weight.shape[1]
     for q in range(lo, hi):
         row, later = _target(rows, q), _later(rows, q, hi)
@@ -200,9 +204,9 @@ def adagrad_range(
 @helper
 def _squares(squares: FloatArray) -> tuple[Number, Number, Number, Number]:
     """
-    Sums of `GROUP` rows of squares, in column order (L30).
+    Sum `GROUP` rows of squares, in column order (L30).
 
-    A sum in order waits for each addition before the next one: four at a time wait together.
+    Each addition of a sum in order waits for the one before: four sums wait at the same time.
     """
     s0, s1, s2, s3 = np.float64(0.0), np.float64(0.0), np.float64(0.0), np.float64(0.0)
     for c in range(squares.shape[1]):
@@ -215,7 +219,7 @@ def _squares(squares: FloatArray) -> tuple[Number, Number, Number, Number]:
 
 @helper
 def _rowwise(w: Columns, grad: Columns, scale: Number, scalars: Adagrad) -> Columns:
-    """New weights (L30)."""
+    """Return new weights (L30)."""
     return w - grad * scalars.lr / scale
 
 
@@ -233,7 +237,9 @@ def rowwise_adagrad_range(
     hi: int,
 ) -> None:
     """
-    ``sum_r += mean(g * g); w -= lr * g / (sqrt(sum_r) + eps)``, the mean in float64 (L30).
+    Compute ``sum_r += mean(g * g); w -= lr * g / (sqrt(sum_r) + eps)`` (L30).
+
+    The mean is in float64.
 
     Gradients of a group of rows wait in `grad_rows` and their squares, float64, in `squares`, both
     (GROUP, d), until these are summed. `state_sum` is (m,).
@@ -275,7 +281,7 @@ def rowwise_adagrad_range(
 
 @helper
 def _adam(w: Columns, mean: Columns, square: Columns, grad: Columns, scalars: Adam) -> tuple[Columns, Columns, Columns]:
-    """New weights and moments (L31)."""
+    """Return new weights and moments (L31)."""
     grad = _decayed(grad, w, scalars)
     mean = mean * scalars.beta1 + grad * scalars.rest1
     square = square * scalars.beta2 + (grad * grad) * scalars.rest2
@@ -296,7 +302,7 @@ def adam_range(
     lo: int,
     hi: int,
 ) -> None:
-    """Bias-corrected moments, eps outside the root (L31)."""
+    """Step with bias-corrected moments, eps outside the root (L31)."""
     d = weight.shape[1]
     for q in range(lo, hi):
         row, later = _target(rows, q), _later(rows, q, hi)

@@ -68,7 +68,7 @@ def partition_range(
 
 @helper
 def _insertion(pairs: RowArray, first: int, last: int) -> None:
-    """Stable insertion sort of pairs ``[first, last)``."""
+    """Sort pairs ``[first, last)`` by stable insertion."""
     for s in range(first + 1, last):
         key, index = pairs[s, 0], pairs[s, 1]
         at = s
@@ -82,7 +82,9 @@ def _insertion(pairs: RowArray, first: int, last: int) -> None:
 
 @helper
 def _counting(pairs: RowArray, to: RowArray, counts: IntArray, digit: int, bits: int, first: int, last: int) -> None:
-    """Stable counting sort of ``[first, last)`` by the `bits` of the keys from `digit` on."""
+    """
+    Sort pairs ``[first, last)`` by the `bits` of the keys from `digit` on, by stable counting.
+    """
     mask = (1 << bits) - 1
     for value in range(mask + 1):
         counts[value] = 0
@@ -144,7 +146,9 @@ def _count_once(
 @helper
 def _digit_bits(size: int, low: int) -> int:
     """
-    Bits to count in one pass, so that a bucket has no more counters than about twice its pairs.
+    Return the number of bits to count in one pass.
+
+    A bucket then has no more counters than about twice its pairs.
     """
     bits = 4
     while bits < DIGIT and bits < low and (1 << bits) < size:
@@ -166,7 +170,7 @@ def sort_buckets_range(
     hi: int,
 ) -> int:
     """
-    Sort the pairs of buckets ``[lo, hi)`` into CSR form; returns the number of rows that occur.
+    Sort the pairs of buckets ``[lo, hi)`` into CSR form; return the number of rows that occur.
 
     The pairs of bucket b are ``pairs[bounds[b]:bounds[b + 1]]``; their keys differ in the `low` low
     bits. The distinct rows are written to `rows`, the places where the pairs of each begin, and at

@@ -16,7 +16,7 @@ TILE = 512
 
 @helper
 def _score_one(users: FloatArray, items: FloatArray, out: FloatArray, b: int, start: int, stop: int) -> None:
-    """Scores of one user with the items of a tile."""
+    """Write scores of one user with the items of a tile."""
     s0 = out[b, start:stop]
     s0[:] = 0.0
     for c in range(items.shape[0]):
@@ -28,8 +28,9 @@ def _score_one(users: FloatArray, items: FloatArray, out: FloatArray, b: int, st
 @helper
 def _score_four(users: FloatArray, items: FloatArray, out: FloatArray, b: int, start: int, stop: int) -> None:
     """
-    The same for four users: an item's column, once read, serves all, and four columns a pass keep
-    sums in registers.
+    Write scores of four users with the items of a tile.
+
+    An item's column, once read, serves all, and four columns a pass keep sums in registers.
     """
     s0, s1, s2, s3 = out[b, start:stop], out[b + 1, start:stop], out[b + 2, start:stop], out[b + 3, start:stop]
     for scores in (s0, s1, s2, s3):
@@ -61,7 +62,7 @@ def _score_four(users: FloatArray, items: FloatArray, out: FloatArray, b: int, s
 @kernel
 def score_range(users: FloatArray, items: FloatArray, out: FloatArray, lo: int, hi: int) -> None:
     """
-    ``out[b, q] = sum_c users[b, c] * items[c, q]``, from 0.0, from left to right.
+    Compute ``out[b, q] = sum_c users[b, c] * items[c, q]``, from 0.0, from left to right.
 
     `users` is (n, d), `items` (d, m): an item is a column; `out` (n, m).
     """
@@ -80,7 +81,7 @@ def score_range(users: FloatArray, items: FloatArray, out: FloatArray, lo: int, 
 @kernel
 def pair_range(users: FloatArray, items: FloatArray, out: FloatArray, lo: int, hi: int) -> None:
     """
-    ``out[i] = sum_c users[i, c] * items[i, c]``, from 0.0, from left to right.
+    Compute ``out[i] = sum_c users[i, c] * items[i, c]``, from 0.0, from left to right.
 
     `users` and `items` are (n, d), `out` (n,).
     """
@@ -106,7 +107,7 @@ def count_range(
 
     The test items of row b of `scores` (n, m) are ``items[indptr[b]:indptr[b + 1]]``; `above`,
     `equal` and `before` are like `items`. An item does not count itself. NaN counts nowhere: it
-    marks what is no item.
+    marks places without an item.
     """
     for b in range(lo, hi):
         for pair in range(indptr[b], indptr[b + 1]):

@@ -23,13 +23,17 @@ def sum_rows_range(grad: FloatArray, segments: Segments, values: FloatArray, lo:
 
 @helper
 def _over(value: Number, divisor: Number | None) -> Number:
-    """A quotient, or the value where there is no divisor: decided when the kernel is compiled."""
+    """
+    Return a quotient, or the value where there is no divisor.
+
+    The branch is taken when the kernel is compiled.
+    """
     return value if divisor is None else value / divisor
 
 
 @helper
 def _weight_of(weights: FloatArray | None, entry: int) -> Number:
-    """The weight of an entry; 1 where there are none, which changes no bit."""
+    """Return the weight of an entry; 1 where there are none, which changes no bit."""
     return np.float64(1.0) if weights is None else np.float64(weights[entry])
 
 

@@ -2,8 +2,8 @@
 
 A sum is taken a block of `BLOCK` columns at a time. A block's float64 sums stay in registers while
 the rows go by, so a bag's or a hot row's thousands of terms are walked once for each block, and
-each of their cache lines is read once. The rows that follow are asked for as the walk goes, line by
-line, also those of the next sum: there is no pause between two.
+each of their cache lines is read once. The next rows are prefetched on the way, line by line, also
+those of the next sum, so that the walk does not pause between two sums.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AHEAD = 40
 
 class Segments(NamedTuple):
     """
-    The batch's entries grouped by the table row they read: a CSR matrix of touched rows by entries.
+    Entries of the batch grouped by the table row they read: a CSR matrix of rows by entries.
 
     Segment q has the terms ``indptr[q] <= s < indptr[q + 1]``. Term s adds row
     ``bag_of[indices[s]]`` of the output gradient times ``weights[indices[s]]``; without `bag_of` it
@@ -39,7 +39,7 @@ class Segments(NamedTuple):
 
 @helper
 def prefetch_row(table: FloatArray, row: int) -> None:
-    """Ask for every cache line of a row, the one that its last value may reach into included."""
+    """Request every cache line of a row, also one that only its last value reaches into."""
     for column in range(0, table.shape[1], 64 // table.itemsize):
         prefetch(table, row, column)
     prefetch(table, row, table.shape[1] - 1)
@@ -47,20 +47,24 @@ def prefetch_row(table: FloatArray, row: int) -> None:
 
 @helper
 def whole(width: int) -> int:
-    """Columns that fill lanes; the rest is done one by one."""
+    """Return the number of columns that fill lanes; the rest is computed one by one."""
     return width - width % WIDTH
 
 
 @helper
 def grad_row_of(indices: RowArray, bag_of: IntArray | None, s: int) -> int:
-    """The row that term s adds: that of its index, or of its index's bag."""
+    """Return the row that term s adds: that of its index, or of its index's bag."""
     row: int = indices[s] if bag_of is None else bag_of[indices[s]]
     return row
 
 
 @helper
 def _weight(indices: RowArray, bag_of: IntArray | None, weights: FloatArray, s: int) -> Number:
-    """The weight of term s: by its index where that is an entry of the batch, else by its place."""
+    """
+    Return the weight of term s.
+
+    It is found by the index where that is an entry of the batch, else by the place.
+    """
     return np.float64(weights[s] if bag_of is None else weights[indices[s]])
 
 
@@ -75,7 +79,9 @@ def _four_lanes(
     last: int,
     c: int,
 ) -> tuple[Columns, Columns, Columns, Columns]:
-    """Sums of terms ``[first, last)`` in a block of columns from c on, without those of `skip`."""
+    """
+    Return sums of terms ``[first, last)`` in a block of columns from c on, without those of `skip`.
+    """
     t0, t1, t2, t3 = zero_wide(), zero_wide(), zero_wide(), zero_wide()
     end = indices.shape[0] - 1
     for s in range(first, last):
@@ -107,7 +113,7 @@ def _one_lane(
     last: int,
     c: int,
 ) -> Columns:
-    """The same in eight columns."""
+    """Return the same sum in eight columns."""
     total = zero_wide()
     end = indices.shape[0] - 1
     for s in range(first, last):
@@ -129,7 +135,7 @@ def _one_column(
     last: int,
     c: int,
 ) -> Number:
-    """The same in one column."""
+    """Return the same sum in one column."""
     total = np.float64(0.0)
     for s in range(first, last):
         if skip is None or indices[s] != skip:

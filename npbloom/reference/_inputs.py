@@ -1,4 +1,5 @@
-"""Checks of the reference's arguments: ids never wrap, bags partition, gradients fit.
+"""
+Checks of the reference's arguments: ids never wrap, bags partition, gradients fit.
 
 No line of it is shared with `ops`.
 """
@@ -14,7 +15,7 @@ from npbloom.types import FloatArray, IntArray, refuse_masked, unmasked
 
 def ids(value: Any, bound: int, name: str = "ids") -> IntArray:
     """
-    An index array (L1) as int64.
+    Return an index array (L1) as int64.
 
     An IndexError names the first value outside ``[0, bound)`` (L2).
     """
@@ -35,13 +36,13 @@ def ids(value: Any, bound: int, name: str = "ids") -> IntArray:
 
 
 def _is_integer(item: Any) -> bool:
-    """True for an integer in a list; bool is none."""
+    """Return True for an integer in a list; a bool is none."""
     return isinstance(item, (int, np.integer)) and not isinstance(item, bool)
 
 
 def padding_row(padding_idx: int | None, num_rows: int, name: str = "padding_idx") -> int:
     """
-    `padding_idx` as a row, negative ones counted from the end.
+    Return `padding_idx` as a row, negative ones counted from the end.
 
     -1, which is no row, for None (L9).
     """
@@ -53,7 +54,7 @@ def padding_row(padding_idx: int | None, num_rows: int, name: str = "padding_idx
 
 
 def choice(value: str, name: str, *words: str) -> None:
-    """A ValueError for a word that is not among `words` (L34)."""
+    """Raise a ValueError for a word that is not among `words` (L34)."""
     if value not in words:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, words))}, not {value!r}.")
 
@@ -61,8 +62,9 @@ def choice(value: str, name: str, *words: str) -> None:
 @np.errstate(all="ignore")
 def floats(value: Any, shape: tuple[int, ...], dtype: Any, name: str) -> FloatArray:
     """
-    A real floating array of exactly this shape (-1: any size of at least 1), rounded to `dtype`
-    (None: its own) (L24).
+    Return a real floating array of exactly this shape, rounded to `dtype` (L24).
+
+    A size of -1 stands for any size of at least 1, and a dtype of None for the array's own.
     """
     array = unmasked(value, name)
     if array.dtype.kind != "f":
@@ -78,7 +80,7 @@ def floats(value: Any, shape: tuple[int, ...], dtype: Any, name: str) -> FloatAr
 
 
 def bag_bounds(indices: IntArray, offsets: Any, include_last_offset: bool) -> IntArray:
-    """The starts of all bags, and the end of the last: (bags + 1,) (L13)."""
+    """Return the starts of all bags, and the end of the last: (bags + 1,) (L13)."""
     n = len(indices) if indices.ndim else 0
     if indices.ndim == 2 and offsets is None:
         bounds: IntArray = np.arange(n + 1) * indices.shape[1]

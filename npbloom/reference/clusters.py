@@ -11,8 +11,9 @@ ITERATIONS = 6
 
 def nearest(points: FloatArray, centroids: FloatArray) -> tuple[IntArray, FloatArray]:
     """
-    The nearest centroid of each point, of equally near ones the first, and its squared distance in
-    the points' dtype.
+    Return the nearest centroid of each point, and its squared distance in the points' dtype.
+
+    Of equally near centroids the first is taken.
     """
     distances = np.zeros((len(points), len(centroids)), dtype=points.dtype)
     for column in range(points.shape[1]):
@@ -23,7 +24,7 @@ def nearest(points: FloatArray, centroids: FloatArray) -> tuple[IntArray, FloatA
 
 def cluster(points: FloatArray, count: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
     """
-    Lloyd's k-means from points drawn without replacement.
+    Run Lloyd's k-means from points drawn without replacement.
 
     A centroid without points moves to the farthest point.
     """

@@ -1,4 +1,4 @@
-"""Interactions to rows: learned codes as textbooks have them (L41)."""
+"""Interactions to rows: learned codes by textbook methods (L41)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from npbloom.types import FloatArray, HashSpec, IntArray
 def hash_table(
     vectors: FloatArray, known: IntArray, num_rows: int, num_hashes: int, padding: int | None, rng: np.random.Generator
 ) -> IntArray:
-    """Rows of each id, (num_ids, num_hashes): the nearest centroid in each slice, or the hash's."""
+    """
+    Return rows of each id, (num_ids, num_hashes): the nearest centroids', or the hash's.
+
+    There is one centroid in each slice.
+    """
     first = 0 if padding is None else 1
     table = first + hash_rows(np.arange(len(vectors)), HashSpec(len(vectors), num_rows - first, num_hashes))
     for j, points in enumerate(np.split(vectors[known].astype(np.float32), num_hashes, axis=1)):
@@ -40,7 +44,7 @@ def learned_hash_tables(
     item_padding: int | None = None,
     rng: np.random.Generator,
 ) -> tuple[IntArray, IntArray]:
-    """Rows for users and items that who met what decides (L41)."""
+    """Return rows for users and items, computed from their interactions (L41)."""
     users, items = np.asarray(user_ids), np.asarray(item_ids)
     kept = (users != (-1 if user_padding is None else user_padding)) & (items != (-1 if item_padding is None else item_padding))
     users, items = users[kept], items[kept]

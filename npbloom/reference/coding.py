@@ -14,7 +14,7 @@ from npbloom.types import FloatArray, HashSpec, IntArray
 
 
 def draw_table(num_items: int, num_bits: int, num_hashes: int, rng: np.random.Generator) -> IntArray:
-    """Bits of every item, (num_items, num_hashes), each row drawn without replacement (L35)."""
+    """Return bits of every item, (num_items, num_hashes), each row without replacement (L35)."""
     table = np.empty((num_items, num_hashes), dtype=np.int64)
     for j in range(num_hashes):
         ranks = rng.integers(0, num_bits - j, size=num_items)
@@ -25,7 +25,7 @@ def draw_table(num_items: int, num_bits: int, num_hashes: int, rng: np.random.Ge
 
 
 def _instances(items: Any, hashing: HashSpec, offsets: Any) -> list[IntArray]:
-    """The items of every instance."""
+    """Return the items of every instance."""
     ids = _inputs.ids(items, hashing.num_embeddings, "items")
     bounds = _inputs.bag_bounds(ids, offsets, False)
     return [ids.ravel()[lo:hi] for lo, hi in pairwise(bounds)]
@@ -33,8 +33,9 @@ def _instances(items: Any, hashing: HashSpec, offsets: Any) -> list[IntArray]:
 
 def encode(items: Any, hashing: HashSpec, offsets: Any = None) -> tuple[IntArray, IntArray]:
     """
-    The distinct bits of each instance in increasing order, flat, and where each instance starts
-    (L36).
+    Return the distinct bits of each instance in increasing order, flat (L36).
+
+    Also return where each instance starts.
     """
     bits = [np.unique(hash_rows(instance, hashing)) for instance in _instances(items, hashing, offsets)]
     ends: IntArray = np.cumsum([0, *map(len, bits)])
@@ -42,7 +43,7 @@ def encode(items: Any, hashing: HashSpec, offsets: Any = None) -> tuple[IntArray
 
 
 def encode_dense(items: Any, hashing: HashSpec, offsets: Any = None, *, dtype: Any = np.float32) -> npt.NDArray[Any]:
-    """One row of zeros and ones for each instance: 1 where a bit is set, however often (L36)."""
+    """Return zeros and ones, a row for each instance: 1 where a bit is set, however often (L36)."""
     instances = _instances(items, hashing, offsets)
     dense = np.zeros((len(instances), hashing.num_rows), dtype=dtype)
     for row, instance in zip(dense, instances, strict=True):
@@ -53,8 +54,9 @@ def encode_dense(items: Any, hashing: HashSpec, offsets: Any = None, *, dtype: A
 @np.errstate(all="ignore")
 def log_likelihood(log_probs: Any, hashing: HashSpec, prior: Any = None) -> FloatArray:
     """
-    For each row of log-probabilities the sum over each item's bits, from its prior on, (n,
-    num_items) (L37).
+    Return the sum over each item's bits, from its prior on, (n, num_items) (L37).
+
+    There is one sum for each row of log-probabilities.
     """
     values = _inputs.floats(log_probs, (*np.shape(log_probs)[:1], hashing.num_rows), None, "log_probs")
     total = np.zeros((len(values), hashing.num_embeddings))
@@ -66,7 +68,7 @@ def log_likelihood(log_probs: Any, hashing: HashSpec, prior: Any = None) -> Floa
 
 
 def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior: Any = None) -> tuple[IntArray, FloatArray]:
-    """The k items of highest score in each row, and their scores, (n, k) each (L38)."""
+    """Return the k items of highest score in each row, and their scores, (n, k) each (L38)."""
     scores = log_likelihood(log_probs, hashing, prior)
     excluded = [np.empty(0, dtype=np.int64)] * len(scores) if exclude is None else _instances(exclude[0], hashing, exclude[1])
     items = np.full((len(scores), k), -1)
@@ -81,7 +83,9 @@ def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior:
 
 def with_cooccurrence(items: Any, hashing: HashSpec, offsets: Any, rng: np.random.Generator) -> IntArray:
     """
-    The table in which items that occur together often share a bit: algorithm 1 of the paper (L39).
+    Return the table in which items that occur together often share a bit (L39).
+
+    This is algorithm 1 of the paper.
     """
     num_items, k = hashing.num_embeddings, hashing.num_hash_functions
     table = hash_rows(np.arange(num_items), hashing)
@@ -110,8 +114,9 @@ def frequent_hash_table(
     counts: Any, num_rows: int, num_hashes: int = 1, *, share: float = 0.5, padding_idx: int | None = 0
 ) -> IntArray:
     """
-    A row of their own for the ids that occur most, hashed rows for the others, (num_ids,
-    num_hashes) (L40).
+    Return rows of ids, (num_ids, num_hashes) (L40).
+
+    The most frequent ids have a row of their own, the others hashed rows.
     """
     ids = range(len(counts))
     padding = None if padding_idx is None else padding_idx % len(counts)

@@ -16,7 +16,7 @@ Words = npt.NDArray[Any]  # uint32 or uint64: arithmetic of both wraps around
 
 def murmurhash3_32(keys: Any, seed: int = 0) -> npt.NDArray[np.uint32]:
     """
-    MurmurHash3_x86_32 of every key; uint32 of the keys' shape.
+    Return MurmurHash3_x86_32 of every key; uint32 of the keys' shape.
 
     Twin of `npbloom.hashing.murmurhash3_32`.
     """
@@ -26,7 +26,7 @@ def murmurhash3_32(keys: Any, seed: int = 0) -> npt.NDArray[np.uint32]:
 
 def murmurhash3_x64_128(keys: Any, seed: int = 0) -> npt.NDArray[np.uint64]:
     """
-    MurmurHash3_x64_128 of every key; uint64 of the keys' shape + (2,).
+    Return MurmurHash3_x64_128 of every key; uint64 of the keys' shape + (2,).
 
     Twin of `npbloom.hashing.murmurhash3_x64_128`.
     """
@@ -36,9 +36,10 @@ def murmurhash3_x64_128(keys: Any, seed: int = 0) -> npt.NDArray[np.uint64]:
 
 def hash_keys(keys: Any) -> IntArray:
     """
-    Ids in ``[1, 2**63)``: the first half of the 128 bits without its lowest, 0 replaced by 1.
+    Return ids in ``[1, 2**63)``.
 
-    Integers as 8 bytes.
+    An id is the first half of the 128 bits without its lowest, 0 replaced by 1. Integers are hashed
+    as 8 bytes.
     """
     halves: Words = _of_every_key(_x64_128, keys, 0, (2,), wide=True)[..., 0]
     ids: IntArray = np.maximum(halves >> np.uint64(1), np.uint64(1)).astype(np.int64)
@@ -47,7 +48,7 @@ def hash_keys(keys: Any) -> IntArray:
 
 def hash_rows(ids: Any, hashing: HashSpec) -> IntArray:
     """
-    Table rows that every id reads, int64 of shape ids.shape + (k,) (L20).
+    Return the table rows that every id reads, int64 of shape ids.shape + (k,) (L20).
 
     The padding id reads row 0 only (L22).
     """
@@ -70,8 +71,9 @@ def _of_every_key(
     function: Callable[[Words, int], Words], keys: Any, seed: int, tail: tuple[int, ...], wide: bool = False
 ) -> Any:
     """
-    `function` of the keys' bytes: a matrix of equally long keys for integers, one row at a time for
-    text.
+    Call `function` on the keys' bytes.
+
+    Integers are one matrix of equally long keys; text is one row at a time.
     """
     if not 0 <= seed < 2**32:
         raise ValueError(f"`seed` must lie in [0, 2**32), not {seed}.")
@@ -81,7 +83,7 @@ def _of_every_key(
 
 
 def _key_bytes(keys: Any, wide: bool) -> tuple[tuple[int, ...], list[npt.NDArray[np.uint8]]]:
-    """Shape of the keys, and their bytes as uint8 matrices with one key a row."""
+    """Return the shape of the keys, and their bytes as uint8 matrices with one key a row."""
     if isinstance(keys, (bytes, str)):
         return (), [_text(keys)]
     if isinstance(keys, (list, tuple)) and keys and all(isinstance(key, (bytes, str)) for key in keys):
@@ -98,14 +100,18 @@ def _key_bytes(keys: Any, wide: bool) -> tuple[tuple[int, ...], list[npt.NDArray
 
 
 def _text(key: Any) -> npt.NDArray[np.uint8]:
-    """The bytes of one key, UTF-8 for text, as a matrix of one row."""
+    """Return the bytes of one key, UTF-8 for text, as a matrix of one row."""
     if not isinstance(key, (bytes, str)):
         raise TypeError(f"`keys` must be integers, bytes or str, not {type(key).__name__}.")
     return np.frombuffer(key.encode() if isinstance(key, str) else key, dtype=np.uint8).reshape(1, -1)
 
 
 def _little_endian(data: npt.NDArray[np.uint8], dtype: Any) -> Words:
-    """Up to a word's worth of bytes (n, width) as one unsigned number each, absent bytes zero."""
+    """
+    Return up to a word's worth of bytes (n, width) as one unsigned number each.
+
+    Absent bytes are zero.
+    """
     word = np.zeros(len(data), dtype=dtype)
     for at in range(data.shape[1]):
         word |= data[:, at].astype(dtype) << (8 * at)
@@ -119,8 +125,10 @@ def _rotate(word: Words, left: int) -> Words:
 
 def _x86_32(data: npt.NDArray[np.uint8], seed: int) -> Words:
     """
-    MurmurHash3_x86_32 of every row: blocks of 4 bytes, then up to 3 more, which are mixed in but
-    not stirred.
+    Return MurmurHash3_x86_32 of every row.
+
+    Blocks of 4 bytes come first, then up to 3 more bytes, which are mixed in without a rotation of
+    the state.
     """
     length = data.shape[1]
     h: Words = np.full(len(data), seed, dtype=np.uint32)
@@ -136,7 +144,7 @@ def _x86_32(data: npt.NDArray[np.uint8], seed: int) -> Words:
 
 
 def _x64_128(data: npt.NDArray[np.uint8], seed: int) -> Words:
-    """MurmurHash3_x64_128 of every row, (n, 2): blocks of 16 bytes, then up to 15 more."""
+    """Return MurmurHash3_x64_128 of every row, (n, 2): blocks of 16 bytes, then up to 15 more."""
     length = data.shape[1]
     c1, c2 = 0x87C37B91114253D5, 0x4CF5AD432745937F
     h1: Words = np.full(len(data), seed, dtype=np.uint64)
@@ -158,7 +166,7 @@ def _x64_128(data: npt.NDArray[np.uint8], seed: int) -> Words:
 
 
 def _avalanche(h: Words) -> Words:
-    """Let every bit of a 64-bit word change every other."""
+    """Let every bit of a 64-bit word affect every other."""
     h = (h ^ (h >> 33)) * 0xFF51AFD7ED558CCD
     h = (h ^ (h >> 33)) * 0xC4CEB9FE1A85EC53
     h ^= h >> 33

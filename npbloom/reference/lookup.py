@@ -18,9 +18,9 @@ from npbloom.types import FloatArray, HashSpec, IntArray
 @np.errstate(all="ignore")
 def embedding_forward(weight: FloatArray, ids: Any, *, max_norm: float | None = None, norm_type: float = 2) -> Any:
     """
-    Rows of the table, bits copied (L4).
+    Return rows of the table, bits copied (L4).
 
-    With `max_norm` a pair: those rows, and the table with rows scaled (L10).
+    With `max_norm`, return a pair: those rows, and the table with rows scaled (L10).
     """
     weight = np.asarray(weight)
     ids = _inputs.ids(ids, len(weight))
@@ -44,8 +44,9 @@ def embedding_bag_forward(
     norm_type: float = 2,
 ) -> Any:
     """
-    Sum, mean or max of the rows of every bag (L13 to L18); with `max_norm` a pair: the bags, and
-    the table (L10).
+    Return the sum, mean or max of the rows of every bag (L13 to L18).
+
+    With `max_norm`, return a pair: the bags, and the table (L10).
 
     A maximum is a selection, so it copies the bits of the first maximal entry.
     """
@@ -62,9 +63,9 @@ def embedding_bag_forward(
 @np.errstate(all="ignore")
 def bloom_forward(weight: FloatArray, ids: Any, hashing: HashSpec, *, combine: str = "sum") -> FloatArray:
     """
-    Sum, mean or concatenation of the k rows that an id reads (L21), rounded once.
+    Return the sum, mean or concatenation of the k rows that an id reads (L21), rounded once.
 
-    A sum, so -0.0 becomes +0.0 (L5).
+    It is a sum, so -0.0 becomes +0.0 (L5).
     """
     weight = np.asarray(weight)
     ids = _inputs.ids(ids, hashing.num_embeddings)
@@ -85,11 +86,10 @@ def bloom_bag_forward(
     combine: str = "sum",
 ) -> FloatArray:
     """
-    Sum, mean or max of the Bloom vectors of every bag, which stay in float64 until the bag is
-    rounded (L23b).
+    Return the sum, mean or max of the Bloom vectors of every bag (L23b).
 
-    An id whose probes all meet the reserved row still is an entry: it counts in a mean, and in a
-    max it stands for 0.
+    Vectors stay in float64 until the bag is rounded. An id whose probes all meet the reserved row
+    is an entry like others: it counts in a mean, and is 0 in a max.
     """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
@@ -104,7 +104,7 @@ def bloom_bag_forward(
 
 def entry_weights(per_sample_weights: Any, indices: IntArray, mode: str, dtype: Any) -> FloatArray | None:
     """
-    Weights of the entries, flat and in float64 after rounding to the table's dtype.
+    Return weights of the entries, flat, in float64 after rounding to the table's dtype.
 
     Only a sum takes them (L18).
     """
@@ -117,23 +117,25 @@ def entry_weights(per_sample_weights: Any, indices: IntArray, mode: str, dtype: 
 
 
 def not_padding(indices: IntArray, hashing: HashSpec) -> Any:
-    """Which entries are not the padding id, flat."""
+    """Return True for each entry that is not the padding id, flat."""
     return np.ones(indices.size, bool) if hashing.padding_idx is None else indices.ravel() != hashing.padding_idx
 
 
 def bags_of(bounds: IntArray) -> IntArray:
-    """The bag that every entry is in."""
+    """Return the bag of every entry."""
     return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
 
 def counts_of(bounds: IntArray, counted: Any) -> IntArray:
-    """Number of entries of every bag that count (L16)."""
+    """Return the number of entries of every bag that count (L16)."""
     return np.bincount(bags_of(bounds)[counted], minlength=len(bounds) - 1)
 
 
 def winners(vectors: FloatArray, bounds: IntArray, counted: Any) -> IntArray:
     """
-    The entry whose value is the maximum, by bag and dimension: the first one, or the first NaN.
+    Return the entry whose value is the maximum, by bag and dimension.
+
+    It is the first one, or the first NaN.
 
     -1 if none (L17).
     """
@@ -147,7 +149,11 @@ def winners(vectors: FloatArray, bounds: IntArray, counted: Any) -> IntArray:
 
 
 def probe_slices(dim: int, hashing: HashSpec, combine: str) -> list[slice]:
-    """The columns that probe j reads: all of them, or the j-th part in a concatenation (L21)."""
+    """
+    Return the columns that probe j reads.
+
+    These are all columns, or the j-th part in a concatenation (L21).
+    """
     _inputs.choice(combine, "combine", "sum", "mean", "concat")
     k = hashing.num_hash_functions
     if combine != "concat":
@@ -159,7 +165,7 @@ def probe_slices(dim: int, hashing: HashSpec, combine: str) -> list[slice]:
 
 def bloom_vectors(weight: FloatArray, ids: IntArray, hashing: HashSpec, combine: str) -> FloatArray:
     """
-    The vector of every id in float64, unrounded.
+    Return the vector of every id in float64, unrounded.
 
     A probe of the reserved row adds nothing (L22).
     """
@@ -173,7 +179,7 @@ def bloom_vectors(weight: FloatArray, ids: IntArray, hashing: HashSpec, combine:
 
 def _reduced(vectors: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None) -> FloatArray:
     """
-    One vector a bag: a sum or mean in float64, or a maximum as it is.
+    Return one vector a bag: a sum or mean in float64, or a maximum as it is.
 
     Zero where nothing counts (L14).
     """
@@ -193,7 +199,7 @@ def _reduced(vectors: FloatArray, bounds: IntArray, counted: Any, mode: str, wei
 
 def _renormalized(weight: FloatArray, ids: IntArray, max_norm: float, norm_type: float) -> FloatArray:
     """
-    A copy of the table in which every looked-up row longer than `max_norm` is scaled, once (L10).
+    Return a copy of the table with every looked-up row longer than `max_norm` scaled once (L10).
     """
     weight = weight.copy()
     for row in np.unique(ids):
@@ -206,7 +212,7 @@ def _renormalized(weight: FloatArray, ids: IntArray, max_norm: float, norm_type:
 
 def _norm(values: FloatArray, p: float) -> float:
     """
-    The p-norm in float64, summed in column order.
+    Return the p-norm in float64, summed in column order.
 
     Infinite where a power is too large for a float.
     """
@@ -221,7 +227,7 @@ def _norm(values: FloatArray, p: float) -> float:
 
 
 def _power(base: float, exponent: float) -> float:
-    """C's pow of a base >= 0 or NaN, which gives inf where Python raises."""
+    """Return C's pow of a base >= 0 or NaN, which is inf where Python raises."""
     try:
         return math.pow(base, exponent)
     except OverflowError:

@@ -25,7 +25,11 @@ def sgd_update(
     momentum_buffer: FloatArray | None = None,
     padding_row: int | None = None,
 ) -> tuple[FloatArray, ...]:
-    """SGD (L28): ``(weight,)``, with momentum ``(weight, momentum_buffer)``."""
+    """
+    Return the arrays after SGD (L28).
+
+    These are ``(weight,)``, with momentum ``(weight, momentum_buffer)``.
+    """
     weight, rows, g = _begin(weight, grad, weight_decay, padding_row)
     real = weight.dtype.type
     if momentum == 0:
@@ -50,7 +54,9 @@ def adagrad_update(
     weight_decay: float = 0.0,
     padding_row: int | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Adagrad (L29): ``(weight, state_sum)``; `lr` is the effective rate."""
+    """
+    Return the arrays after Adagrad (L29): ``(weight, state_sum)``; `lr` is the effective rate.
+    """
     weight, rows, g = _begin(weight, grad, weight_decay, padding_row)
     real = weight.dtype.type
     state_sum = np.array(state_sum)
@@ -71,7 +77,7 @@ def rowwise_adagrad_update(
     padding_row: int | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """
-    Row-wise Adagrad (L30): ``(weight, state_sum)``.
+    Return the arrays after row-wise Adagrad (L30): ``(weight, state_sum)``.
 
     The mean of squares is rounded, then added in the table's dtype.
     """
@@ -101,7 +107,11 @@ def adam_update(
     weight_decay: float = 0.0,
     padding_row: int | None = None,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Adam (L31), lazy with a RowGrad: ``(weight, exp_avg, exp_avg_sq)``; `step` counts from 1."""
+    """
+    Return the arrays after Adam (L31), lazy with a RowGrad.
+
+    These are ``(weight, exp_avg, exp_avg_sq)``; `step` counts from 1.
+    """
     weight, rows, g = _begin(weight, grad, weight_decay, padding_row)
     real = weight.dtype.type
     beta1, beta2 = (float(beta) for beta in betas)
@@ -117,8 +127,9 @@ def _begin(
     weight: FloatArray, grad: Any, weight_decay: float, padding_row: int | None
 ) -> tuple[FloatArray, IntArray, FloatArray]:
     """
-    A copy of the table, the rows to update, and their gradients with weight decay, which is skipped
-    at 0 (L27, L32).
+    Return a copy of the table, the rows to update, and their gradients with weight decay.
+
+    Decay is skipped at 0 (L27, L32).
     """
     weight = np.array(weight)
     padding = _inputs.padding_row(padding_row, len(weight), "padding_row")

@@ -25,7 +25,7 @@ def embedding_backward(
     ids: Any, grad_out: Any, num_rows: int, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False
 ) -> RowGrad:
     """
-    Gradient of `embedding_forward`: every id sends its output gradient to its row.
+    Return the gradient of `embedding_forward`: every id sends its output gradient to its row.
 
     Padding sends none (L9).
     """
@@ -50,8 +50,9 @@ def embedding_bag_backward(
     scale_grad_by_freq: bool = False,
 ) -> RowGrad:
     """
-    Gradient of `embedding_bag_forward`: ``(G_b / count_b) * w_i`` to every entry's row, a maximum's
-    to its winner.
+    Return the gradient of `embedding_bag_forward`.
+
+    Every entry's row gets ``(G_b / count_b) * w_i``; a maximum's gradient goes to its winner.
 
     With `scale_grad_by_freq` a row's sum is divided by the occurrences of its id in the batch, not
     by its wins (L11).
@@ -78,8 +79,9 @@ def embedding_bag_backward_weights(
     include_last_offset: bool = False,
 ) -> FloatArray:
     """
-    Gradient of `per_sample_weights`: the bag's gradient times the entry's row, an array like
-    `indices` (L18).
+    Return the gradient of `per_sample_weights`, an array like `indices` (L18).
+
+    It is the bag's gradient times the entry's row.
     """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, len(weight), "indices")
@@ -92,8 +94,9 @@ def embedding_bag_backward_weights(
 @np.errstate(all="ignore")
 def bloom_backward(ids: Any, grad_out: Any, hashing: HashSpec, *, combine: str = "sum") -> RowGrad:
     """
-    Gradient of `bloom_forward`: to every probe, in order (i, j), the output's gradient (over k in a
-    mean).
+    Return the gradient of `bloom_forward`.
+
+    Every probe gets the output's gradient (over k in a mean), in order (i, j).
 
     The reserved row is left out (L22). In a concatenation the rows are slices ``r * k + j`` of d /
     k columns (L21).
@@ -118,8 +121,9 @@ def bloom_bag_backward(
     combine: str = "sum",
 ) -> RowGrad:
     """
-    Gradient of `bloom_bag_forward`: ``(G_b / count_b) * w_i`` to every id, and from there to its
-    probes (L23b).
+    Return the gradient of `bloom_bag_forward` (L23b).
+
+    Every id gets ``(G_b / count_b) * w_i``, and passes it on to its probes.
     """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
@@ -143,8 +147,9 @@ def bloom_bag_backward_weights(
     combine: str = "sum",
 ) -> FloatArray:
     """
-    Gradient of `per_sample_weights`: the bag's gradient times the entry's unrounded vector, like
-    `indices` (L23b).
+    Return the gradient of `per_sample_weights`, like `indices` (L23b).
+
+    It is the bag's gradient times the entry's unrounded vector.
     """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
@@ -157,7 +162,9 @@ def bloom_bag_backward_weights(
 def _sent(
     vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None
 ) -> FloatArray:
-    """The gradient of every entry, float64 (n, d): a share of its bag's, or what it won of it."""
+    """
+    Return the gradient of every entry, float64 (n, d): a share of its bag's, or its wins' part.
+    """
     grad_out = grad_out.astype(np.float64)
     if mode == "max":
         sent = np.zeros(vectors.shape)
@@ -173,8 +180,9 @@ def _sent(
 
 def _products(vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, counted: Any) -> FloatArray:
     """
-    Dot product of every entry's vector with its bag's gradient: float64, from +0.0, column by
-    column, rounded once.
+    Return the dot product of every entry's vector with its bag's gradient.
+
+    It is summed in float64, from +0.0, column by column, and rounded once.
     """
     terms = grad_out[bags_of(bounds)].astype(np.float64) * vectors
     total = np.zeros(len(vectors))
@@ -184,9 +192,7 @@ def _products(vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, count
 
 
 def _to_probes(ids: IntArray, sent: FloatArray, hashing: HashSpec, combine: str, dtype: Any) -> RowGrad:
-    """
-    The gradient of every id, passed on to its probes in order (i, j), the reserved row left out.
-    """
+    """Pass the gradient of every id on to its probes in order (i, j), without the reserved row."""
     m, k = hashing.num_rows, hashing.num_hash_functions
     columns = probe_slices(sent.shape[1], hashing, combine)
     rows = hash_rows(ids, hashing)
@@ -202,8 +208,9 @@ def _to_probes(ids: IntArray, sent: FloatArray, hashing: HashSpec, combine: str,
 
 def _summed(rows: IntArray, contributions: FloatArray, num_rows: int, dtype: Any, by_frequency: bool) -> RowGrad:
     """
-    Add up the contributions of every distinct row in input order, divide by its count if asked to,
-    and round.
+    Add up the contributions of every distinct row in input order, and round.
+
+    If asked to, divide by the row's count first.
     """
     touched, place, count = np.unique(rows, return_inverse=True, return_counts=True)
     total = np.zeros((len(touched), contributions.shape[1]))

@@ -13,8 +13,9 @@ POWERS, OVERSAMPLING = 8, 8
 
 def normalised(user_ids: Any, item_ids: Any, num_users: int, num_items: int) -> FloatArray:
     """
-    N: the 0/1 matrix of users and items over the roots of both degrees, each with the mean degree
-    added.
+    Return N, the 0/1 matrix of users and items over the roots of both degrees.
+
+    The mean degree is added to each degree.
     """
     met = np.zeros((num_users, num_items))
     met[user_ids, item_ids] = 1
@@ -25,14 +26,14 @@ def normalised(user_ids: Any, item_ids: Any, num_users: int, num_items: int) -> 
 
 
 def _basis(vectors: FloatArray) -> FloatArray:
-    """Orthonormal columns that span what the given ones span."""
+    """Return orthonormal columns that span the space of the given ones."""
     left, values, _ = np.linalg.svd(vectors, full_matrices=False)
     return left[:, values > 1e-5 * values[0]]
 
 
 def decompose(matrix: FloatArray, rank: int, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """
-    U, S and V of the matrix within the span that the subspace iteration finds.
+    Return U, S and V of the matrix within the span that the subspace iteration finds.
 
     Columns in the drawn order.
     """

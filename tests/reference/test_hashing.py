@@ -124,8 +124,8 @@ def test_a_seed_has_32_bits(seed):
 
 
 def test_the_rows_of_spotlight():
-    # Spotlight's own line: murmurhash3_32(np.arange(n, dtype=np.int32), seed=seed) % m with a signed
-    # hash; padding set to 0.
+    # Spotlight's own line: murmurhash3_32(np.arange(n, dtype=np.int32), seed=seed) % m with a
+    # signed hash; padding set to 0.
     rows = reference.hash_rows(np.arange(1000), HashSpec(1000, 101, num_hash_functions=24, padding_idx=0))
     expected = [[mmh3.hash(int(i).to_bytes(4, "little"), seed) % 101 for seed in SPOTLIGHT_SEEDS] for i in range(1000)]
     expected[0] = [0] * 24

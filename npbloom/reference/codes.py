@@ -16,9 +16,9 @@ def hash_table(
     vectors: FloatArray, known: IntArray, num_rows: int, num_hashes: int, padding: int | None, rng: np.random.Generator
 ) -> IntArray:
     """
-    Return rows of each id, (num_ids, num_hashes): the nearest centroids', or the hash's.
+    Return rows of each id, (num_ids, num_hashes).
 
-    There is one centroid in each slice.
+    A known id has the row of the nearest centroid in each slice, any other the rows of the hash.
     """
     first = 0 if padding is None else 1
     table = first + hash_rows(np.arange(len(vectors)), HashSpec(len(vectors), num_rows - first, num_hashes))

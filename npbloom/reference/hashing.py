@@ -127,8 +127,8 @@ def _x86_32(data: npt.NDArray[np.uint8], seed: int) -> Words:
     """
     Return MurmurHash3_x86_32 of every row.
 
-    Blocks of 4 bytes come first, then up to 3 more bytes, which are mixed in without a rotation of
-    the state.
+    Blocks of 4 bytes come first, then up to 3 more bytes, which only change the state by exclusive
+    or.
     """
     length = data.shape[1]
     h: Words = np.full(len(data), seed, dtype=np.uint32)

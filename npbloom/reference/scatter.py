@@ -163,7 +163,9 @@ def _sent(
     vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None
 ) -> FloatArray:
     """
-    Return the gradient of every entry, float64 (n, d): a share of its bag's, or its wins' part.
+    Return the gradient of every entry, float64 (n, d).
+
+    It is a share of its bag's gradient, or for a maximum what the entry won of it.
     """
     grad_out = grad_out.astype(np.float64)
     if mode == "max":

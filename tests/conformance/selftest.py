@@ -99,9 +99,9 @@ def finds(each: Check, mutant: Backend, profile: str) -> bool:
     return result.status == "failed" and not result.message.startswith(BROKEN)
 
 
-def found_by_name(mutant: Mutant) -> bool:
-    """True if one of the checks that the fault names finds it."""
-    return any(finds(CHECKS[name], mutant, profile) for profile in ("fast", "full") for name in mutant.caught_by)
+def silent_checks(mutant: Mutant) -> list[str]:
+    """Checks that the fault names, and that do not find it."""
+    return [name for name in mutant.caught_by if not any(finds(CHECKS[name], mutant, profile) for profile in ("fast", "full"))]
 
 
 def likely(mutant: Mutant) -> list[Check]:

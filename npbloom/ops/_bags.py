@@ -26,21 +26,25 @@ class Bags(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Number of bags."""
+        """Return the number of bags."""
         return len(self.indptr) - 1
 
     def apart(self, table: FloatArray) -> Bags:
-        """These bags, with copies of arrays in a table that is written to before they are read."""
+        """
+        Return these bags, with copies of the arrays that share memory with `table`.
+
+        The table is written to before the arrays are read.
+        """
         ids = _check.apart(self.ids, table)
         weights = None if self.weights is None else _check.apart(self.weights, table)
         return self if ids is self.ids and weights is self.weights else self._replace(ids=ids, weights=weights)
 
     def bag_of(self) -> IntArray:
-        """The bag of each entry."""
+        """Return the bag of each entry."""
         return np.repeat(np.arange(self.size), np.diff(self.indptr))
 
     def counts(self) -> FloatArray:
-        """Entries of each bag that are not padding, as float64 (L16)."""
+        """Return the number of entries of each bag that are not padding, as float64 (L16)."""
         seen = np.append(0, np.cumsum(self.ids != self.padding))
         counts: FloatArray = (seen[self.indptr[1:]] - seen[self.indptr[:-1]]).astype(np.float64)
         return counts
@@ -84,7 +88,7 @@ def read_bloom_bags(
     mode: str,
     include_last_offset: bool,
 ) -> Bags:
-    """Bags of hashed ids, checked."""
+    """Check and return bags of hashed ids."""
     return read_bags(
         indices,
         offsets,

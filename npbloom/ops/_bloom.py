@@ -1,4 +1,4 @@
-"""Options of Bloom lookups: a HashSpec that fits its table, and how k rows are combined."""
+"""Options of Bloom lookups: a HashSpec that fits its table, and the way to combine k rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMBINE = ("sum", "mean", "concat")
 
 
 def check_combine(combine: Any, dim: int, num_hash_functions: int) -> str:
-    """One of the three words; "concat" needs k to divide d (L21)."""
+    """Check one of the three words; "concat" needs k to divide d (L21)."""
     _check.choice(combine, "combine", COMBINE)
     if combine == "concat" and dim % num_hash_functions:
         raise ValueError(
@@ -23,14 +23,14 @@ def check_combine(combine: Any, dim: int, num_hash_functions: int) -> str:
 
 
 def check_hashing(hashing: Any) -> HashSpec:
-    """A TypeError unless `hashing` is a HashSpec."""
+    """Raise a TypeError unless `hashing` is a HashSpec."""
     if not isinstance(hashing, HashSpec):
         raise TypeError(f"`hashing` must be a HashSpec, not {type(hashing).__name__}.")
     return hashing
 
 
 def bloom_table(weight: Any, hashing: HashSpec, combine: str) -> FloatArray:
-    """A table that fits the hashing and the combination."""
+    """Return a table that fits the hashing and the combination."""
     table = _check.table(weight)
     check_hashing(hashing)
     if table.shape[0] != hashing.num_rows:
@@ -40,20 +40,20 @@ def bloom_table(weight: Any, hashing: HashSpec, combine: str) -> FloatArray:
 
 
 def reserved_row(hashing: HashSpec) -> int:
-    """The row that adds nothing: 0 with a padding id, else none, -1 (L22)."""
+    """Return the row that adds nothing: 0 with a padding id, else none, -1 (L22)."""
     return -1 if hashing.padding_idx is None else 0
 
 
 def slices_of(hashing: HashSpec, combine: str) -> int:
-    """Slices that a row is cut into, one for each probe: k for "concat", else 1 (L21)."""
+    """Return the number of slices of a row, one for each probe: k for "concat", else 1 (L21)."""
     return hashing.num_hash_functions if combine == "concat" else 1
 
 
 def divisor_of(hashing: HashSpec, combine: str) -> float:
-    """The divisor of the sum over probes: k for "mean", else 1."""
+    """Return the divisor of the sum over probes: k for "mean", else 1."""
     return float(hashing.num_hash_functions) if combine == "mean" else 1.0
 
 
 def combination(hashing: HashSpec, combine: str) -> Combine:
-    """The options by which kernels combine the rows of an id (L21, L22)."""
+    """Return the options by which kernels combine the rows of an id (L21, L22)."""
     return Combine(reserved_row(hashing), divisor_of(hashing, combine), combine == "concat")

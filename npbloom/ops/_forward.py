@@ -1,4 +1,4 @@
-"""Forward passes on checked arguments: what layers call, and the backward passes of a maximum."""
+"""Forward passes on checked arguments, for layers and for the backward passes of a maximum."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCK = 16384  # ids looked up at a time: their probes stay in the second cache
 
 def gather(table: FloatArray, array: IntArray, limits: tuple[float, float] | None = None) -> FloatArray:
     """
-    Rows of a table, scaled before where there are limits.
+    Return rows of a table, scaled first where there are limits.
 
     Each part of the ids is checked by the thread that looks it up.
     """
@@ -39,7 +39,7 @@ def gather(table: FloatArray, array: IntArray, limits: tuple[float, float] | Non
 
 
 def norm_limits(table: FloatArray, max_norm: Any, norm_type: Any) -> tuple[float, float] | None:
-    """The checked pair (max_norm, norm_type), or None without max_norm."""
+    """Return the checked pair (max_norm, norm_type), or None without max_norm."""
     power = _check.positive(norm_type, "norm_type")
     if max_norm is None:
         return None
@@ -49,7 +49,7 @@ def norm_limits(table: FloatArray, max_norm: Any, norm_type: Any) -> tuple[float
 
 
 def renormalise(table: FloatArray, flat: IntArray, limits: tuple[float, float]) -> None:
-    """Scale the distinct rows that `flat` names, where their norm exceeds the limit (L10)."""
+    """Scale the distinct rows that `flat` names where their norm exceeds the limit (L10)."""
     if flat.size == 0:
         return
     touched = distinct_rows(flat, table.shape[0])
@@ -67,7 +67,7 @@ def bag_vectors(
     include_last_offset: bool,
     limits: tuple[float, float] | None,
 ) -> FloatArray:
-    """The result of `embedding_bag_forward`, of a checked table."""
+    """Return the result of `embedding_bag_forward`, of a checked table."""
     bags = read_bags(
         indices,
         offsets,
@@ -83,7 +83,7 @@ def bag_vectors(
 
 def bag_output(table: FloatArray, bags: Bags, limits: tuple[float, float] | None = None) -> tuple[FloatArray, IntArray | None]:
     """
-    The reduced bags, and for ``max`` the entry that won each dimension (-1: none).
+    Return the reduced bags, and for ``max`` the entry that won each dimension (-1: none).
 
     Rows are scaled before (L10).
     """
@@ -105,9 +105,9 @@ def bag_output(table: FloatArray, bags: Bags, limits: tuple[float, float] | None
 
 def bloom_output(table: FloatArray, array: IntArray, hashing: HashSpec, combine: str) -> FloatArray:
     """
-    Bloom vectors.
+    Return Bloom vectors.
 
-    A thread checks, hashes and looks up a block of ids at a time, and no other trip to it is made.
+    A thread checks, hashes and looks up a block of ids in one task.
     """
     dim = table.shape[1]
     out = _arrays.empty((array.size, dim), table.dtype)
@@ -130,7 +130,7 @@ def bloom_output(table: FloatArray, array: IntArray, hashing: HashSpec, combine:
 def bloom_bag_output(
     table: FloatArray, bags: Bags, rows: Any, hashing: HashSpec, combine: str
 ) -> tuple[FloatArray, IntArray | None]:
-    """The reduced bags, and for ``max`` the entry that won each dimension (-1: none)."""
+    """Return the reduced bags, and for ``max`` the entry that won each dimension (-1: none)."""
     dim = table.shape[1]
     out = _arrays.empty((bags.size, dim), table.dtype)
     bounds = bags.bounds(dim * rows.shape[1])

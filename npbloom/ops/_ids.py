@@ -21,8 +21,9 @@ _SEEDS.flags.writeable = False  # kernels are compiled for read-only inputs
 
 def check_ids(value: Any, bound: int, name: str = "ids") -> IntArray:
     """
-    An index array (L1) of any shape whose values lie in ``[0, bound)``, else an IndexError for the
-    first outside (L2).
+    Return an index array (L1) of any shape whose values lie in ``[0, bound)``.
+
+    An IndexError names the first value outside (L2).
     """
     ids = _check.ids(value, name, bound)
     run_range(partial(check_range, ids, bound, name), ids.size, grain=CHECKS)
@@ -30,7 +31,7 @@ def check_ids(value: Any, bound: int, name: str = "ids") -> IntArray:
 
 
 def check_range(ids: IntArray, bound: int, name: str, lo: int, hi: int) -> None:
-    """The range check of the ids at flat positions ``[lo, hi)``."""
+    """Check the range of the ids at flat positions ``[lo, hi)``."""
     flat = kernels.first_outside_range(ids.reshape(-1), bound - 1, lo, hi)
     if flat >= 0:
         raise _check.outside(flat, ids, bound, name)
@@ -50,8 +51,9 @@ def _fill_rows(ids: IntArray, hashing: HashSpec, rows: npt.NDArray[Any], lo: int
 
 def checked_rows_range(ids: IntArray, hashing: HashSpec, name: str, lo: int, hi: int) -> npt.NDArray[np.int32]:
     """
-    The probes of ids at flat positions ``[lo, hi)``, which are checked first: one trip to a thread
-    does both.
+    Check the ids at flat positions ``[lo, hi)`` and return their probes.
+
+    One task does both.
     """
     check_range(ids, hashing.num_embeddings, name, lo, hi)
     rows = np.empty((hi - lo, hashing.num_hash_functions), dtype=np.int32)
@@ -61,7 +63,7 @@ def checked_rows_range(ids: IntArray, hashing: HashSpec, name: str, lo: int, hi:
 
 
 def rows_of(ids: IntArray, hashing: HashSpec, dtype: type[np.signedinteger[Any]] = np.int32) -> npt.NDArray[Any]:
-    """The probes (n, k) of checked, flat ids."""
+    """Return the probes (n, k) of checked, flat ids."""
     rows = np.empty((ids.size, hashing.num_hash_functions), dtype=dtype)
     run_range(
         partial(_fill_rows, ids, hashing, rows),

@@ -16,7 +16,7 @@ EAGER = 2**30  # bytes up to which zeros are written at once
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
     """
-    A zeroed array, written at once where it is small enough to be held in memory without a thought.
+    Return a zeroed array, written at once where it is small enough.
 
     Pages of `np.zeros` come one by one when they are first touched: 300 ms for 100,000 random rows
     of 256 MB, where filling all of `np.empty`, which has huge pages, takes 35 ms. Beyond `EAGER`
@@ -31,8 +31,9 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
 
 def fill_normal(table: FloatArray, deviation: float, rng: np.random.Generator) -> None:
     """
-    Normal values of mean 0: blocks of a fixed size, each from a stream of its own, so threads do
-    not matter (L8).
+    Fill a table with normal values of mean 0.
+
+    Blocks have a fixed size and a stream of their own, so threads do not matter (L8).
     """
     root = np.random.SeedSequence([int(word) for word in rng.integers(0, 2**32, size=4)])
     flat = table.reshape(-1)

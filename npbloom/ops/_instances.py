@@ -15,8 +15,9 @@ from npbloom.types import IntArray
 
 def read_instances(items: Any, offsets: Any, num_items: int, name: str = "items") -> tuple[IntArray, IntArray]:
     """
-    The items of all instances, flat, and where each instance starts and the last ends (L1, L2,
-    L13).
+    Return the items of all instances, flat, and the bounds of the instances (L1, L2, L13).
+
+    The bounds are the start of each instance and the end of the last.
     """
     array = _check.ids(items, name, num_items)
     if array.ndim not in (1, 2):
@@ -29,8 +30,9 @@ def read_instances(items: Any, offsets: Any, num_items: int, name: str = "items"
 
 def distinct_values(values: npt.NDArray[Any], starts: IntArray, bound: int) -> tuple[IntArray, IntArray]:
     """
-    The distinct values, below `bound`, of each part in increasing order, and where each part starts
-    and the last ends.
+    Return the distinct values, below `bound`, of each part in increasing order, and bounds.
+
+    The bounds are the start of each part and the end of the last.
     """
     sorted_parts, counts = (
         np.empty(len(values), dtype=np.int64),
@@ -57,8 +59,9 @@ def distinct_values(values: npt.NDArray[Any], starts: IntArray, bound: int) -> t
 
 def read_excluded(exclude: Any, size: int, num_items: int) -> tuple[IntArray, IntArray]:
     """
-    The items that each instance must not get, increasing, flat, and where each instance's start and
-    the last end.
+    Return the items that each instance must not get, increasing, flat, and bounds.
+
+    The bounds are the start of each instance's items and the end of the last.
     """
     if exclude is None:
         return _check.read_only(np.empty(0, dtype=np.int64)), np.zeros(size + 1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""A stable sort of the (row, entry) pairs of a batch by row: the base of every scatter."""
+"""A stable sort of the (row, entry) pairs of a batch by row, which every scatter uses."""
 
 from __future__ import annotations
 
@@ -43,15 +43,17 @@ class Pairs(NamedTuple):
         """
         Sort each part and give it to `work`, in the thread that sorted it.
 
+        Return results in order of the rows.
+
         Results in order of the rows.
         """
         return _parallel.run_tasks(self.tasks(work))
 
     def tasks(self, work: Callable[[SortedPairs], Result]) -> list[Callable[[], Result]]:
         """
-        The calls that `sort_and` makes.
+        Return the calls that `sort_and` makes.
 
-        All memory for sorting is taken now: `work` may write what must not stay half done.
+        All memory for sorting is taken now, before `work` begins to write.
         """
         kept = len(self.pairs)
         indices, spare = np.empty(kept, self.pairs.dtype), np.empty_like(self.pairs)
@@ -130,7 +132,7 @@ def split_pairs(
 
 
 def distinct_rows(rows: IntArray, num_rows: int) -> IntArray:
-    """The distinct values of ``rows`` (n,), increasing."""
+    """Return the distinct values of ``rows`` (n,), increasing."""
     column = rows.reshape(-1, 1)
     pairs = split_pairs(lambda lo, hi: column[lo:hi], rows.size, 1, num_rows, work=0)
     return np.concatenate(pairs.sort_and(lambda part: part.rows))

@@ -25,7 +25,7 @@ BLOCK = 65536
 
 @dataclass(frozen=True)
 class Rule:
-    """A step that is checked: the kernel, the arrays it writes to, and its scalars."""
+    """Checked step: the kernel, the arrays it writes to, and its scalars."""
 
     kernel: Callable[..., Any]
     weight: FloatArray  # (rows, d)
@@ -35,7 +35,7 @@ class Rule:
     group: int = 0  # rows whose squares the kernel sums at a time; 0: it sums none
 
     def _scratch(self) -> tuple[FloatArray, ...]:
-        """Room for gradient rows, and for their squares where the kernel sums these."""
+        """Return room for gradient rows, and for their squares where the kernel sums these."""
         grad_rows = np.empty((max(self.group, 1), self.weight.shape[1]), self.weight.dtype)
         return (grad_rows, np.zeros(grad_rows.shape)) if self.group else (grad_rows,)
 
@@ -48,7 +48,7 @@ class Rule:
         lo: int,
         hi: int,
     ) -> None:
-        """Step with gradient rows ``[lo, hi)``: arguments as kernels take them."""
+        """Step with gradient rows ``[lo, hi)``, with arguments in the order of the kernels."""
         self.kernel(self.weight, rows, grad, segments, *self.state, self.scalars, *scratch, lo, hi)
 
     def apply(self, grad: RowGrad | FloatArray) -> None:
@@ -56,9 +56,7 @@ class Rule:
         self.prepare(grad)()
 
     def prepare(self, grad: RowGrad | FloatArray) -> Callable[[], Any]:
-        """
-        A step with a checked gradient, ready to be taken: memory is there, nothing is written (L3).
-        """
+        """Return a step with a checked gradient, with its memory taken and nothing written (L3)."""
         written = (self.weight, *self.state)
         if isinstance(grad, RowGrad):
             rows, values = _check.apart(grad.rows, *written), _check.apart(grad.values, *written)
@@ -81,8 +79,9 @@ class Rule:
 
     def prepare_fused(self, contributions: Contributions) -> Callable[[], Any]:
         """
-        As `prepare`, with gradients that are not summed yet; nothing of size (u, d) is ever written
-        (L26).
+        Return a step as `prepare` does, with gradients that are not summed yet (L26).
+
+        Nothing of size (u, d) is written.
 
         The thread that has sorted a part of the pairs steps on it: sums go from registers into the
         optimizer's arithmetic. Gradients that are no plain sums are summed a block at a time first.
@@ -118,7 +117,7 @@ class Rule:
         return partial(_parallel.run_tasks, tasks)
 
     def _prepare_sums(self, contributions: Contributions) -> Callable[[], Any]:
-        """A step with plain sums, which the kernel takes itself."""
+        """Return a step with plain sums, which the kernel computes itself."""
 
         def step(part: SortedPairs) -> None:
             rows, segments = _check.closed(part.rows), contributions.segments(part)
@@ -132,7 +131,7 @@ class Rule:
 
 
 def _scalar(table: FloatArray, value: float) -> Any:
-    """A Python float rounded once to the dtype of the table (L32)."""
+    """Return a Python float rounded once to the dtype of the table (L32)."""
     kind = table.dtype.type
     if -LARGEST_SINGLE <= value <= LARGEST_SINGLE:
         return kind(value)
@@ -148,7 +147,7 @@ def sgd_rule(
     buffer: FloatArray | None,
     reserved: range,
 ) -> Rule:
-    """An SGD step on checked arguments."""
+    """Return an SGD step on checked arguments."""
     scalars = kernels.SGD(
         _scalar(table, lr),
         _scalar(table, momentum),
@@ -166,7 +165,11 @@ def adagrad_rule(
     weight_decay: float,
     reserved: range,
 ) -> Rule:
-    """An Adagrad step on checked arguments; a sum of one dimension is row-wise Adagrad's."""
+    """
+    Return an Adagrad step on checked arguments.
+
+    A sum of one dimension is row-wise Adagrad's.
+    """
     scalars = kernels.Adagrad(_scalar(table, lr), _scalar(table, weight_decay), _scalar(table, eps), weight_decay != 0)
     rowwise = state_sum.ndim == 1
     kernel = kernels.rowwise_adagrad_range if rowwise else kernels.adagrad_range
@@ -185,7 +188,7 @@ def adam_rule(
     reserved: range,
 ) -> Rule:
     """
-    An Adam step on checked arguments.
+    Return an Adam step on checked arguments.
 
     Powers are Python's: inside Numba ``beta**int`` differs in the last bit (L32).
     """
@@ -207,8 +210,9 @@ def adam_rule(
 
 def check_gradient(grad: Any, table: FloatArray, reserved: range) -> RowGrad | FloatArray:
     """
-    A RowGrad of this table that names no reserved row, or a dense gradient of its shape, rounded to
-    its dtype.
+    Return a checked RowGrad of this table, or a dense gradient of its shape, in its dtype.
+
+    A RowGrad names no reserved row.
     """
     if not isinstance(grad, RowGrad):
         dense = _check.floats(grad, "grad", table.dtype)
@@ -230,12 +234,12 @@ def check_gradient(grad: Any, table: FloatArray, reserved: range) -> RowGrad | F
 
 
 def reserved_rows(padding: int) -> range:
-    """The padding row as a range; an empty one for -1."""
+    """Return the padding row as a range; an empty one for -1."""
     return range(padding, padding + 1) if padding >= 0 else range(0)
 
 
 def check_betas(betas: Any) -> tuple[float, float]:
-    """Two decays in [0, 1)."""
+    """Check two decays in [0, 1)."""
     try:
         beta1, beta2 = betas
     except (TypeError, ValueError):

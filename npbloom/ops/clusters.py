@@ -23,8 +23,9 @@ GRAIN: Final = 2**16  # distances below which a second thread does not pay
 
 def nearest(points: Points, groups: IntArray, starts: IntArray, centroids: Points) -> tuple[IntArray, Points]:
     """
-    The nearest of its group's centroids for each point, of equally near ones the first, and its
-    squared distance.
+    Return the nearest centroid of each point, and its squared distance.
+
+    Of equally near centroids the first is taken.
 
     Group g has the centroids ``[starts[g], starts[g + 1])``, at least one.
     """
@@ -46,7 +47,7 @@ def nearest(points: Points, groups: IntArray, starts: IntArray, centroids: Point
 
 def shares(sizes: IntArray, total: int) -> IntArray:
     """
-    Split a total in proportion to sizes, at least 1 and at most the size for each.
+    Split a total in proportion to sizes: each share is at least 1 and at most its size.
 
     The largest remainders round up.
     """
@@ -66,8 +67,9 @@ def shares(sizes: IntArray, total: int) -> IntArray:
 
 def lloyd(points: Points, groups: IntArray, counts: IntArray, rng: np.random.Generator) -> tuple[IntArray, Points]:
     """
-    k-means in each group of points, from some of its points: codes and centroids, numbered through
-    all groups.
+    Run k-means in each group, from some of its points; return codes and centroids.
+
+    Centroids are numbered through all groups.
 
     `counts` has how many centroids a group gets: at least 1, at most its points.
     """
@@ -85,9 +87,9 @@ def lloyd(points: Points, groups: IntArray, counts: IntArray, rng: np.random.Gen
 
 def _means(points: Points, codes: IntArray, centroids: Points) -> Points:
     """
-    The mean of each centroid's points, summed in float64 in their order.
+    Return the mean of each centroid's points, summed in float64 in their order.
 
-    Of none the centroid as it was.
+    A centroid without points stays.
     """
     members = np.bincount(codes, minlength=len(centroids))
     found = centroids.copy()
@@ -106,9 +108,9 @@ def _refill(
     centroids: Points,
 ) -> None:
     """
-    Put each centroid without points on one of those farthest from theirs in its group.
+    Move each centroid without points to one of the points farthest from theirs in its group.
 
-    In place.
+    The centroids are changed in place.
     """
     empty = np.flatnonzero(np.bincount(codes, minlength=len(centroids)) == 0)
     if not len(empty):
@@ -133,8 +135,9 @@ def cluster(
     most_pairs: int = MOST_PAIRS,
 ) -> tuple[IntArray, Points]:
     """
-    Codes of points (n, d), each in ``[0, count)``, and the centroids (at most count, d), by
-    k-means.
+    Return codes of points (n, d), each in ``[0, count)``, and the centroids, by k-means.
+
+    There are at most `count` centroids, (count, d).
 
     With more than `brute_force` distances an iteration, points are split into groups of at most
     `most_pairs` first, and each group gets its share of the centroids.
@@ -149,8 +152,9 @@ def cluster(
 
 def _split(points: Points, count: int, rng: np.random.Generator, most_pairs: int) -> IntArray:
     """
-    Groups of points in each of which k-means is quick, numbered without gaps: k-means splits those
-    in which it is not.
+    Return groups of points small enough for a quick k-means, numbered without gaps.
+
+    Larger groups are split by k-means.
     """
     groups = np.zeros(len(points), dtype=np.int64)
     # Groups that k-means does not take apart: their points are equal.

@@ -27,7 +27,7 @@ PAIRS: Final = 2**16  # pairs whose draws are held at once
 
 
 def draw_table(num_items: int, num_bits: int, num_hashes: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:
-    """Bits of every item, each row drawn without replacement (L35)."""
+    """Return bits of every item, each row drawn without replacement (L35)."""
     table = np.empty((num_items, num_hashes), dtype=np.int32)
     for j in range(num_hashes):
         table[:, j] = rng.integers(0, num_bits - j, size=num_items)
@@ -40,8 +40,9 @@ def draw_table(num_items: int, num_bits: int, num_hashes: int, rng: np.random.Ge
 
 def encode(items: Any, hashing: HashSpec, offsets: Any = None) -> tuple[IntArray, IntArray]:
     """
-    The distinct bits of each instance in increasing order, flat, and where each instance starts
-    (L36).
+    Return the distinct bits of each instance in increasing order, flat (L36).
+
+    Also return where each instance starts.
     """
     ids, starts = read_instances(items, offsets, hashing.num_embeddings)
     bits, ends = distinct_values(rows_of(ids, hashing).reshape(-1), starts * hashing.num_hash_functions, hashing.num_rows)
@@ -49,7 +50,7 @@ def encode(items: Any, hashing: HashSpec, offsets: Any = None) -> tuple[IntArray
 
 
 def encode_dense(items: Any, hashing: HashSpec, offsets: Any = None, *, dtype: Any = np.float32) -> npt.NDArray[Any]:
-    """One row of zeros and ones for each instance: 1 where a bit is set, however often (L36)."""
+    """Return zeros and ones, a row for each instance: 1 where a bit is set, however often (L36)."""
     kind = np.dtype(dtype)
     if kind.kind not in "biuf":
         raise ValueError(f"`dtype` must be of real numbers or bool, not {kind}.")
@@ -63,7 +64,7 @@ def encode_dense(items: Any, hashing: HashSpec, offsets: Any = None, *, dtype: A
 
 
 def _check_log_probs(log_probs: Any, num_bits: int) -> FloatArray:
-    """Rows of log-probabilities of the bits."""
+    """Return checked rows of log-probabilities of the bits."""
     values = _check.floats(log_probs, "log_probs", None)
     if values.ndim != 2 or values.shape[1] != num_bits:
         raise ValueError(f"`log_probs` must have shape (n, {num_bits}), not {values.shape}.")
@@ -71,7 +72,7 @@ def _check_log_probs(log_probs: Any, num_bits: int) -> FloatArray:
 
 
 def _check_prior(prior: Any, num_items: int) -> FloatArray | None:
-    """The number that each item's sum begins with, in float64; None is 0 for all."""
+    """Return the number that each item's sum begins with, in float64; None is 0 for all."""
     if prior is None:
         return None
     values = _check.floats(prior, "prior", np.dtype(np.float64))
@@ -80,7 +81,12 @@ def _check_prior(prior: Any, num_items: int) -> FloatArray | None:
 
 
 def _item_blocks(hashing: HashSpec, prior: FloatArray | None) -> Iterator[tuple[int, npt.NDArray[np.int32], FloatArray]]:
-    """Some items at a time: which is the first, the bits of all, and what their sums begin with."""
+    """
+    Yield some items at a time.
+
+    A block has the number of its first item, the bits of all, and the numbers that their sums begin
+    with.
+    """
     zeros = _check.read_only(np.zeros(min(ITEMS, hashing.num_embeddings) if prior is None else 0))
     for first in range(0, hashing.num_embeddings, ITEMS):
         last = min(first + ITEMS, hashing.num_embeddings)
@@ -97,8 +103,9 @@ def _item_blocks(hashing: HashSpec, prior: FloatArray | None) -> Iterator[tuple[
 
 def _column_blocks(log_probs: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
     """
-    Some instances at a time, in groups whose log-probabilities of a bit lie side by side: (groups,
-    bits, WIDTH).
+    Yield some instances at a time, in groups: (groups, bits, WIDTH).
+
+    The log-probabilities of a group for one bit lie side by side.
     """
     step = kernels.WIDTH * max(1, ENTRIES // (kernels.WIDTH * log_probs.shape[1]))
     for first in range(0, len(log_probs), step):
@@ -112,14 +119,15 @@ def _column_blocks(log_probs: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
 
 
 def _tiles(columns: FloatArray) -> FloatArray:
-    """Room for the scores of a tile of items, for each group."""
+    """Return room for the scores of a tile of items, for each group."""
     return np.empty((len(columns), TILE, kernels.WIDTH), dtype=columns.dtype)
 
 
 def log_likelihood(log_probs: Any, hashing: HashSpec, prior: Any = None) -> FloatArray:
     """
-    For each row of log-probabilities the sum over each item's bits, from its prior on, (n,
-    num_items) (L37).
+    Return the sum over each item's bits, from its prior on, (n, num_items) (L37).
+
+    There is one sum for each row of log-probabilities.
     """
     values = _check_log_probs(log_probs, hashing.num_rows)
     begins = _check_prior(prior, hashing.num_embeddings)
@@ -142,7 +150,7 @@ def log_likelihood(log_probs: Any, hashing: HashSpec, prior: Any = None) -> Floa
 
 
 def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior: Any = None) -> tuple[IntArray, FloatArray]:
-    """The k items of highest score in each row, and their scores, (n, k) each (L38)."""
+    """Return the k items of highest score in each row, and their scores, (n, k) each (L38)."""
     values = _check_log_probs(log_probs, hashing.num_rows)
     begins = _check_prior(prior, hashing.num_embeddings)
     count = _check.positive_int(k, "k")
@@ -179,8 +187,9 @@ def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior:
 
 def _pairs(members: IntArray, starts: IntArray, num_candidates: int, least: int) -> IntArray:
     """
-    Pairs of items that are together in at least `least` instances: (3, pairs) of how often, one
-    item, a greater one.
+    Return pairs of items that are together in at least `least` instances, (3, pairs).
+
+    The rows are the count, one item, and a greater one.
     """
     ends = np.repeat(starts[1:], np.diff(starts))
     places = np.argsort(members, kind="stable")
@@ -198,8 +207,9 @@ def _pairs(members: IntArray, starts: IntArray, num_candidates: int, least: int)
 
 def _cooccurring(items: IntArray, starts: IntArray, num_items: int) -> tuple[IntArray, IntArray]:
     """
-    The pairs of items that occur together more often than an item on average, the rarest pair first
-    (L39).
+    Return the pairs of items that occur together more often than an item on average (L39).
+
+    The rarest pair comes first.
     """
     events, ends = distinct_values(items, starts, num_items)
     least = len(events) // num_items + 1
@@ -215,7 +225,9 @@ def _cooccurring(items: IntArray, starts: IntArray, num_items: int) -> tuple[Int
 
 def with_cooccurrence(items: Any, hashing: HashSpec, offsets: Any, rng: np.random.Generator) -> npt.NDArray[np.int32]:
     """
-    The table in which items that occur together often share a bit: algorithm 1 of the paper (L39).
+    Return the table in which items that occur together often share a bit (L39).
+
+    This is algorithm 1 of the paper.
     """
     num_items, k = hashing.num_embeddings, hashing.num_hash_functions
     ids, starts = read_instances(items, offsets, num_items)

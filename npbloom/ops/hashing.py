@@ -13,7 +13,7 @@ __all__ = ["hash_rows"]
 
 def hash_rows(ids: ArrayLike, hashing: HashSpec) -> IntArray:
     r"""
-    The table rows that ids read.
+    Return the table rows that ids read.
 
     Probe j of an id is
 

@@ -122,7 +122,7 @@ def embedding_bag_forward(
     Examples
     --------
     >>> table = np.array([[1.0], [10.0], [100.0]])
-    >>> embedding_bag_forward(table, [0, 1, 1, 2], [0, 1, 1], mode="sum")     # the second bag is empty
+    >>> embedding_bag_forward(table, [0, 1, 1, 2], [0, 1, 1], mode="sum")  # the second bag is empty
     array([[  1.],
            [  0.],
            [120.]])
@@ -135,7 +135,7 @@ def embedding_bag_forward(
 
 def bloom_forward(weight: FloatArray, ids: ArrayLike, hashing: HashSpec, *, combine: str = "sum") -> FloatArray:
     r"""
-    Look up Bloom embeddings: the k rows that each id's hashes name, combined into one vector.
+    Look up Bloom embeddings: combine the k rows that each id's hashes name into one vector.
 
     Parameters
     ----------
@@ -172,8 +172,8 @@ def bloom_forward(weight: FloatArray, ids: ArrayLike, hashing: HashSpec, *, comb
 
     References
     ----------
-    .. [1] J. Serrà, A. Karatzoglou, "Getting deep recommenders fit: Bloom embeddings for sparse binary input/output
-       networks", RecSys 2017.
+    .. [1] J. Serrà, A. Karatzoglou, "Getting deep recommenders fit: Bloom embeddings for sparse binary
+       input/output networks", RecSys 2017.
 
     Examples
     --------
@@ -199,8 +199,9 @@ def bloom_bag_forward(
     combine: str = "sum",
 ) -> FloatArray:
     r"""
-    Look up bags of Bloom embeddings and reduce each bag to one vector: a user as the mean of hashed
-    items.
+    Look up bags of Bloom embeddings and reduce each bag to one vector.
+
+    A user, for example, is the mean of hashed items.
 
     Parameters
     ----------

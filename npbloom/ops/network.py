@@ -20,10 +20,12 @@ GRAIN: Final = 2**15  # logits below which a second thread does not pay
 
 def softmax_loss(logits: FloatArray, bits: IntArray, offsets: IntArray) -> float:
     r"""
-    Mean categorical cross-entropy of the softmax against each row's bits, which share a weight of
-    one.
+    Compute the mean categorical cross-entropy of the softmax against each row's bits.
 
-    :math:`L = \frac1n \sum_i \bigl(\log \sum_b e^{z_{ib}} - \frac1{|T_i|} \sum_{b \in T_i} z_{ib}\bigr)`.
+    The bits of a row share a weight of one.
+
+    The loss is the mean over the n rows. Row i, with bits :math:`T_i`, has the loss
+    :math:`\log \sum_b e^{z_{ib}} - \frac1{|T_i|} \sum_{b \in T_i} z_{ib}`.
 
     Parameters
     ----------
@@ -98,11 +100,11 @@ def log_softmax(logits: FloatArray) -> None:
 
 
 def _by_rows(work: Callable[[int, int], None], logits: FloatArray) -> None:
-    """Some rows at a time, on all threads."""
+    """Run some rows at a time, on all threads."""
     rows = max(1, CACHED // logits.shape[1])
 
     def run(lo: int, hi: int) -> None:
-        # A training that diverges shows in the model's `history`.
+        # The model's `history` shows a training that diverges.
         with np.errstate(invalid="ignore", divide="ignore"):
             for first in range(lo, hi, rows):
                 work(first, min(first + rows, hi))

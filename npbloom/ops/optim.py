@@ -29,7 +29,7 @@ def sgd_update(
     padding_row: int | None = None,
 ) -> None:
     r"""
-    One step of stochastic gradient descent, in place.
+    Take one step of stochastic gradient descent, in place.
 
     ``g += weight_decay * w; buf = momentum * buf + g; w -= lr * buf``; without momentum ``w -= lr *
     g``.
@@ -97,7 +97,7 @@ def adagrad_update(
     padding_row: int | None = None,
 ) -> None:
     r"""
-    One step of Adagrad, in place.
+    Take one step of Adagrad, in place.
 
     ``g += weight_decay * w; sum += g * g; w -= lr * g / (sqrt(sum) + eps)``.
 
@@ -132,8 +132,8 @@ def adagrad_update(
 
     References
     ----------
-    .. [1] J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and stochastic optimization",
-       JMLR 12, 2011.
+    .. [1] J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and stochastic
+       optimization", JMLR 12, 2011.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def rowwise_adagrad_update(
     padding_row: int | None = None,
 ) -> None:
     r"""
-    One step of row-wise Adagrad, in place: one accumulator for each row.
+    Take one step of row-wise Adagrad, in place: one accumulator for each row.
 
     ``g += weight_decay * w; sum_r += mean(g * g); w -= lr * g / (sqrt(sum_r) + eps)``.
 
@@ -217,7 +217,7 @@ def adam_update(
     padding_row: int | None = None,
 ) -> None:
     r"""
-    One step of Adam, in place; lazy with a RowGrad.
+    Take one step of Adam, in place; lazy with a RowGrad.
 
     ``g += weight_decay * w; m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * (g *
     g);`` ``w -= lr * (m / (1 - beta1**step)) / (sqrt(v / (1 - beta2**step)) + eps)``.
@@ -263,7 +263,7 @@ def adam_update(
     Examples
     --------
     >>> table, mean, square = np.array([[1.0]]), np.zeros((1, 1)), np.zeros((1, 1))
-    >>> adam_update(table, mean, square, [[4.0]], 0.25, 1, eps=0.0)        # the first step has length lr
+    >>> adam_update(table, mean, square, [[4.0]], 0.25, 1, eps=0.0)  # the first step has length lr
     >>> table.round(12)
     array([[0.75]])
     """
@@ -280,7 +280,7 @@ def adam_update(
 
 
 def _table(weight: Any, padding_row: int | None) -> tuple[FloatArray, range]:
-    """A writable table and its reserved rows: one, or none."""
+    """Return a writable table and its reserved rows: one, or none."""
     table = _check.table(weight)
     _check.writable(table, "weight", "for an update")
     return table, reserved_rows(_check.padding_row(padding_row, table.shape[0], "padding_row"))
@@ -293,7 +293,7 @@ def _state(
     shape: tuple[int, ...],
     *others: tuple[str, FloatArray],
 ) -> FloatArray:
-    """State to write to, in memory that neither the table nor other state has."""
+    """Return state to write to, in memory that neither the table nor other state has."""
     checked = _check.same_kind(array, name, table, shape)
     _check.own_memory(checked, name, ("weight", table), *others)
     return checked
@@ -308,7 +308,7 @@ def _adagrad(
     weight_decay: Any,
     reserved: range,
 ) -> None:
-    """The part that both kinds of Adagrad share."""
+    """Take the step of both kinds of Adagrad."""
     rate = _check.at_least_zero(lr, "lr")
     small = _check.at_least_zero(eps, "eps")
     decay = _check.at_least_zero(weight_decay, "weight_decay")

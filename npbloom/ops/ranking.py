@@ -124,5 +124,9 @@ def count_ranks(scores: FloatArray, items: IntArray, offsets: IntArray) -> tuple
 
 
 def _read(vectors: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
-    """Vectors to read only, C-contiguous, in this dtype: kernels are compiled for such arrays."""
+    """
+    Return vectors to read only, C-contiguous, in this dtype.
+
+    Kernels are compiled for such arrays.
+    """
     return _check.read_only(np.ascontiguousarray(vectors, dtype))

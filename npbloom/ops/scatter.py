@@ -36,7 +36,7 @@ def embedding_backward(
     scale_grad_by_freq: bool = False,
 ) -> RowGrad:
     r"""
-    Gradient of `embedding_forward` with respect to the table.
+    Compute the gradient of `embedding_forward` with respect to the table.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def embedding_bag_backward(
     scale_grad_by_freq: bool = False,
 ) -> RowGrad:
     r"""
-    Gradient of `embedding_bag_forward` with respect to the table.
+    Compute the gradient of `embedding_bag_forward` with respect to the table.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def embedding_bag_backward_weights(
     include_last_offset: bool = False,
 ) -> FloatArray:
     r"""
-    Gradient of a bag sum with respect to its per-sample weights.
+    Compute the gradient of a bag sum with respect to its per-sample weights.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def embedding_bag_backward_weights(
 
 def bloom_backward(ids: ArrayLike, grad_out: ArrayLike, hashing: HashSpec, *, combine: str = "sum") -> RowGrad:
     r"""
-    Gradient of `bloom_forward` with respect to the table.
+    Compute the gradient of `bloom_forward` with respect to the table.
 
     With :math:`y_i = \sum_j W_{r_{ij}}`, where :math:`r_{ij}` is probe j of id i, the gradient of
     row :math:`q` is the sum of :math:`\partial L / \partial y_i` over every pair :math:`(i, j)`
@@ -271,7 +271,7 @@ def bloom_bag_backward(
     combine: str = "sum",
 ) -> RowGrad:
     r"""
-    Gradient of `bloom_bag_forward` with respect to the table.
+    Compute the gradient of `bloom_bag_forward` with respect to the table.
 
     Parameters
     ----------
@@ -326,7 +326,7 @@ def bloom_bag_backward_weights(
     combine: str = "sum",
 ) -> FloatArray:
     r"""
-    Gradient of a sum of Bloom embeddings with respect to its per-sample weights.
+    Compute the gradient of a Bloom bag sum with respect to its per-sample weights.
 
     Parameters
     ----------

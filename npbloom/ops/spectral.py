@@ -58,7 +58,7 @@ class Space(NamedTuple):
 
 
 def read_graph(users: IntArray, items: IntArray, num_users: int, num_items: int) -> Graph:
-    """The graph of pairs in any order, duplicates once."""
+    """Return the graph of pairs in any order, duplicates once."""
     pairs = np.sort(users * np.int64(num_items) + items)
     pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
     items_of = pairs % num_items
@@ -72,23 +72,24 @@ def read_graph(users: IntArray, items: IntArray, num_users: int, num_items: int)
 
 def degrees(counts: IntArray) -> FloatArray:
     """
-    Neighbours of each id, plus their mean over the ids that have any.
+    Return the number of neighbours of each id, plus its mean over the ids that have any.
 
-    Without the mean the leading singular vectors are those of small parts that hang together with
-    little else, and say nothing of all other ids (Qin and Rohe 2013).
+    Without the mean the leading singular vectors are those of small parts that are linked with
+    little else, and separate no other ids (Qin and Rohe 2013).
     """
     return counts + mean_degree(counts)
 
 
 def mean_degree(counts: IntArray) -> float:
-    """Neighbours of an id that has any, on average."""
+    """Return the mean number of neighbours over the ids that have any."""
     return float(counts.sum()) / max(1, int(np.count_nonzero(counts)))
 
 
 def spread(members: IntArray, starts: IntArray, own: FloatArray, other: FloatArray, vectors: FloatArray) -> FloatArray:
     """
-    Multiply by the normalised graph: sum each id's neighbours' vectors, over the roots of both
-    degrees.
+    Multiply by the normalised graph.
+
+    The vectors of each id's neighbours are summed over the roots of both degrees.
 
     A row of the 0/1 matrix is a bag of neighbours, so that the product is an embedding bag's
     forward.
@@ -101,8 +102,9 @@ def spread(members: IntArray, starts: IntArray, own: FloatArray, other: FloatArr
 
 def gram(vectors: FloatArray) -> FloatArray:
     """
-    Dot products of all columns with all: rows are summed in blocks of `BLOCK` from left to right,
-    blocks in order.
+    Return dot products of all columns with all.
+
+    Rows are summed in blocks of `BLOCK` from left to right, blocks in order.
     """
     size, width = vectors.shape
     blocks = -(-size // BLOCK)
@@ -121,14 +123,15 @@ def gram(vectors: FloatArray) -> FloatArray:
 
 
 def times(vectors: FloatArray, matrix: FloatArray) -> FloatArray:
-    """Product of a tall and a small matrix, each entry summed from left to right."""
+    """Return the product of a tall and a small matrix, each entry summed from left to right."""
     return score_items(vectors, matrix)
 
 
 def eigen(symmetric: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
-    Eigenvalues, falling and at least 0, and eigenvectors (columns) of a symmetric matrix without
-    negative eigenvalues.
+    Return eigenvalues and eigenvectors (columns) of a symmetric matrix.
+
+    Eigenvalues are at least 0, and fall; the matrix must have no negative ones.
 
     Jacobi's rotations, disjoint pairs at a time in Brent and Luk's order: only sums, products and
     roots of numbers, so that the bits are the same on every processor and for any number of
@@ -175,30 +178,34 @@ def _rotate(a: FloatArray, v: FloatArray, p: IntArray, q: IntArray) -> None:
 
 
 def _orthonormal(vectors: FloatArray) -> FloatArray:
-    """Orthonormal columns that span what the given ones span; zeros where they span less."""
+    """Return orthonormal columns that span the given ones; zeros where they span less."""
     values, rotation = eigen(gram(vectors))
     return times(vectors, rotation * _inverse_roots(values))
 
 
 def _significant(values: FloatArray) -> npt.NDArray[np.bool_]:
-    """Eigenvalues that are not 0 but for rounding."""
+    """Return True for each eigenvalue that rounding alone does not explain."""
     found: npt.NDArray[np.bool_] = values > NEGLIGIBLE * values.max(initial=0.0)
     return found
 
 
 def _inverse_roots(values: FloatArray) -> FloatArray:
-    """One over the root of each eigenvalue; 0 for one that is nothing beside the largest."""
+    """Return one over the root of each eigenvalue; 0 for a negligible one."""
     known = _significant(values)
     return np.where(known, 1.0 / np.sqrt(np.where(known, values, 1.0)), 0.0)
 
 
 def products() -> int:
-    """Number of multiplications by the graph or its transpose, and of reports, in `decompose`."""
+    """
+    Return the number of multiplications by the graph or its transpose in `decompose`.
+
+    It is the number of its reports, too.
+    """
     return 2 * POWERS + 2
 
 
 def decompose(graph: Graph, rank: int, rng: np.random.Generator, report: Report = lambda: None) -> Space:
-    """The leading singular vectors of the normalised graph (L41)."""
+    """Return the leading singular vectors of the normalised graph (L41)."""
     of_users, of_items = degrees(np.diff(graph.item_starts)), degrees(np.diff(graph.user_starts))
 
     def to_users(vectors: FloatArray) -> FloatArray:

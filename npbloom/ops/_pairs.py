@@ -43,9 +43,7 @@ class Pairs(NamedTuple):
         """
         Sort each part and give it to `work`, in the thread that sorted it.
 
-        Return results in order of the rows.
-
-        Results in order of the rows.
+        Results are in order of the rows.
         """
         return _parallel.run_tasks(self.tasks(work))
 

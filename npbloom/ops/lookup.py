@@ -172,8 +172,8 @@ def bloom_forward(weight: FloatArray, ids: ArrayLike, hashing: HashSpec, *, comb
 
     References
     ----------
-    .. [1] J. Serrà, A. Karatzoglou, "Getting deep recommenders fit: Bloom embeddings for sparse binary
-       input/output networks", RecSys 2017.
+    .. [1] J. Serrà, A. Karatzoglou, "Getting deep recommenders fit: Bloom embeddings for sparse
+       binary input/output networks", RecSys 2017.
 
     Examples
     --------

@@ -132,8 +132,8 @@ def adagrad_update(
 
     References
     ----------
-    .. [1] J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and stochastic
-       optimization", JMLR 12, 2011.
+    .. [1] J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and
+       stochastic optimization", JMLR 12, 2011.
 
     Examples
     --------

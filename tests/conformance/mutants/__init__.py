@@ -1,8 +1,8 @@
 """
-The catalogue of faults: backends that are wrong in one way each, backends that do nothing, and backends that are right.
+The catalogue of backends that test the kit: faulty, null and right ones.
 
-`MUTANTS` says what the kit can see: the selftest demands that each of them fails, and that every check fails for one of
-them. `NULL_BACKENDS` must never be `ok`, `VARIANTS` always.
+The kit must reject every backend of `MUTANTS`, and every check must reject one of them. A backend
+of `NULL_BACKENDS` must never be `ok`. A backend of `VARIANTS` must always be.
 """
 
 from tests.conformance.mutants import (

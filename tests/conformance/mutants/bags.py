@@ -36,7 +36,7 @@ class EmptyIsPrevious(Mutant):
 
 
 class EmptyIsUnwritten(Mutant):
-    """An empty bag is what the memory held before."""
+    """An empty bag's output is unwritten memory."""
 
     caught_by = ("bag.sum", "bag.mean", "bag.max")
 
@@ -67,7 +67,7 @@ class EmptyMaxTrains(Mutant):
 
 
 class EmptyBatchRaises(Mutant):
-    """A batch without ids is not expected."""
+    """A batch without ids raises."""
 
     origin, caught_by = "synthetic: thinc's HashEmbed", ("embedding.shapes", "bag.sum", "bloom.forward")
 
@@ -96,7 +96,7 @@ class EmptyBatchLosesShape(Mutant):
         return out if len(vectors) else out[:, :0]
 
 
-# ---- means -----------------------------------------------------------------------------------------------------------
+# ---- means ---------------------------------------------------------------------------------------
 
 
 class MeanOfWidth(Mutant):
@@ -146,7 +146,7 @@ class MeanPlusTiny(Mutant):
 
 
 class OneEntryIsCopied(Mutant):
-    """A mean of one entry is right, of more it is one short in its count."""
+    """A mean of two entries or more divides by a count that is one too small."""
 
     caught_by = ("bag.mean",)
 
@@ -155,7 +155,7 @@ class OneEntryIsCopied(Mutant):
         return result
 
 
-# ---- maxima ----------------------------------------------------------------------------------------------------------
+# ---- maxima --------------------------------------------------------------------------------------
 
 
 class MaxFromZero(Mutant):
@@ -218,7 +218,7 @@ class AllTiesWin(Mutant):
 
 
 class TiesShare(Mutant):
-    """Equal maxima share the gradient, which the policy does not say."""
+    """Equal maxima share the gradient, although the policy gives it to one of them."""
 
     caught_by = ("bag.max_tie",)
 
@@ -251,7 +251,7 @@ class NaNLost(Mutant):
 
 
 class NaNByOrder(Mutant):
-    """A NaN wins or loses by its place: comparisons with it are false."""
+    """A NaN wins or loses by its place, because comparisons with it are false."""
 
     origin, caught_by = "tvm#19755", ("bag.max_nan",)
 
@@ -277,7 +277,7 @@ class MaxGradientByEntry(Mutant):
         return sent
 
 
-# ---- weights ---------------------------------------------------------------------------------------------------------
+# ---- weights -------------------------------------------------------------------------------------
 
 
 class WeightsIgnoredInForward(Mutant):
@@ -312,7 +312,7 @@ class WeightsNormalised(Mutant):
 
 
 class WeightsOfTheBag(Mutant):
-    """Weights are read by their place in the bag."""
+    """Weights are read by their place in the bag, not in the batch."""
 
     caught_by = ("bag.weighted_sum",)
 
@@ -348,7 +348,7 @@ class AbsoluteWeights(Mutant):
 
 
 class UnitWeightsTwice(Mutant):
-    """Where all weights are 1 a shortcut counts every entry twice."""
+    """A shortcut for weights that are all 1 counts every entry twice."""
 
     caught_by = ("bag.unit_weights",)
 
@@ -358,7 +358,7 @@ class UnitWeightsTwice(Mutant):
 
 
 class WeightGradientOfNextBag(Mutant):
-    """The gradient of a weight is taken of the bag after its own."""
+    """The gradient of a weight uses the output's gradient of the next bag."""
 
     caught_by = ("bag.per_sample_weights",)
 
@@ -368,7 +368,7 @@ class WeightGradientOfNextBag(Mutant):
 
 
 class WeightGradientAfterUpdate(Mutant):
-    """The gradient of a weight is taken of the table after the step that a fused kernel makes."""
+    """The gradient of a weight uses the table after the step of a fused kernel."""
 
     origin, caught_by = "torchrec#4602", ("bag.per_sample_weights",)
 

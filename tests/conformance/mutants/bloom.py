@@ -41,7 +41,7 @@ class MeanOfProbes(Mutant):
 
 
 class GradientShared(Mutant):
-    """Each probe is sent the k-th part of the gradient."""
+    """Each probe is sent 1/k of the gradient."""
 
     caught_by = ("bloom.backward",)
 
@@ -68,7 +68,7 @@ class FirstProbeTrained(Mutant):
 
 
 class CoincidingOnceForward(Mutant):
-    """Probes of one id that meet in a row read it once."""
+    """Two probes of an id that meet in a row read it once."""
 
     caught_by = ("bloom.forward",)
 
@@ -77,7 +77,7 @@ class CoincidingOnceForward(Mutant):
 
 
 class CoincidingOnceBackward(Mutant):
-    """Probes of one id that meet in a row train it once."""
+    """Two probes of an id that meet in a row train it once."""
 
     caught_by = ("bloom.backward",)
 
@@ -91,13 +91,13 @@ class CoincidingOnceBackward(Mutant):
 
 
 def first_of_each(rows: Array) -> Array:
-    """Which probes are the first of their id in their row."""
+    """Return a mask: true for the first of each id's probes that meet in a row."""
     earlier = np.tril(np.ones((rows.shape[1], rows.shape[1]), dtype=bool), -1)
     first: Array = ~((rows[:, :, None] == rows[:, None, :]) & earlier).any(axis=2)
     return first
 
 
-# ---- the reserved row ------------------------------------------------------------------------------------------------
+# ---- the reserved row ----------------------------------------------------------------------------
 
 
 class ReservedRowRead(Mutant):
@@ -110,7 +110,7 @@ class ReservedRowRead(Mutant):
 
 
 class ReservedRowReadByOthers(Mutant):
-    """The padding id gives zero, and others add what is stored in row 0."""
+    """The padding id gives zero, but other ids add what is stored in row 0."""
 
     origin, caught_by = "synthetic: Spotlight", ("bloom.padding",)
 
@@ -143,7 +143,7 @@ class PaddingIdHashed(Mutant):
 
 
 class PaddingIsZero(Mutant):
-    """The padding id is 0, whatever was said."""
+    """The padding id is 0, whatever padding_idx is."""
 
     origin, caught_by = "synthetic: Spotlight", ("bloom.padding",)
 
@@ -152,7 +152,7 @@ class PaddingIsZero(Mutant):
 
 
 class RowZeroAlwaysReserved(Mutant):
-    """Row 0 is not read without a padding id, either."""
+    """Row 0 is reserved even without a padding id."""
 
     caught_by = BOTH
 
@@ -171,7 +171,7 @@ class SharingIgnored(Mutant):
 
 
 class AllRowsBesidePadding(Mutant):
-    """Other ids are hashed to 1 + h mod m, and the last row takes what does not fit."""
+    """Other ids are hashed to 1 + h mod m, and rows beyond the last one become the last."""
 
     caught_by = ("bloom.share_padding_row",)
 
@@ -198,7 +198,7 @@ class NextRowBesidePadding(Mutant):
 
 
 class OffsetsIgnoreProbes(Mutant):
-    """Sums of k rows start at every row instead of every k-th: offsets of a bag that forget k."""
+    """Sums of k rows start at every row instead of every k-th row."""
 
     origin, caught_by = "synthetic: Spotlight's bag=True", ("bloom.forward",)
 
@@ -210,7 +210,7 @@ class OffsetsIgnoreProbes(Mutant):
 
 
 class IdsAsFloat(Mutant):
-    """Ids travel as float32: above 2**24 neighbours fall together."""
+    """Ids are converted to float32: neighbours above 2**24 become equal."""
 
     caught_by = ("bloom.forward",)
 
@@ -218,7 +218,7 @@ class IdsAsFloat(Mutant):
         return super().words(ids.astype(np.float32).astype(np.int64))
 
 
-# ---- means and concatenations ----------------------------------------------------------------------------------------
+# ---- means and concatenations --------------------------------------------------------------------
 
 
 class MeanNotDivided(Mutant):
@@ -261,7 +261,7 @@ class SlicesReversed(Mutant):
 
 
 class SlicesOfFirstProbe(Mutant):
-    """All slices are those of the first probe's row: one hash, whatever k is."""
+    """All slices are read from the first probe's row: one hash, whatever k is."""
 
     caught_by = ("bloom_concat.forward", "bloom_concat.backward")
 

@@ -1,4 +1,4 @@
-"""Faults of bounds: ids that do not exist, and bags that are no partition."""
+"""Faults of bounds: ids out of range, and offsets that are no partition."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class OnePast(Mutant):
 
 
 class FirstIdOnly(Mutant):
-    """Only the first id is looked at."""
+    """Only the first id is checked."""
 
     caught_by = BOUNDS
 
@@ -79,7 +79,7 @@ class FirstIdOnly(Mutant):
 
 
 class OnlyAbove(Mutant):
-    """Ids are compared with the number of rows, not with 0."""
+    """Ids are compared with the number of rows, but not with 0."""
 
     caught_by = BOUNDS
 
@@ -88,7 +88,7 @@ class OnlyAbove(Mutant):
 
 
 class ThirtyTwoBits(Mutant):
-    """Ids are cut to 32 bits before anybody looks at them."""
+    """Ids are cut to 32 bits before they are checked."""
 
     caught_by = BOUNDS
 
@@ -114,12 +114,12 @@ class WritesBeforeItRaises(Mutant):
 
 
 def without(right: Entries, lost: Callable[[Entries], Array]) -> Entries:
-    """Entries of which some do not count."""
+    """Return the entries without those for which `lost` is true."""
     kept = right.kept & ~lost(right)
     return Entries(right.ids, right.bags, kept, np.bincount(right.bags[kept], minlength=right.number), right.weights)
 
 
-# ---- bags ------------------------------------------------------------------------------------------------------------
+# ---- bags ----------------------------------------------------------------------------------------
 
 
 class LastBagDropped(Mutant):
@@ -141,7 +141,7 @@ class EndsEarly(Mutant):
 
 
 class EmptyMerges(Mutant):
-    """An empty bag takes the first entry of the next, as `np.add.reduceat` has it."""
+    """An empty bag takes the first entry of the next, as with `np.add.reduceat`."""
 
     origin, caught_by = "pytorch#4169", BAGS
 
@@ -156,7 +156,7 @@ class EmptyMerges(Mutant):
 
 
 class LastOffsetIgnored(Mutant):
-    """include_last_offset is accepted and ignored: the last entry is one more bag."""
+    """include_last_offset is accepted and ignored: the last offset starts one more bag."""
 
     origin, caught_by = "pytorch#190060", ("bag.include_last_offset",)
 
@@ -226,7 +226,7 @@ class AnyOffsets(Mutant):
 
 
 class EarlyEnd(Mutant):
-    """A last offset before the end is accepted, and what follows belongs to the last bag."""
+    """A last offset before the end is accepted, and later entries belong to the last bag."""
 
     origin, caught_by = "synthetic: torch 2.13", ("bag.invalid_offsets",)
 
@@ -240,7 +240,7 @@ class EarlyEnd(Mutant):
 
 
 class StartsAnywhere(Mutant):
-    """Offsets need not start at 0: what comes before is in no bag."""
+    """Offsets need not start at 0: earlier entries are in no bag."""
 
     caught_by = ("bag.invalid_offsets",)
 
@@ -280,7 +280,7 @@ class WeightsInMean(Mutant):
     caught_by = ("bag.weights_refused",)
 
     def refuse(self, case: Case) -> None:
-        """Nothing."""
+        """Accept weights of a mean."""
 
     def bag(self, case: Case) -> Outputs:
         return super().bag(case if case.mode == "sum" else case.replace(per_sample_weights=None))

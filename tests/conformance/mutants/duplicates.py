@@ -1,4 +1,4 @@
-"""Faults of sums: ids that repeat, rows that are named, frequencies."""
+"""Faults of sums: ids that repeat, rows that a gradient names, frequencies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FirstWriteWins(Mutant):
 
 
 class NeighboursMerged(Mutant):
-    """Duplicates are merged where they are neighbours; of the rest the last one is kept."""
+    """Duplicates are merged if they are neighbours; otherwise the last one is kept."""
 
     origin, caught_by = "tenstorrent/tt-metal#6232", BACKWARD
 
@@ -94,7 +94,7 @@ class SetOfIds(Mutant):
         return kept
 
 
-# ---- rows that are named ---------------------------------------------------------------------------------------------
+# ---- rows that are named -------------------------------------------------------------------------
 
 
 class ZerosDropped(Mutant):
@@ -155,7 +155,7 @@ class AllRowsNamed(Mutant):
         return {"rows": np.arange(len(dense)), "values": dense}
 
 
-# ---- frequencies -----------------------------------------------------------------------------------------------------
+# ---- frequencies ---------------------------------------------------------------------------------
 
 
 class WrongCount(Mutant):
@@ -188,7 +188,7 @@ class FrequencyIgnoredInMax(Mutant):
 
 
 class FrequencyIgnoredWithWeights(Mutant):
-    """scale_grad_by_freq is ignored where entries have weights."""
+    """scale_grad_by_freq is ignored if entries have weights."""
 
     caught_by = ("bag.combined_by_freq",)
 

@@ -21,7 +21,7 @@ class UnsignedRemainder(Mutant):
 
 
 class CRemainder(Mutant):
-    """C's remainder, negative for half of all hashes, wraps around."""
+    """C's remainder is negative for half of all hashes, and its sign is dropped."""
 
     origin, caught_by = "torchsparse#376", ROWS
 
@@ -31,7 +31,7 @@ class CRemainder(Mutant):
 
 
 class AbsoluteHash(Mutant):
-    """The absolute value of the hash is reduced, and that of -2**31 is negative still."""
+    """The absolute value of the hash is reduced, but that of -2**31 is still negative."""
 
     origin, caught_by = "scikit-learn#19034", ROWS
 
@@ -40,7 +40,7 @@ class AbsoluteHash(Mutant):
 
 
 class SmallestHash(Mutant):
-    """Only a hash of -2**31 goes wrong: to row 0."""
+    """Only a hash of -2**31 is wrong: it gives row 0."""
 
     origin, caught_by = "scikit-learn#19034", ("hash.rows",)
 
@@ -49,7 +49,7 @@ class SmallestHash(Mutant):
 
 
 class MaskedHash(Mutant):
-    """A mask takes the remainder: right for powers of two."""
+    """A mask takes the remainder, which is right for powers of two only."""
 
     caught_by = ROWS
 
@@ -60,7 +60,7 @@ class MaskedHash(Mutant):
 
 
 class MultiplyShift(Mutant):
-    """Lemire's product and shift instead of a remainder."""
+    """Lemire's product and shift replace the remainder."""
 
     caught_by = ROWS
 
@@ -101,7 +101,7 @@ class EightByteKey(Mutant):
 
 
 class BigEndianKey(Mutant):
-    """The id's bytes are hashed from the other end."""
+    """The id's bytes are hashed in big-endian order."""
 
     caught_by = ROWS
 
@@ -119,7 +119,7 @@ class ShortKey(Mutant):
 
 
 class FloatKey(Mutant):
-    """Ids travel as float32: above 2**24 neighbours fall together."""
+    """Ids are converted to float32: neighbours above 2**24 become equal."""
 
     caught_by = ("hash.rows",)
 
@@ -176,7 +176,7 @@ class FinalShift15(Mutant):
 
 
 class SwappedMultipliers(Mutant):
-    """The multipliers of the key change places."""
+    """The two multipliers of the key are swapped."""
 
     caught_by = ROWS
     multipliers = (0x1B873593, 0xCC9E2D51)
@@ -252,7 +252,7 @@ class PaddingHashed(Mutant):
 
 
 class PaddingAfterHashing(Mutant):
-    """Padding is looked for among the rows, after hashing."""
+    """Padding is looked up among the rows, after hashing."""
 
     caught_by = ("hash.padding",)
 

@@ -1,4 +1,6 @@
-"""Faults of memory: caches, buffers, inputs that are written to, chance, and sizes at which a kernel changes."""
+"""
+Faults of memory: caches, buffers, writes to inputs, chance, and sizes that change a kernel's path.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ BACKWARD = ("embedding.backward", "bag.sum_backward", "bloom.backward")
 
 
 class CachedByIds(Mutant):
-    """Answers are kept by ids and shape: another table gets the old answer."""
+    """Answers are cached by ids and shape: another table gets the old answer."""
 
     caught_by = DETERMINISM
 
@@ -32,7 +34,7 @@ class CachedByIds(Mutant):
 
 
 class CachedByPlace(Mutant):
-    """Rows of ids are kept by the first id and their number."""
+    """Rows of ids are cached by the first id and the number of ids."""
 
     caught_by = ("embedding.forward", "bag.sum")
 
@@ -44,7 +46,7 @@ class CachedByPlace(Mutant):
 
 
 class BufferReused(Mutant):
-    """Outputs of one shape are one and the same array."""
+    """Outputs of one shape share one array."""
 
     caught_by = DETERMINISM
 
@@ -86,7 +88,7 @@ class SometimesLost(Mutant):
 
 
 class OutputIsTable(Mutant):
-    """Where the output is rows of the table that lie together, it is a view of them."""
+    """An output that is consecutive rows of the table is a view of them."""
 
     caught_by = ALIASING
 
@@ -96,7 +98,7 @@ class OutputIsTable(Mutant):
 
 
 class GradientIsInput(Mutant):
-    """Where the gradient is rows of the caller's gradient that lie together, it is a view of them."""
+    """A gradient that is consecutive rows of grad_out is a view of them."""
 
     caught_by = ALIASING
 
@@ -106,7 +108,9 @@ class GradientIsInput(Mutant):
 
 
 def view_of(source: Array, wanted: Array) -> Array:
-    """The same numbers inside `source`, if they are there."""
+    """
+    Return a view of the rows of `source` that equal `wanted`; without such rows, `wanted` itself.
+    """
     flat = wanted.reshape(-1, source.shape[1])
     for start in range(len(source) - len(flat) + 1):
         if len(flat) and np.array_equal(source[start : start + len(flat)], flat):
@@ -137,7 +141,7 @@ class SortsOffsets(Mutant):
         return outputs
 
 
-# ---- sizes at which a kernel changes its path ------------------------------------------------------------------------
+# ---- sizes at which a kernel changes its path ----------------------------------------------------
 
 
 class Beyond767(Mutant):
@@ -151,7 +155,7 @@ class Beyond767(Mutant):
 
 
 class OneOverThirtyTwo(Mutant):
-    """The last gradient is lost where one is left after blocks of 32."""
+    """The last gradient is lost if it is left alone after blocks of 32."""
 
     caught_by = BACKWARD
 
@@ -161,7 +165,7 @@ class OneOverThirtyTwo(Mutant):
 
 
 class TailOfFour(Mutant):
-    """Columns after the last four are added up from the second contribution on."""
+    """Columns after the last multiple of four lose the first contribution."""
 
     caught_by = BACKWARD
 
@@ -173,7 +177,7 @@ class TailOfFour(Mutant):
 
 
 class BeyondEightColumns(Mutant):
-    """Columns after the eighth get the gradient of those before."""
+    """Columns after the eighth get the gradient of earlier ones."""
 
     caught_by = BACKWARD
 
@@ -215,7 +219,7 @@ class RowsInTwoBytes(Mutant):
 
 
 class ManyRows(Mutant):
-    """Where more than 256 rows are touched, the last one is lost."""
+    """The last row is lost if more than 256 are touched."""
 
     caught_by = BACKWARD
 

@@ -1,4 +1,4 @@
-"""What a mutant is: the right backend with one step replaced, and where such a fault was seen."""
+"""The base class of mutants: the right backend with one step replaced."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from tests.conformance.mutants.right import Right
 
 class Mutant(Right):
     """
-    A backend with one fault. A subclass says in the first line of its docstring what is wrong.
+    A backend with one fault, which is the first line of its docstring.
 
     Attributes
     ----------
     name : str
-        Its own name, ``sums-of-squares``, made of the class's.
+        The class's name in lower case with hyphens, such as ``sum-of-squares``.
     sentence : str
-        What is wrong.
+        The fault: the first line of the docstring.
     family : str
-        Which part of the laws it breaks: the module it stands in.
+        The part of the laws that it breaks: the name of its module.
     origin : str
-        A public tracker's number where somebody had this fault, or ``synthetic``.
+        The issue of a public tracker that reports such a fault, or ``synthetic``.
     caught_by : tuple of str
-        Checks that must find it; the first is asked first. Their operations are the ones in which it is wrong.
+        Checks that must find it, in the order in which they run. Their operations are the wrong
+        ones.
     """
 
     sentence: ClassVar[str] = ""
@@ -33,7 +34,7 @@ class Mutant(Right):
     caught_by: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        """Name and sentence come from the class itself."""
+        """Take the name, sentence and family from the class."""
         super().__init_subclass__()
         cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__.replace("NaN", "Nan")).lower()
         cls.sentence = (cls.__doc__ or "").strip().splitlines()[0]
@@ -41,11 +42,11 @@ class Mutant(Right):
 
     @property
     def ops(self) -> tuple[str, ...]:
-        """Operations in which it is wrong."""
+        """Operations that the fault affects."""
         return tuple(dict.fromkeys(name.partition(".")[0] for name in self.caught_by))
 
 
 def members(module: ModuleType) -> list[Mutant]:
-    """The mutants that a module defines, in its order."""
+    """Return the mutants that a module defines, in its order."""
     classes = [each for each in vars(module).values() if isinstance(each, type) and issubclass(each, Mutant)]
     return [each() for each in classes if each.__module__ == module.__name__ and each.caught_by]

@@ -1,4 +1,4 @@
-"""Faults of max_norm: which rows are scaled, by what, and where."""
+"""Faults of max_norm: the rows that are scaled, and their factors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ScaledByOccurrence(Mutant):
 
 
 class SortsIds(Mutant):
-    """The caller's ids are sorted and end up so."""
+    """The caller's ids are sorted in place."""
 
     origin, caught_by = "pytorch#943", NORMS
 
@@ -119,7 +119,7 @@ class ShortRowsGrow(Mutant):
 
 
 class UnitNorm(Mutant):
-    """A row too long is given the norm 1."""
+    """A row that is too long is given the norm 1."""
 
     caught_by = NORMS
 
@@ -149,7 +149,7 @@ class TableKept(Mutant):
 
 
 class OutputUnscaled(Mutant):
-    """The table is scaled, and the output is what was there before."""
+    """The table is scaled, but the output holds the unscaled rows."""
 
     caught_by = ("embedding.max_norm",)
 
@@ -158,7 +158,7 @@ class OutputUnscaled(Mutant):
 
 
 class BagUnscaled(Mutant):
-    """A bag is made of the rows as they were before."""
+    """A bag adds the unscaled rows."""
 
     caught_by = ("bag.max_norm",)
 
@@ -168,7 +168,7 @@ class BagUnscaled(Mutant):
 
 
 class ScaledInPlace(Mutant):
-    """The caller's table itself is scaled, behind its back."""
+    """The caller's table is scaled in place."""
 
     caught_by = NORMS
 

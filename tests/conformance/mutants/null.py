@@ -1,4 +1,4 @@
-"""Backends that do nothing, or worse: none of them may ever be `ok`."""
+"""Backends that do nothing useful: none of them may ever be `ok`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DOUBLE: dict[str, str] = {"forward": "float64", "backward": "float64"}
 
 
 class Null(Backend):
-    """A backend of no use."""
+    """The base class of backends without results."""
 
     in_process = True
     profile: ClassVar[dict[str, dict[str, str]]] = {"float32": DOUBLE, "float64": DOUBLE}
 
 
 class Zeros(Right):
-    """Everything is zero."""
+    """A backend whose every number is zero."""
 
     name = "zeros"
 
@@ -35,7 +35,7 @@ class Zeros(Right):
 
 
 class NotANumber(Right):
-    """Everything that can be is NaN."""
+    """A backend whose every float is NaN."""
 
     name = "nan"
 
@@ -44,14 +44,14 @@ class NotANumber(Right):
 
 
 def _filled(value: Any, number: float) -> Any:
-    """Arrays of one number in the place of others."""
+    """Return arrays of one number with the shapes and dtypes of `value`."""
     if isinstance(value, dict):
         return {name: _filled(array, number) for name, array in value.items()}
     return np.full_like(value, number if value.dtype.kind == "f" else 0)
 
 
 class Negated(Right):
-    """Everything has the wrong sign."""
+    """A backend whose every float has the wrong sign."""
 
     name = "negated"
 
@@ -63,7 +63,7 @@ class Negated(Right):
 
 
 class Untouched(Right):
-    """Forward returns zeros; optimizers give back what they got."""
+    """A backend whose forward returns zeros and whose optimizers return their inputs."""
 
     name = "untouched"
 
@@ -74,7 +74,7 @@ class Untouched(Right):
 
 
 class Empty(Null):
-    """An empty answer to everything."""
+    """A backend that returns an empty dict."""
 
     name = "empty"
 
@@ -83,7 +83,7 @@ class Empty(Null):
 
 
 class Nothing(Null):
-    """None for an answer."""
+    """A backend that returns None."""
 
     name = "nothing"
 
@@ -92,7 +92,7 @@ class Nothing(Null):
 
 
 class OneArray(Null):
-    """An array for an answer."""
+    """A backend that returns an array instead of a dict."""
 
     name = "one-array"
 
@@ -101,7 +101,7 @@ class OneArray(Null):
 
 
 class OtherKeys(Null):
-    """Answers by names that nobody asked for."""
+    """A backend that returns only keys that no check asks for."""
 
     name = "other-keys"
 
@@ -110,7 +110,7 @@ class OtherKeys(Null):
 
 
 class WrongShapes(Right):
-    """Everything has one dimension too many."""
+    """A backend whose every array has one dimension too many."""
 
     name = "wrong-shapes"
 
@@ -119,7 +119,7 @@ class WrongShapes(Right):
 
 
 class Raises(Null):
-    """An exception for everything, valid or not."""
+    """A backend that raises for every case, valid or not."""
 
     name = "raises"
 
@@ -128,7 +128,7 @@ class Raises(Null):
 
 
 class Declines(Null):
-    """Offers nothing."""
+    """A backend that declines every case."""
 
     name = "declines"
 
@@ -137,7 +137,7 @@ class Declines(Null):
 
 
 class DeclinesButRefuses(Right):
-    """Offers nothing, and raises for what is invalid."""
+    """A backend that declines valid cases and raises for invalid ones."""
 
     name = "declines-but-refuses"
 
@@ -147,7 +147,7 @@ class DeclinesButRefuses(Right):
 
 
 class Exits(Null):
-    """Ends the process."""
+    """A backend that exits the process."""
 
     name = "exits"
 
@@ -156,24 +156,24 @@ class Exits(Null):
 
 
 class Undefined(Null):
-    """Does not define `run`."""
+    """A backend without `run`."""
 
     name = "undefined"
 
 
 class Crashes(Null):
-    """Dies of a segmentation fault."""
+    """A backend that dies of a segmentation fault."""
 
     name, in_process = "crashes", False
 
     def run(self, case: Case) -> Outputs:
-        faulthandler.disable()  # no traceback in the middle of a report: this one dies on purpose
+        faulthandler.disable()  # no traceback in the middle of a report
         os.kill(os.getpid(), signal.SIGSEGV)
         return {}
 
 
 class Leaves(Null):
-    """Ends the process behind Python's back, with status 0."""
+    """A backend that ends the process with `os._exit`, with status 0."""
 
     name, in_process = "leaves", False
 
@@ -182,7 +182,7 @@ class Leaves(Null):
 
 
 class Hangs(Null):
-    """Never answers."""
+    """A backend that never answers."""
 
     name, in_process = "hangs", False
 
@@ -192,7 +192,7 @@ class Hangs(Null):
 
 
 class ForwardOnly(Right):
-    """Right outputs, and never a gradient: what is missing is not passed."""
+    """A backend with right outputs and no gradients: a missing gradient must not pass."""
 
     name = "forward-only"
 

@@ -7,7 +7,7 @@ import numpy as np
 from tests.conformance.mutants.mutant import Mutant
 from tests.conformance.mutants.updates import Array, Moved, Options, State
 
-# ---- SGD -------------------------------------------------------------------------------------------------------------
+# ---- SGD -----------------------------------------------------------------------------------------
 
 
 class MomentumIgnored(Mutant):
@@ -29,7 +29,7 @@ class MomentumOfGradient(Mutant):
 
 
 class Nesterov(Mutant):
-    """The step looks ahead by momentum."""
+    """The step looks ahead by momentum, as Nesterov's does."""
 
     caught_by = ("sgd.momentum",)
 
@@ -39,7 +39,7 @@ class Nesterov(Mutant):
 
 
 class RateInBuffer(Mutant):
-    """The rate is multiplied into the buffer."""
+    """The learning rate is multiplied into the buffer."""
 
     caught_by = ("sgd.momentum_buffer",)
 
@@ -48,7 +48,7 @@ class RateInBuffer(Mutant):
         return taken, {name: array * options["lr"] for name, array in after.items()}
 
 
-# ---- Adagrad ---------------------------------------------------------------------------------------------------------
+# ---- Adagrad -------------------------------------------------------------------------------------
 
 
 class EpsInside(Mutant):
@@ -80,7 +80,7 @@ class EpsIsFloor(Mutant):
 
 
 class OldSum(Mutant):
-    """The step is divided by the root of the sum before it."""
+    """The step is divided by the root of the sum before this step."""
 
     caught_by = ("adagrad.step", "rowwise_adagrad.step")
 
@@ -94,7 +94,7 @@ class OldSum(Mutant):
 
 
 class SumForRoot(Mutant):
-    """The step is divided by the sum."""
+    """The step is divided by the sum instead of its root."""
 
     caught_by = ("adagrad.step", "rowwise_adagrad.step", "adam.step")
 
@@ -121,7 +121,7 @@ class RateDecaysEarly(Mutant):
 
 
 class RateDecaysExponentially(Mutant):
-    """The rate is multiplied by 1 - lr_decay in every step."""
+    """The learning rate is multiplied by 1 - lr_decay in every step."""
 
     caught_by = ("adagrad.lr_decay",)
 
@@ -160,7 +160,7 @@ class SquareOfMean(Mutant):
 
 
 class MeanOverRows(Mutant):
-    """Squares are averaged over the rows, where there are as many as columns."""
+    """Squares are averaged over rows instead of columns if the two numbers are equal."""
 
     caught_by = ("rowwise_adagrad.sum",)
 
@@ -188,11 +188,11 @@ class LargestSquare(Mutant):
         return largest
 
 
-# ---- Adam ------------------------------------------------------------------------------------------------------------
+# ---- Adam ----------------------------------------------------------------------------------------
 
 
 class CorrectionsOneStepLate(Mutant):
-    """Corrections are those of the step after."""
+    """Bias corrections are those of the next step."""
 
     caught_by = ("adam.bias_correction",)
 
@@ -201,7 +201,7 @@ class CorrectionsOneStepLate(Mutant):
 
 
 class NoCorrections(Mutant):
-    """Moments are not corrected."""
+    """Moments are not corrected for bias."""
 
     origin, caught_by = "caffe#4224", ("adam.bias_correction",)
 
@@ -210,7 +210,7 @@ class NoCorrections(Mutant):
 
 
 class FirstCorrectionOnly(Mutant):
-    """The second moment is not corrected."""
+    """The second moment is not corrected for bias."""
 
     caught_by = ("adam.bias_correction",)
 
@@ -247,7 +247,7 @@ class OneBeta(Mutant):
 
 
 class BetasSwapped(Mutant):
-    """The betas change places."""
+    """The betas are swapped."""
 
     caught_by = ("adam.moments",)
 
@@ -256,7 +256,7 @@ class BetasSwapped(Mutant):
 
 
 class SquareOfFirstMoment(Mutant):
-    """The second moment is made of the first."""
+    """The second moment is made of the first instead of the gradient."""
 
     caught_by = ("adam.moments",)
 
@@ -266,7 +266,7 @@ class SquareOfFirstMoment(Mutant):
 
 
 class OldMoments(Mutant):
-    """The step is made of the moments before it."""
+    """The step uses the moments before their update."""
 
     caught_by = ("adam.step",)
 

@@ -1,4 +1,4 @@
-"""Right backends that add in another order, or in another accumulator."""
+"""Right backends that add in another order or another accumulator."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Profile = dict[str, dict[str, str]]
 
 
 def claims(accumulator: str, *dtypes: str) -> Profile:
-    """A profile with one accumulator for all sums."""
+    """Return a profile with one accumulator for all sums."""
     return {dtype: {"forward": accumulator, "backward": accumulator} for dtype in dtypes}
 
 
 STORAGE: Profile = {**claims("float32", "float32"), **claims("float64", "float64")}
 
 
-# ---- other orders of sums --------------------------------------------------------------------------------------------
+# ---- other orders of sums ------------------------------------------------------------------------
 
 
 class Ordered(Right):
-    """Sums in the table's dtype, one term after the other in an order of its own."""
+    """Sums in the table's dtype, term by term in the order of `order`."""
 
     profile: ClassVar[Profile] = STORAGE
 
@@ -35,7 +35,7 @@ class Ordered(Right):
         return super().run(case)
 
     def order(self, place: Array, terms: Array) -> Array:
-        """The order in which terms are added."""
+        """Return the order in which terms are added."""
         return np.arange(len(place))
 
     def added(self, place: Array, sent: Array, size: int) -> Array:
@@ -54,7 +54,7 @@ class Storage(Ordered):
 
 
 class Reversed(Ordered):
-    """The last term first."""
+    """Sums from the last term to the first."""
 
     name = "reversed"
 
@@ -63,7 +63,7 @@ class Reversed(Ordered):
 
 
 class Shuffled(Ordered):
-    """Any order, the same for the same batch."""
+    """Sums in a random order that is the same for the same batch."""
 
     name = "shuffled"
 
@@ -72,7 +72,7 @@ class Shuffled(Ordered):
 
 
 class Pairwise(Ordered):
-    """Neighbours first, then their sums: a tree, as SIMD and GPUs have it."""
+    """Sums of neighbours, then of their sums: a tree, as on SIMD and GPUs."""
 
     name = "pairwise"
 
@@ -91,7 +91,7 @@ class Pairwise(Ordered):
 
 
 class Fused(Storage):
-    """Products and sums in one rounding."""
+    """Products added with one rounding, as by fused multiply-add."""
 
     name = "fused-multiply-add"
 
@@ -114,7 +114,7 @@ class Fused(Storage):
 
 
 class Reciprocal(Storage):
-    """Means and frequencies multiply by a rounded reciprocal."""
+    """Means and frequencies that multiply by a rounded reciprocal."""
 
     name = "reciprocal"
 
@@ -129,7 +129,7 @@ class Reciprocal(Storage):
 
 
 class DividesFirst(Storage):
-    """A mean divides its terms, and a frequency what is sent."""
+    """Means and frequencies that divide each term before the sum."""
 
     name = "divides-first"
 
@@ -146,11 +146,11 @@ class DividesFirst(Storage):
         return super().gradient(case.replace(scale_grad_by_freq=False), rows, sent.astype(self.accumulator) / count[:, None])
 
 
-# ---- tables of 16 bits -----------------------------------------------------------------------------------------------
+# ---- tables of 16 bits ---------------------------------------------------------------------------
 
 
 class Half(Right):
-    """float16 and bfloat16 tables, sums in float32."""
+    """Tables of float16 and bfloat16 with sums in float32."""
 
     name = "half"
     profile: ClassVar[Profile] = claims("float32", "float16", "bfloat16")
@@ -158,7 +158,7 @@ class Half(Right):
 
 
 class HalfSums(Right):
-    """float16 throughout."""
+    """Tables of float16 with sums in float16."""
 
     name = "half-sums"
     profile: ClassVar[Profile] = claims("float16", "float16")
@@ -166,7 +166,7 @@ class HalfSums(Right):
 
 
 class BrainSums(Right):
-    """bfloat16 throughout: every operation is rounded."""
+    """Tables of bfloat16 with every operation rounded to bfloat16."""
 
     name = "brain-sums"
     profile: ClassVar[Profile] = claims("bfloat16", "bfloat16")
@@ -198,7 +198,7 @@ class BrainSums(Right):
 
 
 class WideOfHalf(Half):
-    """float16 and bfloat16 tables, answers in float32 and not rounded."""
+    """Tables of float16 and bfloat16 with answers in float32."""
 
     name = "wide-of-half"
 

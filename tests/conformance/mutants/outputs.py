@@ -115,7 +115,7 @@ class RowsOutside(Mutant):
 
 
 class GradientsDiffer(Mutant):
-    """The dense gradient is right, and the rows and values beside it are those of the forward's."""
+    """The dense gradient is right, but the values beside it have the wrong sign."""
 
     caught_by = BACKWARD
 
@@ -139,7 +139,7 @@ class GradientTransposed(Mutant):
 
 
 class GradientOfUnits(Mutant):
-    """The gradient is that of the output's sum: the caller's is not read."""
+    """The gradient is that of the output's sum: grad_out is not read."""
 
     caught_by = BACKWARD
 

@@ -22,7 +22,7 @@ class PaddingIgnored(Mutant):
 
 
 class NegativePaddingIgnored(Mutant):
-    """A padding_idx counted from the end names no row."""
+    """A negative padding_idx names no row."""
 
     caught_by = BOTH
 
@@ -40,7 +40,7 @@ class PaddingZeroIgnored(Mutant):
 
 
 class RowZeroUntrained(Mutant):
-    """Row 0 is taken for padding where there is none."""
+    """Row 0 is taken for padding if there is none."""
 
     caught_by = ("embedding.backward", "bag.sum_backward", "embedding.permutation", "bag.permutation")
 
@@ -89,7 +89,7 @@ class PaddingWritten(Mutant):
 
 
 class IndexLost(Mutant):
-    """Where there is padding, the first id that is none loses its gradient."""
+    """The first id that is not padding loses its gradient if the batch has padding."""
 
     origin, caught_by = "pytorch#27731", ("embedding.padding",)
 
@@ -101,7 +101,7 @@ class IndexLost(Mutant):
 
 
 class PaddingCountsInMean(Mutant):
-    """Padding is left out of the sum of a mean, and counted."""
+    """Padding is left out of the sum of a mean, but counted."""
 
     origin, caught_by = "pytorch#3194", ("bag.padding",)
 
@@ -147,7 +147,7 @@ class PaddingIsZeroInMax(Mutant):
 
 
 class OnlyPaddingIsNaN(Mutant):
-    """A mean of padding only divides zero by zero."""
+    """A mean of nothing but padding divides zero by zero."""
 
     caught_by = ("bag.padding",)
 
@@ -197,7 +197,7 @@ class PaddingUnscaled(Mutant):
 
 
 class PaddingShiftsCounts(Mutant):
-    """Padding is dropped from the ids, and not from the counts that frequencies are looked up in."""
+    """Padding is left out of the ids, but not of the counts of frequencies."""
 
     caught_by = ("embedding.scale_grad_by_freq", "bag.scale_grad_by_freq", "embedding.combined_by_freq")
 

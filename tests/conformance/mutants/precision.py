@@ -1,4 +1,4 @@
-"""Faults of precision: accumulators narrower than claimed, and bits that get lost."""
+"""Faults of precision: accumulators narrower than claimed, and lost bits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRECISION = ("embedding.precision", "bag.precision")
 
 
 def one_by_one(place: Array, terms: Array, size: int, rounded: Any) -> Array:
-    """Sums that are rounded after every addition."""
+    """Return the sums by place, rounded after every addition."""
     total = np.zeros((size, terms.shape[1]), dtype=np.float32)
     for at, row in enumerate(place):
         total[row] = rounded(total[row] + rounded(terms[at]))
@@ -25,7 +25,7 @@ def one_by_one(place: Array, terms: Array, size: int, rounded: Any) -> Array:
 
 
 class BrainSums(Mutant):
-    """Sums are kept in bfloat16, where a claim says float32."""
+    """Sums are kept in bfloat16, although the profile claims float32."""
 
     origin, caught_by = "tenstorrent/tt-metal#53386", PRECISION
     profile: ClassVar = FLOAT32
@@ -38,7 +38,7 @@ class BrainSums(Mutant):
 
 
 class HalfSums(Mutant):
-    """Sums are kept in float16, where a claim says float32."""
+    """Sums are kept in float16, although the profile claims float32."""
 
     origin, caught_by = "mxnet#17703", PRECISION
     profile: ClassVar = FLOAT32
@@ -61,7 +61,7 @@ class HalfPairs(Mutant):
 
 
 class SingleForward(Mutant):
-    """Outputs are added up in float32, where a claim says float64."""
+    """Outputs are added up in float32, although the profile claims float64."""
 
     caught_by = ("bag.sum", "bloom.forward", "bag.precision")
 
@@ -76,7 +76,7 @@ class SingleForward(Mutant):
 
 
 class SingleBackward(Mutant):
-    """Gradients are added up in float32, where a claim says float64."""
+    """Gradients are added up in float32, although the profile claims float64."""
 
     caught_by = ("embedding.backward", "bag.sum_backward", "bloom.backward")
 
@@ -87,7 +87,7 @@ class SingleBackward(Mutant):
 
 
 class DoubleIsSingle(Mutant):
-    """Tables of float64 are computed with in float32."""
+    """Arithmetic on float64 tables is in float32."""
 
     origin, caught_by = "synthetic: JAX without x64", ("embedding.forward", *SUMS)
 
@@ -100,7 +100,7 @@ class DoubleIsSingle(Mutant):
 
 
 def _single(array: Array) -> Array:
-    """Rounded to float32 and back."""
+    """Return the array rounded to float32, as float64."""
     return array.astype(np.float32).astype(np.float64)
 
 
@@ -128,7 +128,7 @@ class WeightsRounded(Mutant):
 
 
 class GradientRounded(Mutant):
-    """The output's gradient is rounded to bfloat16 on its way."""
+    """The output's gradient is rounded to bfloat16."""
 
     caught_by = ("embedding.backward", "bag.sum_backward", "bloom.backward")
 
@@ -137,7 +137,7 @@ class GradientRounded(Mutant):
 
 
 class QuotientRounded(Mutant):
-    """Means are multiplied by a reciprocal of float16."""
+    """Means are multiplied by a float16 reciprocal."""
 
     caught_by = ("bag.mean", "bag.mean_backward")
 
@@ -154,7 +154,7 @@ class DotRounded(Mutant):
         return super().weight_gradient(case, vectors.astype(np.float16).astype(np.float64), entries)
 
 
-# ---- raw bits --------------------------------------------------------------------------------------------------------
+# ---- raw bits ------------------------------------------------------------------------------------
 
 
 class NaNPayloadLost(Mutant):

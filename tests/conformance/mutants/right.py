@@ -1,4 +1,4 @@
-"""A right backend in plain NumPy, cut into steps: a mutant replaces one of them."""
+"""A right backend in plain NumPy, cut into steps that mutants replace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLOAT64 = {"forward": "float64", "backward": "float64"}
 
 @dataclass
 class Entries:
-    """The ids of a bag case, flat: which bag each is in, which count, how many do in each bag, and their weights."""
+    """The flat entries of a bag case: ids, bags, a mask of those that count, counts and weights."""
 
     ids: Array
     bags: Array
@@ -30,12 +30,12 @@ class Entries:
 
     @property
     def number(self) -> int:
-        """How many bags there are."""
+        """Number of bags."""
         return len(self.counts)
 
 
 class Hashing:
-    """Ids -> rows: murmurhash3_x86_32 of 4-byte keys, floor-mod of the signed hash."""
+    """The hash of ids to rows: murmurhash3_x86_32 of 4-byte keys, then signed floor-mod."""
 
     rotations = (15, 13)
     multipliers = (0xCC9E2D51, 0x1B873593)
@@ -45,7 +45,7 @@ class Hashing:
     seeds = SPOTLIGHT_SEEDS
 
     def hash(self, case: Case) -> Outputs:
-        """Rows of every id, all of them row 0 for the padding id."""
+        """Return the rows of every id; all of them are row 0 for the padding id."""
         assert case.seeds is not None
         assert case.num_rows is not None
         rows = self.probes(case.ids, case.num_rows, case.seeds)
@@ -54,17 +54,17 @@ class Hashing:
         return {"rows": rows}
 
     def probes(self, ids: Array, num_rows: int, seeds: tuple[int, ...]) -> Array:
-        """One column of rows for each seed."""
+        """Return one column of rows for each seed."""
         words = self.words(ids)
         rows = [self.remainder(self.murmur(words, seed), num_rows) for seed in seeds]
         return np.stack(rows, axis=-1) if rows else np.zeros((len(ids), 0), dtype=np.int64)
 
     def words(self, ids: Array) -> list[Array]:
-        """The key of every id, cut into words of four bytes."""
+        """Return the key of every id, cut into words of four bytes."""
         return [ids.astype(np.int64).astype(np.uint32)]
 
     def murmur(self, words: list[Array], seed: int) -> Array:
-        """MurmurHash3_x86_32 of every key."""
+        """Return MurmurHash3_x86_32 of every key."""
         h = np.full(words[0].shape, self.seed(seed), dtype=np.uint32)
         for word in words:
             h ^= self.rotate(word * np.uint32(self.multipliers[0]), self.rotations[0]) * np.uint32(self.multipliers[1])
@@ -75,11 +75,11 @@ class Hashing:
         return h
 
     def seed(self, seed: int) -> int:
-        """What the hash starts from."""
+        """Return the initial value of the hash."""
         return seed
 
     def length(self, words: list[Array]) -> int:
-        """Length of a key in bytes."""
+        """Return the length of a key in bytes."""
         return 4 * len(words)
 
     def rotate(self, word: Array, left: int) -> Array:
@@ -87,12 +87,12 @@ class Hashing:
         return (word << np.uint32(left)) | (word >> np.uint32(32 - left))
 
     def remainder(self, hashes: Array, num_rows: int) -> Array:
-        """Floor-mod of the hash as a signed number."""
+        """Return the floor-mod of the hash as a signed number."""
         return hashes.view(np.int32).astype(np.int64) % num_rows
 
 
 class Right(Hashing, Updates, Backend):
-    """All operations in plain NumPy; every sum in float64, rounded once."""
+    """All operations in plain NumPy; every sum is in float64 and rounded once."""
 
     name = "right"
     in_process = True
@@ -101,16 +101,16 @@ class Right(Hashing, Updates, Backend):
     accumulator: Any = np.float64
 
     def run(self, case: Case) -> Outputs:
-        """Each operation is a method of its name."""
+        """Run the method of the operation's name."""
         if case.op not in ("hash", "embedding", "bag", *BLOOMS, "sgd", "adagrad", "rowwise_adagrad", "adam"):
             raise Unsupported(f"no operation {case.op}")
         outputs: Outputs = getattr(self, case.op)(case)
         return outputs
 
-    # ---- embedding ------------------------------------------------------------------------------------------------
+    # ---- embedding -------------------------------------------------------------------------------
 
     def embedding(self, case: Case) -> Outputs:
-        """One row for each id; an output's gradient goes to its id's row."""
+        """Return one row for each id, and the gradient by id."""
         ids = self.in_range(case.ids.ravel(), len(case.weight))
         table = self.renormalized(case, ids)
         outputs = {"out": self.looked_up(case, table, ids).reshape(case.grad_out.shape)}
@@ -121,26 +121,30 @@ class Right(Hashing, Updates, Backend):
         return {**outputs, **self.gradient(case, ids[kept], sent[kept])}
 
     def looked_up(self, case: Case, table: Array, ids: Array) -> Array:
-        """Rows of the table, bits copied."""
+        """Return rows of the table, bit for bit."""
         return table[ids]
 
     def in_range(self, ids: Array, bound: int) -> Array:
-        """The ids; an IndexError for one outside ``[0, bound)``."""
+        """Return the ids, or raise IndexError for an id outside ``[0, bound)``."""
         if ids.size and not (ids.min() >= 0 and ids.max() < bound):
             raise IndexError(f"an id lies outside [0, {bound})")
         return ids
 
     def padding_row(self, case: Case) -> int:
-        """The padding row counted from the front; -1, which is no row, without one."""
+        """Return the padding row counted from the front, or -1 without one."""
         return -1 if case.padding_idx is None else case.padding_idx % len(case.weight)
 
     def kept(self, case: Case, ids: Array) -> Array:
-        """Which ids are not padding."""
+        """Return a mask: true for ids that are not padding."""
         kept: Array = ids != self.padding_row(case)
         return kept
 
     def renormalized(self, case: Case, ids: Array) -> Array:
-        """The table; with max_norm a copy in which rows that were looked up and are too long are scaled."""
+        """
+        Return the table, with `max_norm` a copy with its long rows scaled.
+
+        Only rows that are looked up are scaled.
+        """
         if case.max_norm is None:
             table: Array = case.weight
             return table
@@ -152,24 +156,28 @@ class Right(Hashing, Updates, Backend):
         return table
 
     def rows_to_scale(self, case: Case, ids: Array) -> Array:
-        """Distinct rows that were looked up."""
+        """Return the distinct rows that are looked up."""
         return np.unique(ids)
 
     def norms(self, values: Array, p: float) -> Array:
-        """The p-norm of each row."""
+        """Return the p-norm of each row."""
         sizes = np.abs(values)
         norms: Array = sizes.max(axis=1) if p == np.inf else (sizes**p).sum(axis=1) ** (1 / p)
         return norms
 
     def factor(self, case: Case, norms: Array) -> Array:
-        """What a row too long is multiplied by."""
+        """Return the factor of each row that is too long."""
         factor: Array = np.float64(case.max_norm or 0) / (norms + 1e-7)
         return factor
 
-    # ---- gradients ------------------------------------------------------------------------------------------------
+    # ---- gradients -------------------------------------------------------------------------------
 
     def gradient(self, case: Case, rows: Array, sent: Array) -> Outputs:
-        """Distinct rows, and the sum of what each was sent, divided by its count where frequencies do."""
+        """
+        Return distinct rows and the sum of their contributions.
+
+        With `scale_grad_by_freq` each sum is divided by its row's count.
+        """
         touched, place = np.unique(rows, return_inverse=True)
         total = self.added(place, sent, len(touched))
         if case.scale_grad_by_freq:
@@ -177,19 +185,19 @@ class Right(Hashing, Updates, Backend):
         return {"rows": touched.astype(np.int64), "values": stored(total, case.dtype)}
 
     def added(self, place: Array, sent: Array, size: int) -> Array:
-        """The sum of the contributions to each place."""
+        """Return the sum of the contributions to each place."""
         total = np.zeros((size, sent.shape[1]), dtype=self.accumulator)
         np.add.at(total, place, sent.astype(self.accumulator))
         return total
 
     def frequencies(self, case: Case, touched: Array, place: Array) -> Array:
-        """How often each touched row's id occurs."""
+        """Return the number of occurrences of each touched row."""
         return np.bincount(place, minlength=len(touched))
 
-    # ---- bags -----------------------------------------------------------------------------------------------------
+    # ---- bags ------------------------------------------------------------------------------------
 
     def bag(self, case: Case) -> Outputs:
-        """One vector for each bag."""
+        """Return one vector for each bag, and its gradients."""
         self.refuse(case)
         ids = self.in_range(case.ids.ravel(), len(case.weight))
         table = self.renormalized(case, ids)
@@ -206,12 +214,12 @@ class Right(Hashing, Updates, Backend):
         return {**outputs, **self.gradient(case, ids[kept], sent[kept])}
 
     def refuse(self, case: Case) -> None:
-        """Weights belong to sums."""
+        """Raise ValueError for weights outside a sum."""
         if case.per_sample_weights is not None and case.mode != "sum":
             raise ValueError("weights only in a sum")
 
     def entries(self, case: Case, ids: Array) -> Entries:
-        """Which bag each id is in, and which ids count."""
+        """Return the flat entries of a case."""
         starts = self.starts(case, ids.size)
         sizes = np.diff(starts)
         bags = np.repeat(np.arange(len(sizes)), sizes)
@@ -220,11 +228,11 @@ class Right(Hashing, Updates, Backend):
         return Entries(ids, bags, kept, self.counts(bags, kept, len(sizes)), weights)
 
     def counts(self, bags: Array, kept: Array, number: int) -> Array:
-        """How many entries of each bag count."""
+        """Return the number of entries that count in each bag."""
         return np.bincount(bags[kept], minlength=number)
 
     def starts(self, case: Case, size: int) -> Array:
-        """Where each bag starts, and where the last one ends."""
+        """Return the start of each bag, then the end of the last one."""
         if case.ids.ndim == 2:
             result: Array = np.arange(len(case.ids) + 1) * case.ids.shape[1]
             return result
@@ -234,14 +242,18 @@ class Right(Hashing, Updates, Backend):
         return offsets if case.include_last_offset else np.append(offsets, size if len(offsets) else 0)
 
     def is_partition(self, offsets: Array, size: int, last: bool) -> bool:
-        """Whether offsets start at 0, never decrease, and end at or before the last id; exactly there with `last`."""
+        """
+        Return true for offsets that start at 0, never decrease, and do not pass the last id.
+
+        With `last` they must end exactly there.
+        """
         if not len(offsets):
             return size == 0
         steady = offsets[0] == 0 and (np.diff(offsets) >= 0).all() and offsets[-1] <= size
         return bool(steady and (offsets[-1] == size or not last))
 
     def reduced(self, case: Case, vectors: Array, entries: Entries) -> Array:
-        """Sum, mean or maximum of each bag's vectors; zero where none counts."""
+        """Return the sum, mean or maximum of each bag's vectors; zero for bags without entries."""
         if case.mode == "max":
             return self.maximum(vectors, entries)
         kept = entries.kept
@@ -252,25 +264,25 @@ class Right(Hashing, Updates, Backend):
         return self.divided(total, entries) if case.mode == "mean" else total
 
     def summed(self, terms: Array, bags: Array, number: int) -> Array:
-        """The sum of each bag's terms."""
+        """Return the sum of each bag's terms."""
         total = np.zeros((number, terms.shape[1]), dtype=self.accumulator)
         np.add.at(total, bags, terms)
         return total
 
     def divided(self, total: Array, entries: Entries) -> Array:
-        """Sums by counts."""
+        """Divide each bag's sum by its count."""
         quotient: Array = total / np.maximum(entries.counts, 1)[:, None]
         return quotient
 
     def maximum(self, vectors: Array, entries: Entries) -> Array:
-        """The values that win."""
+        """Return the maximum of each bag and column."""
         bag, column, entry = self.wins(vectors, entries)
         out = np.zeros((entries.number, vectors.shape[1]), dtype=vectors.dtype)
         out[bag, column] = vectors[entry, column]
         return out
 
     def wins(self, vectors: Array, entries: Entries) -> tuple[Array, Array, Array]:
-        """Bag, column and winning entry, wherever a bag has one."""
+        """Return bag, column and winning entry for every bag that has one."""
         found = np.full((entries.number, vectors.shape[1]), -1)
         for bag in np.unique(entries.bags[entries.kept]):
             members = np.flatnonzero((entries.bags == bag) & entries.kept)
@@ -279,12 +291,12 @@ class Right(Hashing, Updates, Backend):
         return bag, column, found[bag, column]
 
     def winner(self, members: Array) -> Array:
-        """The first maximal member of each column, or the first NaN."""
+        """Return the first maximal member of each column, or the first NaN."""
         first: Array = members.argmax(axis=0)
         return first
 
     def sent(self, case: Case, vectors: Array, entries: Entries) -> Array:
-        """What each entry is sent: its bag's gradient, shared, weighted, or won by column."""
+        """Return the gradient of each entry: its bag's, shared, weighted, or by winning column."""
         grad: Array = case.grad_out.astype(self.accumulator)
         if case.mode == "max":
             bag, column, entry = self.wins(vectors, entries)
@@ -297,14 +309,14 @@ class Right(Hashing, Updates, Backend):
         return sent if entries.weights is None else sent * entries.weights[:, None].astype(self.accumulator)
 
     def weight_gradient(self, case: Case, vectors: Array, entries: Entries) -> Array:
-        """Dot product of each entry's row with its bag's gradient; zero for padding."""
+        """Return the dot product of each entry's row with its bag's gradient; zero for padding."""
         products = (vectors.astype(self.accumulator) * case.grad_out[entries.bags].astype(self.accumulator)).sum(axis=1)
         return np.where(entries.kept, products, 0).reshape(case.ids.shape)
 
-    # ---- Bloom ----------------------------------------------------------------------------------------------------
+    # ---- Bloom -----------------------------------------------------------------------------------
 
     def bloom(self, case: Case) -> Outputs:
-        """Sum of the rows that an id's probes name; its gradient goes to each of them."""
+        """Return the sum of each id's probed rows; its gradient goes to each of them."""
         ids = self.in_range(case.ids.ravel(), case.num_embeddings or 0)
         rows = self.bloom_rows(case, ids)
         live = self.live(case, ids, rows)
@@ -313,7 +325,9 @@ class Right(Hashing, Updates, Backend):
         return {"out": out, **self.gradient(case, rows[live], sent[live.ravel()])}
 
     def bloom_mean(self, case: Case) -> Outputs:
-        """The sum over the number of probes; each of them is sent that part of the gradient."""
+        """
+        Return the mean of each id's probed rows; they share its gradient equally.
+        """
         ids = self.in_range(case.ids.ravel(), case.num_embeddings or 0)
         rows = self.bloom_rows(case, ids)
         live = self.live(case, ids, rows)
@@ -323,17 +337,21 @@ class Right(Hashing, Updates, Backend):
         return {"out": out, **self.gradient(case, rows[live], sent[live.ravel()])}
 
     def averaged(self, total: Array, live: Array) -> Array:
-        """Sums over the number of probes, live or not."""
+        """Divide sums by the number of probes, live or not."""
         mean: Array = total / live.shape[1]
         return mean
 
     def shared(self, grad: Array, live: Array) -> Array:
-        """What each probe is sent."""
+        """Return the gradient of each probe."""
         part: Array = grad / live.shape[1]
         return part
 
     def bloom_concat(self, case: Case) -> Outputs:
-        """Slice j of the row of probe j; its gradient goes to that slice, number ``row * k + j``."""
+        """
+        Return slice j of the row of probe j, for each j, side by side.
+
+        The gradient goes to the same slice, number ``row * k + j``.
+        """
         ids = self.in_range(case.ids.ravel(), case.num_embeddings or 0)
         rows = self.bloom_rows(case, ids)
         live = self.live(case, ids, rows)
@@ -348,13 +366,17 @@ class Right(Hashing, Updates, Backend):
         }
 
     def slices(self, rows: Array) -> Array:
-        """The slice that each probe reads."""
+        """Return the slice that each probe reads."""
         k = rows.shape[1]
         numbers: Array = rows * k + np.arange(k)
         return numbers
 
     def bloom_rows(self, case: Case, ids: Array) -> Array:
-        """Rows that each id reads: row 0 for padding, and for no other id if it is not shared."""
+        """
+        Return the rows that each id reads.
+
+        Padding reads row 0, which no other id reads unless it is shared.
+        """
         m, seeds = len(case.weight), self.seeds[: case.num_hash_functions]
         alone = case.padding_idx is not None and not case.share_padding_row
         rows = 1 + self.probes(ids, m - 1, seeds) if alone else self.probes(ids, m, seeds)
@@ -363,11 +385,11 @@ class Right(Hashing, Updates, Backend):
         return rows
 
     def live(self, case: Case, ids: Array, rows: Array) -> Array:
-        """Which probes count: none of row 0 where it is reserved."""
+        """Return a mask of the probes that count: none of a reserved row 0."""
         return np.ones(rows.shape, dtype=bool) if case.padding_idx is None else rows != 0
 
     def probe_sum(self, case: Case, rows: Array, live: Array) -> Array:
-        """The sum of the live probes' rows."""
+        """Return the sum of the live probes' rows."""
         terms = np.where(live[..., None], case.weight[rows].astype(self.accumulator), 0)
         total: Array = terms.sum(axis=1)
         return total

@@ -1,4 +1,4 @@
-"""Right optimizers of other types, orders and associations: none of them may ever fail."""
+"""Right optimizers with other types, orders and associations: none may ever fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conformance.mutants.updates import Array, Moved, Options, State
 
 
 class UpdatesOnly(Right):
-    """Optimizers, with arithmetic in the table's dtype, and nothing else."""
+    """Optimizers only, with arithmetic in the table's dtype."""
 
     name = "table-updates"
 
@@ -34,7 +34,7 @@ class UpdatesOnly(Right):
 
 
 class WideState(UpdatesOnly):
-    """State in float64 whatever the table is, and returned so."""
+    """State in float64 for every table, and returned so."""
 
     name = "wide-state"
 
@@ -58,7 +58,7 @@ class WideState(UpdatesOnly):
 
 
 class ReversedUpdates(UpdatesOnly):
-    """Gradients of a row are added in the table's dtype, the last one first."""
+    """Sums of a row's gradients in the table's dtype, from the last to the first."""
 
     name = "reversed-updates"
     profile: ClassVar[Profile] = STORAGE
@@ -71,7 +71,9 @@ class ReversedUpdates(UpdatesOnly):
 
 
 class DenseUpdates(UpdatesOnly):
-    """All rows are updated if that changes nothing: without momentum, decay and moments (L27)."""
+    """
+    Updates of all rows in steps without momentum, decay and moments, where this is the same (L27).
+    """
 
     name = "dense-updates"
 
@@ -86,7 +88,7 @@ class DenseUpdates(UpdatesOnly):
 
 
 class SingleUpdates(UpdatesOnly):
-    """Updates in the table's dtype, in torch's associations."""
+    """Updates in the table's dtype, associated as in torch."""
 
     name = "single-updates"
     profile: ClassVar[Profile] = STORAGE
@@ -114,7 +116,11 @@ class SingleUpdates(UpdatesOnly):
 
 
 class NarrowUpdates(SingleUpdates):
-    """Scalars in the table's dtype, too, powers by repeated products, decay folded into the table."""
+    """
+    Updates with scalars in the table's dtype, too.
+
+    Powers are repeated products, and decay is folded into the table.
+    """
 
     name = "narrow-updates"
 
@@ -166,7 +172,7 @@ class NarrowUpdates(SingleUpdates):
         return rate * first / root, {"exp_avg": first, "exp_avg_sq": second}
 
     def power(self, beta: float, exponent: int) -> Any:
-        """A power by repeated products."""
+        """Return a power by repeated products."""
         product = self.real(1)
         for _ in range(exponent):
             product = product * self.real(beta)
@@ -174,7 +180,7 @@ class NarrowUpdates(SingleUpdates):
 
 
 def narrow_mean(g: Array) -> Array:
-    """Mean of squares, each divided before they are added one after the other."""
+    """Return the mean of squares; each square is divided before the sum."""
     mean: Array = np.cumsum(g * g / g.dtype.type(g.shape[1]), axis=1, dtype=g.dtype)[:, -1]
     return mean
 
@@ -190,7 +196,7 @@ class HalfUpdates(UpdatesOnly):
 
 
 class AllHalfUpdates(ReversedUpdates):
-    """float16 throughout."""
+    """Tables of float16 with arithmetic in float16."""
 
     name = "all-half-updates"
     profile: ClassVar[Profile] = claims("float16", "float16")
@@ -200,17 +206,17 @@ class AllHalfUpdates(ReversedUpdates):
 
 
 class Brain(np.ndarray[Any, Any]):
-    """An array in which every operation rounds to bfloat16."""
+    """An array that rounds every operation to bfloat16."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """The operation on float32, rounded."""
+        """Return the float32 result, rounded."""
         plain = [np.asarray(item, dtype=np.float32) if isinstance(item, Brain) else item for item in inputs]
         result = getattr(ufunc, method)(*plain, **options)
         return to_bfloat16(np.asarray(result, dtype=np.float32)).view(Brain) if method == "__call__" else result
 
 
 class AllBrainUpdates(UpdatesOnly):
-    """bfloat16 throughout; gradients are added in float32."""
+    """Tables of bfloat16 with arithmetic in bfloat16; gradients are added in float32."""
 
     name = "all-brain-updates"
     profile: ClassVar[Profile] = claims("float32", "bfloat16")

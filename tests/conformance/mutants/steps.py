@@ -1,4 +1,4 @@
-"""Faults of optimizers that all have in common: which rows are updated by what, weight decay, and what is kept between steps."""
+"""Faults common to all optimizers: updated rows, weight decay, and memory between steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPS = ("sgd", "adagrad", "rowwise_adagrad", "adam")
 
 
 def every(name: str) -> tuple[str, ...]:
-    """A check of all optimizers."""
+    """Return the names of one check for all optimizers."""
     return tuple(f"{op}.{name}" for op in OPS)
 
 
@@ -94,7 +94,7 @@ class DecayOfAllRows(Mutant):
 
 
 class EmptyStepRaises(Mutant):
-    """A batch without rows is not expected."""
+    """A batch without rows raises."""
 
     origin, caught_by = "synthetic: thinc's HashEmbed", every("empty")
 
@@ -105,7 +105,7 @@ class EmptyStepRaises(Mutant):
 
 
 class EmptyBatchIsNoStep(Mutant):
-    """A batch without rows is not counted."""
+    """A batch without rows is not counted as a step."""
 
     caught_by = ("adagrad.step_count", "adam.step_count", "adagrad.empty", "adam.empty")
 
@@ -114,7 +114,7 @@ class EmptyBatchIsNoStep(Mutant):
 
 
 class CountsRows(Mutant):
-    """Steps are counted by rows."""
+    """The number of steps grows by the number of rows."""
 
     caught_by = ("adagrad.step_count", "adam.step_count")
 
@@ -146,7 +146,7 @@ class Ascends(Mutant):
 
 
 class HalfPrecision(Mutant):
-    """The table goes through float16."""
+    """The table is rounded to float16."""
 
     caught_by = every("precision")
 
@@ -156,7 +156,7 @@ class HalfPrecision(Mutant):
 
 
 class GradientsAddedInHalf(Mutant):
-    """Gradients of a row are added in float16: a sum of thousands stops to grow."""
+    """Gradients of a row are added in float16: a sum of thousands stops growing."""
 
     caught_by = every("precision")
 
@@ -168,7 +168,7 @@ class GradientsAddedInHalf(Mutant):
 
 
 class StateKept(Mutant):
-    """State comes back as it was."""
+    """State is returned without its update."""
 
     caught_by = ("sgd.momentum_buffer", "adagrad.sum", "rowwise_adagrad.sum", "adam.moments")
 
@@ -189,7 +189,7 @@ class WritesState(Mutant):
 
 
 class TableIsInput(Mutant):
-    """The table that comes back is the caller's."""
+    """The returned table is the caller's array."""
 
     caught_by = every("step")
 
@@ -199,7 +199,7 @@ class TableIsInput(Mutant):
         return {**outputs, "weight": case.weight}
 
 
-# ---- weight decay ----------------------------------------------------------------------------------------------------
+# ---- weight decay --------------------------------------------------------------------------------
 
 
 class DecayIgnored(Mutant):
@@ -233,7 +233,7 @@ class DecayNegated(Mutant):
 class DecayDecoupled(Mutant):
     """Weight decay shrinks the table, and is left out of the moments and sums."""
 
-    origin, caught_by = "FBGEMM#718", every("weight_decay")  # of SGD only momentum shows it
+    origin, caught_by = "FBGEMM#718", every("weight_decay")  # SGD shows it with momentum only
 
     def updated(self, case: Case, move: Any) -> Outputs:
         options = case.options or {}
@@ -258,18 +258,18 @@ class DecayAfterStep(Mutant):
         return super().decayed(options, w, g)
 
 
-# ---- what is kept between steps --------------------------------------------------------------------------------------
+# ---- what is kept between steps ------------------------------------------------------------------
 
 
 class Forgetful(Session):
-    """A session that remembers only what a mutant leaves it."""
+    """A session that keeps only part of its table and state."""
 
     def __init__(self, backend: Backend, case: Case, table: bool, state: Any) -> None:
         super().__init__(backend, case)
         self._first, self._keeps_table, self._damage = case, table, state
 
     def step(self, case: Case) -> Outputs:
-        """A right step, and a memory that is wrong after it."""
+        """Take a right step, then damage the memory of it."""
         outputs = super().step(case)
         if not self._keeps_table:
             self._weight = self._first.weight
@@ -296,7 +296,7 @@ class StateZeroed(Mutant):
 
 
 class StepsNotCounted(Mutant):
-    """The number of steps stays what it was."""
+    """The number of steps never grows."""
 
     caught_by = ("adagrad.several_steps", "adam.several_steps")
 
@@ -330,7 +330,7 @@ class GradientsPileUp(Mutant):
 
 
 class StateOfAnother(Mutant):
-    """All sessions on tables of one shape work on one state."""
+    """All sessions on tables of one shape share one state."""
 
     caught_by = every("several_steps")
 
@@ -351,7 +351,7 @@ class StateOfAnother(Mutant):
 
 
 class CoalescedOnce(Mutant):
-    """Sums are kept by the rows that a batch names: another gradient gets the old sum."""
+    """Sums are cached by the rows of a batch: another gradient gets the old sum."""
 
     caught_by = (*every("determinism"), *every("several_steps"))
 
@@ -363,7 +363,7 @@ class CoalescedOnce(Mutant):
 
 
 class TableReused(Mutant):
-    """Tables of one shape come back in one and the same array."""
+    """Returned tables of one shape share one array."""
 
     caught_by = every("determinism")
 

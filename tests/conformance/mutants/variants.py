@@ -28,11 +28,11 @@ from tests.conformance.mutants.orders import (
 from tests.conformance.mutants.right import Array, Entries, Right
 from tests.conformance.mutants.right_updates import UPDATES
 
-# ---- other forms of answers ------------------------------------------------------------------------------------------
+# ---- other forms of answers ----------------------------------------------------------------------
 
 
 class Dense(Right):
-    """Gradients of the table's shape."""
+    """A backend with gradients of the table's shape."""
 
     name = "dense"
 
@@ -41,7 +41,7 @@ class Dense(Right):
 
 
 def _dense(case: Case, outputs: Outputs) -> Outputs:
-    """The gradient as one array."""
+    """Return the outputs with the gradient as one array."""
     if case.op == "hash" or "values" not in outputs:
         return outputs
     dense = np.zeros(rows_shape(case), dtype=outputs["values"].dtype)
@@ -51,7 +51,7 @@ def _dense(case: Case, outputs: Outputs) -> Outputs:
 
 
 class BothGradients(Right):
-    """Gradients in both forms."""
+    """A backend with gradients in both forms."""
 
     name = "both-gradients"
 
@@ -61,7 +61,11 @@ class BothGradients(Right):
 
 
 class NotCoalesced(Right):
-    """One row for each contribution, in input order, as some have it: `touched` is declined by name."""
+    """
+    A backend with one gradient row for each contribution, in input order.
+
+    It declines `touched` by name.
+    """
 
     name = "not-coalesced"
     profile: ClassVar[Profile] = STORAGE  # a row's parts are rounded before they are added
@@ -76,7 +80,7 @@ class NotCoalesced(Right):
 
 
 class ReadOnly(Right):
-    """Arrays that cannot be written to."""
+    """A backend that returns read-only arrays."""
 
     name = "read-only"
 
@@ -89,7 +93,7 @@ class ReadOnly(Right):
 
 
 class Strided(Right):
-    """Every second element of larger arrays."""
+    """A backend that returns every second element of larger arrays."""
 
     name = "strided"
 
@@ -98,14 +102,14 @@ class Strided(Right):
 
 
 def _strided(array: Array) -> Array:
-    """The same numbers, with others between them."""
+    """Return the same numbers with others between them."""
     wide = np.full((*array.shape, 2), 77, dtype=array.dtype)
     wide[..., 0] = array
     return wide[..., 0]
 
 
 class Fortran(Right):
-    """Column-major arrays."""
+    """A backend that returns column-major arrays."""
 
     name = "fortran"
 
@@ -116,7 +120,7 @@ class Fortran(Right):
 
 
 class BigEndian(Right):
-    """Arrays of the other byte order."""
+    """A backend that returns arrays of the other byte order."""
 
     name = "big-endian"
 
@@ -129,7 +133,7 @@ class BigEndian(Right):
 
 
 class WideAnswers(Right):
-    """Answers in float64, whatever the table is, and not rounded; rows in 32 bits."""
+    """A backend that returns float64 for every table, unrounded, and rows in 32 bits."""
 
     name = "wide-answers"
 
@@ -139,14 +143,14 @@ class WideAnswers(Right):
 
 
 def _widened(value: Any) -> Any:
-    """Floats as float64, rows as int32."""
+    """Return floats as float64 and rows as int32."""
     if isinstance(value, dict):
         return {name: _widened(array) for name, array in value.items()}
     return value.astype(np.float64 if value.dtype.kind == "f" else np.int32)
 
 
 class UnsignedRows(Right):
-    """Rows as unsigned numbers."""
+    """A backend that returns rows as unsigned numbers."""
 
     name = "unsigned-rows"
 
@@ -156,7 +160,7 @@ class UnsignedRows(Right):
 
 
 class MoreKeys(Right):
-    """Answers with keys of its own beside the ones that are asked for."""
+    """A backend that returns keys of its own beside the expected ones."""
 
     name = "more-keys"
 
@@ -165,7 +169,7 @@ class MoreKeys(Right):
 
 
 class KeepsInputs(Right):
-    """Inputs are kept, and what is asked twice is answered from memory."""
+    """A backend that keeps its inputs and answers a repeated case from memory."""
 
     name = "keeps-inputs"
 
@@ -181,16 +185,16 @@ class KeepsInputs(Right):
 
 
 class Isolated(Right):
-    """In a child process."""
+    """A backend that runs in a child process."""
 
     name, in_process = "isolated", False
 
 
-# ---- policies, and what is not offered -------------------------------------------------------------------------------
+# ---- policies and partial offers -----------------------------------------------------------------
 
 
 class LastTie(Right):
-    """Among equal maxima the last one takes the gradient, as its policy says."""
+    """A backend that sends the gradient to the last of equal maxima, as its policy says."""
 
     name = "last-tie"
     policy: ClassVar[dict[str, str]] = {"max_tie": "last", "invalid_offsets": "raise"}
@@ -201,7 +205,7 @@ class LastTie(Right):
 
 
 class SharedTies(Storage):
-    """Equal maxima share the gradient, as its policy allows."""
+    """A backend that shares the gradient among equal maxima, as its policy allows."""
 
     name = "shared-ties"
     policy: ClassVar[dict[str, str]] = {"max_tie": "any"}
@@ -218,7 +222,7 @@ class SharedTies(Storage):
 
 
 class MaskedPadding(Right):
-    """The padding row is read as zeros, as its policy says."""
+    """A backend that reads the padding row as zeros, as its policy says."""
 
     name = "masked-padding"
     policy: ClassVar[dict[str, str]] = {"padding_forward": "zero"}
@@ -228,7 +232,7 @@ class MaskedPadding(Right):
 
 
 class NanByOrder(Right):
-    """What a NaN does in a maximum depends on its place, as its policy says."""
+    """A backend whose maxima treat a NaN by its place, as its policy says."""
 
     name = "nan-by-order"
     policy: ClassVar[dict[str, str]] = {"max_nan": "by-order"}
@@ -242,17 +246,17 @@ class NanByOrder(Right):
 
 
 class WeightedMean(Right):
-    """Weights of a mean mean something of its own, as its policy says."""
+    """A backend whose weights of a mean have their own meaning, as its policy says."""
 
     name = "weighted-mean"
     policy: ClassVar[dict[str, str]] = {"mean_weights": "any"}
 
     def refuse(self, case: Case) -> None:
-        """Nothing."""
+        """Accept weights of a mean."""
 
 
 class Unchecked(Right):
-    """Ids that do not exist read some row, as its policy says."""
+    """A backend that reads some row for ids out of range, as its policy says."""
 
     name = "unchecked"
     policy: ClassVar[dict[str, str]] = {"out_of_bounds": "undefined"}
@@ -262,7 +266,7 @@ class Unchecked(Right):
 
 
 class HashOnly(Right):
-    """Offers hashing."""
+    """A backend that offers hashing only."""
 
     name = "hash-only"
 
@@ -273,7 +277,7 @@ class HashOnly(Right):
 
 
 class SingleOnly(Right):
-    """Offers float32, and lookups by sums."""
+    """A backend that offers float32 and sums only."""
 
     name = "single-only"
     profile: ClassVar[Profile] = claims("float32", "float32")
@@ -286,7 +290,7 @@ class SingleOnly(Right):
 
 
 class OneDimension(Right):
-    """Ids in one dimension, and no norms but the Euclidean one."""
+    """A backend for ids in one dimension and Euclidean norms only."""
 
     name = "one-dimension"
 
@@ -298,11 +302,11 @@ class OneDimension(Right):
         return super().run(case)
 
 
-# ---- norms ------------------------------------------------------------------------------------------------------------
+# ---- norms ---------------------------------------------------------------------------------------
 
 
 class SingleNorms(Right):
-    """Norms in the table's dtype."""
+    """A backend with norms in the table's dtype."""
 
     name = "single-norms"
 
@@ -327,7 +331,7 @@ class SingleNorms(Right):
 
 
 class HalfNorms(SingleNorms):
-    """Norms in float16."""
+    """A backend with norms in float16."""
 
     name = "half-norms"
     profile: ClassVar[Profile] = claims("float32", "float16")

@@ -10,13 +10,13 @@ VECTORS = {number: vector for name in SETS for number, vector in vectors_of(name
 
 
 def paths(expect, before=()):
-    """The paths of the bands of an expectation: ``("out",)``, ``("state", "sum")``."""
+    """Return the paths of the bands of an expectation: ``("out",)``, ``("state", "sum")``."""
     for key, each in expect.items():
         yield from [(*before, key)] if isinstance(each, Band) else paths(each, (*before, key))
 
 
 def at(outputs, path):
-    """The output at a path."""
+    """Return the output at a path."""
     for key in path:
         outputs = outputs[key]
     return outputs

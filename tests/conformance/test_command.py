@@ -1,4 +1,4 @@
-"""Programs in other languages as backends: the protocol, and programs that misbehave."""
+"""Tests of programs in other languages as backends: the protocol, and faulty programs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ HASH = Case("hash", ids=np.arange(3), num_rows=10, seeds=(1, 2))
 pytestmark = pytest.mark.filterwarnings("error::ResourceWarning")
 
 
-# ---- programs in Python that do one thing -----------------------------------------------------------------------------
+# ---- programs in Python that do one thing --------------------------------------------------------
 
 
 @pytest.fixture
 def program(tmp_path):
-    """A backend whose program runs these lines for each case, `line` and `number` given."""
+    """
+    Return a maker of backends.
+
+    Their program runs the given lines for each case, with `line` and `number` defined.
+    """
     backends = []
 
     def make(body: str, before: str = "", limit: float = 20.0, **options) -> CommandBackend:
@@ -55,7 +59,7 @@ def test_a_case_goes_out_and_its_answer_comes_back(program):
 
 
 def test_what_the_program_reads(program, tmp_path):
-    """The line itself: fields that are given, arrays in hexadecimal, infinities as a word."""
+    """Read the line itself: the given fields, hexadecimal arrays, infinities as words."""
     seen = tmp_path / "seen"
     backend = program(f"""
         open({str(seen)!r}, "w").write(line)
@@ -124,7 +128,12 @@ def test_every_misdeed_is_a_failed_check_with_a_sentence(program, body, sentence
 
 
 def test_dying_is_no_refusal(program):
-    """Valid cases are answered, ids out of range kill the program: had it raised, the check would pass."""
+    """
+    Tell death from refusal.
+
+    The program answers valid cases and dies of ids out of range. If it raised instead, the check
+    would pass.
+    """
     answer = """
         case = json.loads(line)["in"]
         ids = bytes.fromhex(case["ids"]["hex"])
@@ -154,11 +163,11 @@ def test_a_hang_ends_its_check_at_the_limit_and_is_not_shrunk(program, body):
     assert (result.status, result.message) == ("failed", "the program did not answer within 0.3 s")
     assert "Case(" in result.snippet
     assert result.examples == 0
-    assert backend._number == 2  # asked once in the check
+    assert backend._number == 2  # the check ran one case only
 
 
 def test_a_program_that_writes_without_reading_blocks_nobody(program):
-    """Its output fills the pipe, and so does what it does not read."""
+    """Fill the pipe with output of a program that reads no input."""
     backend = program("", before="while True: print('x' * 99)", limit=5.0)
     with pytest.raises(Crashed, match="the program answered before it had read its case"):
         backend.run(Case("embedding", weight=np.zeros((1000, 200)), ids=np.zeros(3, dtype=np.int64)))

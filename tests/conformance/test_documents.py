@@ -1,4 +1,8 @@
-"""The programs in docs/findings.md print what stands under them, and the adapter in docs/oracle.md fails as it says."""
+"""
+Tests of documents: the programs in docs/findings.md and the adapter in docs/oracle.md.
+
+The programs print the text below them. The adapter fails as the document says.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ PEERS = ("fbgemm_gpu", "jax", "thinc")
 
 
 def programs() -> list[Any]:
-    """Each with the packages it needs."""
+    """Return each program with its output and the marks of its packages."""
     found = []
     for title, program, printed in PROGRAMS:
         marks = []

@@ -1,4 +1,8 @@
-"""The example in C: right as it is, with golden vectors and through `CommandBackend`, and found out with faults seeded in it."""
+"""
+Tests of the example in C with golden vectors and through `CommandBackend`.
+
+The example passes as it is, and fails with a seeded fault.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler: nei
 
 
 def compiled(folder: Path, source: str, name: str = "bloom_runner") -> str:
-    """The program of a C source."""
+    """Compile a C source and return the path of the program."""
     path, program = folder / f"{name}.c", folder / name
     path.write_text(source)
     flags = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
@@ -30,7 +34,7 @@ def compiled(folder: Path, source: str, name: str = "bloom_runner") -> str:
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory):
-    """The example, compiled."""
+    """Return the path of the compiled example."""
     return compiled(tmp_path_factory.mktemp("c"), SOURCE.read_text())
 
 
@@ -47,7 +51,7 @@ def test_the_example_passes_every_check_it_offers(example):
 
 @needs_compiler
 def test_the_example_answers_golden_vectors_as_they_are(example, tmp_path):
-    """A file of vectors is its input; its output is a file of results."""
+    """Judge the example's output, a file of results, for an input that is a file of vectors."""
     lines = []
     for path in export(tmp_path, ["hash", "bloom", "errors"]):
         with path.open() as file:
@@ -61,7 +65,7 @@ def test_the_example_answers_golden_vectors_as_they_are(example, tmp_path):
     assert counts["errors"]["passed"] > 20
 
 
-# A fault as somebody would make it, and the check that it must not survive.
+# A plausible fault, and the check that must find it.
 FAULTS = {
     "unsigned remainder": ("hash < 0x80000000u ? (int64_t)hash : (int64_t)hash - 0x100000000", "hash", "hash.rows"),
     "a remainder that truncates": ("rest < 0 ? rest + height : rest", "rest < 0 ? -rest : rest", "hash.rows"),
@@ -97,7 +101,7 @@ def test_a_fault_in_the_example_is_found(name, tmp_path):
             done = subprocess.run([program], stdin=file, capture_output=True, text=True, check=True)
         lines += done.stdout.splitlines()
     judgement = judge(tmp_path, lines)
-    assert not judgement.ok  # golden vectors find each of them, too
+    assert not judgement.ok  # golden vectors find each fault, too
 
 
 @needs_compiler

@@ -1,4 +1,8 @@
-"""A backend that dies, hangs, exits, prints or raises whatever there is: a failed check with a sentence, and no more."""
+"""
+Tests of isolation: a backend that dies, hangs, exits, prints or raises.
+
+Each of these is one failed check with a sentence, and the other checks still run.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,12 @@ ONLY = "hash.seeds,hash.padding"
 
 
 class Rows(Backend):
-    """Answers `hash` with rows of zeros, and does something else before that: always, or at a later case."""
+    """
+    A backend for `hash` that returns zeros.
+
+    Before each case from number `after` on, it runs a function that misbehaves. With `only_padding`
+    it does so only if the case has a padding id.
+    """
 
     name = "rows"
 
@@ -37,7 +46,7 @@ class Rows(Backend):
 
 
 def segfault() -> None:
-    faulthandler.disable()  # pytest's, which would tell the terminal
+    faulthandler.disable()  # pytest's handler would write to the terminal
     ctypes.string_at(8)
 
 
@@ -56,7 +65,7 @@ def hang_deaf() -> None:
 
 
 def exhaust() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does where memory runs out
+    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory runs out
 
 
 def raising(error):
@@ -97,12 +106,12 @@ def test_every_way_to_go_is_a_failed_check_with_a_sentence(deed, sentence):
 def test_a_hang_ends_at_the_limit(deed):
     (result,) = check(Rows(deed), only="hash.seeds", limit=0.3).results
     assert (result.status, result.message) == ("failed", "the backend did not answer within 0.3 s")
-    assert "num_rows=1000" in result.snippet  # the case it hangs on
+    assert "num_rows=1000" in result.snippet  # the case that hangs
 
 
 def test_slow_cases_are_no_hang():
     (result,) = check(Rows(lambda: time.sleep(0.15)), only="hash.padding", limit=0.4).results
-    assert result.message.startswith("id ")  # wrong, but answered: six cases took longer than the limit together
+    assert result.message.startswith("id ")  # wrong, but in time: the limit is for one case
 
 
 def test_a_later_death_names_its_own_case():
@@ -115,7 +124,7 @@ def test_a_later_death_names_its_own_case():
 
 
 class Right(Backend):
-    """Right for `hash`, but for what it does at the padding check."""
+    """A right backend for `hash` that runs a function at the padding check."""
 
     name = "right"
 
@@ -188,7 +197,7 @@ def test_in_process_ctrl_c_is_the_users_and_an_exit_is_the_backends():
 
 
 def test_ctrl_c_kills_a_hanging_child(tmp_path):
-    """The parent is interrupted while its child hangs and hears nothing."""
+    """Interrupt the parent while its child hangs and ignores the signal."""
     mine = tmp_path / "child"
 
     def hang_here() -> None:

@@ -1,4 +1,4 @@
-"""npbloom's own kernels pass every check of the oracle, in float32 and in float64."""
+"""Tests of npbloom's own kernels: they pass every check, in float32 and in float64."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_npbloom_declines_what_it_does_not_offer(case: Case) -> None:
 
 
 def test_npbloom_hashes_bytes_and_wide_ids() -> None:
-    """mmh3 and the specification say the same; four bytes and eight are two operations."""
+    """
+    Compare with mmh3 and with the reference; keys of four and of eight bytes are two operations.
+    """
     keys = np.frombuffer(b"abcdefghij", dtype=np.uint8).reshape(2, 5)
     hashes = NpBloom().run(Case("hash_bytes", keys=keys, seed=7))["hash"]
     assert hashes.tolist() == [mmh3.hash(b"abcde", 7, signed=False), mmh3.hash(b"fghij", 7, signed=False)]
@@ -55,7 +57,7 @@ def test_npbloom_hashes_bytes_and_wide_ids() -> None:
 
 
 def test_sessions_of_npbloom_use_both_ways_to_take_a_step() -> None:
-    """`update` and `step` in turn, on one layer; what comes back is a copy."""
+    """Take steps with `update` and `step` in turn, on one layer; each returned array is a copy."""
     options = {"lr": 0.5, "momentum": 0.5, "weight_decay": 0.0}
     state = {"momentum_buffer": np.zeros((2, 1))}
     session = NpBloom().session(Case("sgd", "float64", weight=np.zeros((2, 1)), state=state, options=options))

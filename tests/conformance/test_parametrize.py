@@ -1,4 +1,4 @@
-"""The kit as a pytest suite, as somebody writes it: what is passed, failed, skipped and expected to fail."""
+"""Tests of the kit as a pytest suite: passed, failed, skipped and expected failures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ class Nothing(Backend):
 
 @pytest.fixture
 def suite(tmp_path):
-    """Run a test file in a process of its own: outcomes by test, and what pytest printed."""
+    """
+    Return a function that runs a test file in its own process.
+
+    It returns the outcome of each test and pytest's output.
+    """
 
     def run(decorator: str, *options: str) -> tuple[dict[str, str], str]:
         path = tmp_path / "test_mine.py"
@@ -80,14 +84,14 @@ def test_one_test_a_check_and_backend(suite):
     assert "unsigned hash.rows: failed: id 0, probe 0 (seed 179424941)" in text
     assert "from test_mine import Unsigned" in text
     assert "case = Case(" in text
-    assert "pytest.fail(" not in text  # no traceback of the kit's own
+    assert "pytest.fail(" not in text  # no traceback of the kit
 
 
 def test_expected_failures(suite):
     expected = {
-        "hash.rows": "tracker#1",  # of every backend
-        "unsigned-hash.negative_ids": "tracker#2",  # of one
-        "hash.padding": "never asked",  # declined: it neither failed nor passed
+        "hash.rows": "tracker#1",  # for every backend
+        "unsigned-hash.negative_ids": "tracker#2",  # for one backend
+        "hash.padding": "never asked",  # declined: it neither fails nor passes
     }
     outcomes, text = suite(f'parametrize([Right(), Unsigned()], {expected!r}, only="hash.*")')
     assert outcomes == {

@@ -1,4 +1,8 @@
-"""The other bundled adapters: each runs where its package is installed, and says what to install where it is not."""
+"""
+Tests of the other bundled adapters.
+
+Each adapter runs if its package is installed. Otherwise it says which package to install.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import pytest
 
 from npbloom.conformance import backends
 
-PACKAGES = {  # what each adapter imports first, and what its sentence says to install
+PACKAGES = {  # the first import of each adapter, and the advice in its error
     "FbgemmCPU": ("fbgemm_gpu", "pip install torch fbgemm-gpu-cpu"),
     "Jax": ("jax", "pip install jax"),
     "Keras": ("keras", "pip install keras jax"),
@@ -32,7 +36,9 @@ print(json.dumps({"ok": report.ok, "results": {result.name: [result.status, resu
 
 
 def run(call: str, only: str = "*", **environment: str) -> dict[str, Any]:
-    """The report of a run in a process of its own, where packages may set up threads and memory as they like."""
+    """
+    Return the report of a run in its own process, so that packages can set up threads and memory.
+    """
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, call, only],
         capture_output=True,
@@ -46,12 +52,12 @@ def run(call: str, only: str = "*", **environment: str) -> dict[str, Any]:
 
 
 def passed(report: dict[str, Any]) -> set[str]:
-    """Names of the checks that passed."""
+    """Return the names of the checks that passed."""
     return {name for name, (status, _) in report["results"].items() if status == "passed"}
 
 
 def peer(module: str) -> Any:
-    """The marker of a test that needs a package, and its skip."""
+    """Return the marks of a test that needs a package: `peers`, and a skip without the package."""
     missing = importlib.util.find_spec(module) is None
     return [pytest.mark.peers, pytest.mark.skipif(missing, reason=f"{module} is not installed (extra `peers`)")]
 

@@ -1,4 +1,4 @@
-"""Reports: what a person reads at a terminal, what a program reads, and snippets that run where they are pasted."""
+"""Tests of reports: text for a terminal, data for a program, and snippets that run when pasted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Outer:
 
 @pytest.fixture
 def wrong(tmp_path, monkeypatch):
-    """The module of a wrong backend, importable, and its folder."""
+    """Yield the importable module of a wrong backend, and its folder."""
     (tmp_path / "lastwins.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "lastwins", raising=False)
@@ -47,7 +47,7 @@ def wrong(tmp_path, monkeypatch):
 
 
 def pasted(snippet: str, folder) -> subprocess.CompletedProcess[str]:
-    """What a program prints in a folder where the backend's module is."""
+    """Run a snippet in the folder of the backend's module and return the finished process."""
     return subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=False, cwd=folder)
 
 
@@ -63,7 +63,7 @@ def test_the_snippet_runs_when_pasted_and_shows_the_failure(wrong):
     assert isinstance(case, Case)
     row, column = (int(part) for part in result.message.partition("[")[2].partition("]")[0].split(", "))
     assert f"is {answer['grad_weight'][row, column].item()!r}, expected" in result.message
-    assert case.ids.size == 2  # the smallest failure there is
+    assert case.ids.size == 2  # the smallest failure possible
     assert case.ids[0] == case.ids[1]
     assert result.snippet.splitlines()[-1].startswith("# ")
 
@@ -126,7 +126,7 @@ def test_a_class_that_cannot_be_imported_is_said():
 
 
 def test_a_script_imports_from_its_file(tmp_path):
-    """A backend that checks itself when it is run as a program."""
+    """Run as a program a backend that checks itself."""
     code = MODULE + "\nif __name__ == '__main__':\n    from npbloom.conformance import check\n"
     code += "    print(check(LastWins(), only='embedding.backward').results[0].snippet)\n"
     (tmp_path / "script.py").write_text(code)
@@ -137,7 +137,7 @@ def test_a_script_imports_from_its_file(tmp_path):
     assert "grad_weight" in again.stdout
 
 
-# ---- the table --------------------------------------------------------------------------------------------------------
+# ---- the table -----------------------------------------------------------------------------------
 
 
 def result(status: str, name: str = "bag.sum", **more) -> CheckResult:
@@ -208,7 +208,7 @@ def test_json_holds_everything():
     assert entry["law"] == "L13"
     assert entry["examples"] == 353
     assert entry["stage"].startswith("exhaustive, ")
-    assert entry["lane"] == entry["stage"]  # its former name
+    assert entry["lane"] == entry["stage"]  # the former name of `stage`
 
 
 def test_results_carry_what_their_check_asserts():

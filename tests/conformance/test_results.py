@@ -1,4 +1,4 @@
-"""Files of results: verdicts of every kind, and nonsense of every kind."""
+"""Tests of files of results: every verdict, and every kind of invalid file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.conformance._vectors import VECTORS
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """All sets as files."""
+    """Return a folder with all sets as files."""
     path = tmp_path_factory.mktemp("vectors")
     export(path)
     return path
 
 
-# ---- files of results -------------------------------------------------------------------------------------------------
+# ---- files of results ----------------------------------------------------------------------------
 
 
 def reply(number, **changes):
@@ -31,7 +31,7 @@ def reply(number, **changes):
 
 
 def first(result, **has):
-    """The first vector of this result, with these flags or this op."""
+    """Return the first vector with this result, and with these flags or this operation."""
     for number, vector in VECTORS.items():
         if (
             vector.result == result
@@ -181,7 +181,7 @@ def test_files_that_are_no_results_are_refused(folder, lines, sentence):
         (
             lambda test: test["expect"]["hash"].update(shape=[1, 1]),
             None,
-        ),  # a hash of another shape: no answer passes, this one does
+        ),  # a hash of another shape: no answer passes, but this one does
         (
             lambda test: test["expect"].update(out=test["expect"].pop("hash")),
             "has a test 1001 that contradicts itself: must return",
@@ -189,7 +189,11 @@ def test_files_that_are_no_results_are_refused(folder, lines, sentence):
     ],
 )
 def test_vectors_that_do_not_hang_together_are_refused(change, sentence, folder, tmp_path):
-    """After what mutation found: each of these was an exception of another kind, or a verdict on nothing."""
+    """
+    Refuse invalid files that mutation testing found.
+
+    Before, each of them raised an exception of another kind, or got a verdict on nothing.
+    """
     whole = json.loads((folder / "hash.json").read_text())
     assert {"keys", "seed"} <= whole["tests"][0]["in"].keys()
     change(whole["tests"][0])
@@ -204,7 +208,7 @@ def test_vectors_that_do_not_hang_together_are_refused(change, sentence, folder,
 
 
 def nested(depth):
-    """Objects in objects, not more than JSON can hold."""
+    """Return nested objects, not deeper than JSON can hold."""
     return {"a": nested(depth - 1)} if depth else {}
 
 
@@ -243,7 +247,7 @@ def test_ok_needs_something_right_nothing_wrong_and_whole_sets(folder):
     hashes = [reply(number) for number in files.vectors_of("hash")]
     assert judge(folder, hashes).ok
     assert not judge(folder, []).ok
-    assert not judge(folder, hashes[:-1]).ok  # a set in part
+    assert not judge(folder, hashes[:-1]).ok  # an incomplete set
     declined = [as_line({"tcId": number, "unsupported": ""}) for number in VECTORS]
     assert not judge(folder, declined).ok
     assert judge(folder, [*hashes[:-1], as_line({"tcId": 1000 + len(hashes), "unsupported": ""})]).ok

@@ -1,4 +1,4 @@
-"""Structures at the sizes of every profile are ones that a right backend accepts."""
+"""Tests of structures at the sizes of every profile: a right backend accepts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PyTorch under the oracle: what is wrong there is found and nothing else, and the faults are those that the documents name."""
+"""Tests of PyTorch under the oracle: the documented faults are found, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LOOKUPS = "embedding.*,bag.*"
 
 
 def statuses(report: Report, *wanted: str) -> set[str]:
-    """The names of the checks that ended so."""
+    """Return the names of the checks with one of these statuses."""
     return {result.name for result in report.results if result.status in wanted}
 
 
 def case_of(result: CheckResult) -> Any:
-    """The smallest case of a failure, made by the snippet of the report."""
+    """Return the smallest case of a failure, made by the snippet of the report."""
     namespace: dict[str, Any] = {}
     exec(result.snippet, namespace)
     return namespace["case"]
@@ -32,7 +32,7 @@ def case_of(result: CheckResult) -> Any:
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    """The fast profile."""
+    """Return the report of the fast profile."""
     return check(TorchCPU(), expected_failures=TorchCPU.known_faults)
 
 
@@ -47,7 +47,7 @@ def test_all_that_torch_offers_is_asked(report: Report) -> None:
     ours = {name for name, each in CHECKS.items() if each.op not in ("embedding", "bag", "sgd", "adagrad", "adam")}
     assert ours <= declined
     assert declined - ours == {
-        "adam.empty",  # Adam is dense: a step that does not name every row is another step
+        "adam.empty",  # dense Adam: a step that does not name every row is a different step
         "adam.nan",
         "bag.invalid_offsets",
         "bag.max_nan",

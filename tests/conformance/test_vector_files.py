@@ -1,4 +1,4 @@
-"""Golden vectors as files: the same bytes everywhere, and a sentence for every difference."""
+"""Tests of golden vectors as files: the same bytes everywhere, and one sentence per difference."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from npbloom.conformance.vectors.vector import Band
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """All sets as files."""
+    """Return a folder with all sets as files."""
     path = tmp_path_factory.mktemp("vectors")
     export(path)
     return path
 
 
-# ---- the same bytes everywhere ------------------------------------------------------------------------------------------
+# ---- the same bytes everywhere -------------------------------------------------------------------
 
 
 def test_this_platform_makes_the_bytes_that_npbloom_knows():
@@ -32,7 +32,7 @@ def test_this_platform_makes_the_bytes_that_npbloom_knows():
 
 
 def test_files_are_lines_of_ascii_without_escapes(folder):
-    """What the example in C relies on."""
+    """Check the form of lines that the example in C relies on."""
     for name in SETS:
         data = (folder / f"{name}.json").read_bytes()
         assert data.isascii()
@@ -92,7 +92,7 @@ def test_tensors_are_aligned_and_in_one_order(tmp_path):
 
 
 def test_a_tensor_that_is_named_twice_is_refused(tmp_path):
-    """A megabyte that a thousand tests name would be a gigabyte."""
+    """Refuse a second name of a tensor: a thousand names of a megabyte would need a gigabyte."""
     export(tmp_path, ["hash"], safetensors=True)
     path = tmp_path / "hash.json"
     first, second = re.findall(r'"hex":"(@[^"]+)"', path.read_text())[:2]
@@ -120,7 +120,7 @@ def test_check_names_the_file_and_the_test_that_differ(folder, tmp_path):
     path.write_text("".join(lines[:-2]))
     assert check(tmp_path) == [f"bloom.json: {len(lines) - 2} lines, not {len(lines)}"]
     path.unlink()
-    assert check(tmp_path) == []  # the sets that are there
+    assert check(tmp_path) == []  # the sets in this folder
     assert check(tmp_path, ["hash", "bloom"]) == ["bloom.json: is missing"]
 
 

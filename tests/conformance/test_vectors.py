@@ -1,4 +1,4 @@
-"""Golden vectors: what they hold, and that they tell right answers from wrong ones."""
+"""Tests of golden vectors: their contents, and their verdicts on right and wrong answers."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tests.conformance.mutants import MUTANTS, Right
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """All sets as files."""
+    """Return a folder with all sets as files."""
     path = tmp_path_factory.mktemp("vectors")
     export(path)
     return path
 
 
-# ---- what they hold ---------------------------------------------------------------------------------------------------
+# ---- contents ------------------------------------------------------------------------------------
 
 
 def test_integers_are_hashes_of_a_counter():
-    """By hand: words 0 to 3 of stream 7 are mmh3's, of the four bytes of the counter."""
+    """Compare words 0 to 3 of stream 7 with mmh3's hash of the four bytes of the counter."""
     import mmh3
 
     words = [mmh3.hash(struct.pack("<I", counter), 7, signed=False) for counter in range(6)]
@@ -97,7 +97,7 @@ def test_flags_say_what_is_there():
     assert {3, 1000, 1021, 2**31 - 1} <= heights
 
 
-# ---- right answers and wrong ones -----------------------------------------------------------------------------------
+# ---- right answers and wrong ones ----------------------------------------------------------------
 
 
 def test_the_middle_of_each_band_is_right():
@@ -108,7 +108,9 @@ def test_the_middle_of_each_band_is_right():
 
 
 def test_beyond_the_edges_of_each_band_is_wrong():
-    """Every output of every vector, its first and last element moved by one unit in the last place beyond either edge."""
+    """
+    Move the first and last element of every output one unit in the last place beyond either edge.
+    """
     moved = 0
     for number, vector in VECTORS.items():
         if vector.result != "valid":
@@ -149,7 +151,11 @@ def test_npbloom_answers_every_vector_it_offers(folder):
 
 
 def test_vectors_of_optimizers_are_torchs():
-    """Steps on the coalesced gradient, dense where no row is lazy: torch's own arithmetic lies within every band."""
+    """
+    Compare every band with torch's own steps on the coalesced gradient.
+
+    Steps are dense if no row is lazy.
+    """
     torch = pytest.importorskip("torch")
     judged = 0
     for number, vector in VECTORS.items():
@@ -169,7 +175,7 @@ def test_vectors_of_optimizers_are_torchs():
 
 
 def _torch_step(torch, case, touched):
-    """The touched rows after a step of torch, as if they were the whole table."""
+    """Return the touched rows after a step of torch on a table of those rows."""
     weight = torch.nn.Parameter(torch.tensor(case.weight[touched]))
     grad = np.zeros((len(case.weight), case.weight.shape[1]), dtype=case.weight.dtype)
     np.add.at(grad, case.rows, case.values)
@@ -186,7 +192,11 @@ def _torch_step(torch, case, touched):
 
 
 def test_faults_are_found_by_files_alone():
-    """Nine in ten of the catalogue. The others write to their inputs, keep state, or make a choice that is acceptable."""
+    """
+    Find nine in ten of the catalogue's faults with files alone.
+
+    The others write to their inputs, keep state, or make an acceptable choice.
+    """
 
     def finds(mutant) -> bool:
         likely_first = sorted(VECTORS.values(), key=lambda vector: vector.case.op not in mutant.ops)
@@ -199,7 +209,7 @@ def test_faults_are_found_by_files_alone():
 
 
 def answered(backend, number, case):
-    """The reply of a backend, as it would stand in a file."""
+    """Return the reply of a backend, as a file would hold it."""
     try:
         return json.loads(as_line(reply_object(number, backend.run(case))))
     except Unsupported as reason:
@@ -209,13 +219,18 @@ def answered(backend, number, case):
 
 
 def test_torch_answers_all_but_those_of_its_wrong_count():
-    """pytorch#190063, and bags in two dimensions without columns; what its policies leave open is acceptable."""
+    """
+    Accept all answers of torch but those of two faults.
+
+    One is pytorch#190063. The other is that of bags in two dimensions without columns. Answers that
+    differ by a policy of torch's are acceptable.
+    """
     pytest.importorskip("torch")
     from npbloom.conformance.backends import TorchCPU
 
     backend, failed = TorchCPU(), []
     for number, vector in VECTORS.items():
-        if vector.case.op not in ("embedding", "bag") or "InvalidOffsets" in vector.flags:  # which end torch
+        if vector.case.op not in ("embedding", "bag") or "InvalidOffsets" in vector.flags:  # some crash torch
             continue
         if verdict(vector, answered(backend, number, vector.case.copy()))[0] == "failed":
             failed.append(vector.case)
@@ -226,7 +241,11 @@ def test_torch_answers_all_but_those_of_its_wrong_count():
 
 
 def test_bands_of_sums_hold_every_order_and_no_term_more_or_less():
-    """float32 sums of the bounded vectors, term by term in five orders, against Fractions for what may not pass."""
+    """
+    Add float32 terms of the bounded vectors one by one in five orders; every sum must pass.
+
+    Exact sums with a term more or less must not pass; Fractions compute them.
+    """
     rng = np.random.default_rng(0)
     judged = 0
     for vector in VECTORS.values():

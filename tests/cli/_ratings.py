@@ -11,6 +11,8 @@ import numpy as np
 from npbloom.cli import main
 
 USERS, ITEMS = 30, 40
+METHODS = ("full", "narrow", "learned", "bloom", "concat", "frequent")
+GOOD = "user,item,rating\n" + "".join(f"{user},{item},{1 + (user + item) % 5}\n" for user in range(1, 7) for item in range(1, 9))
 
 
 def write_ratings(folder: Path) -> str:

@@ -7,44 +7,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import sys
 
 import pytest
 
-from npbloom.cli import _checks, _commands, _compare, main
-
-METHODS = ("full", "narrow", "learned", "bloom", "concat", "frequent")
-GOOD = "user,item,rating\n" + "".join(f"{user},{item},{1 + (user + item) % 5}\n" for user in range(1, 7) for item in range(1, 9))
-
-
-def no_training(*_):
-    """Fail if training begins."""
-    pytest.fail("trained before everything was checked")
-
-
-@pytest.fixture
-def refused(monkeypatch, capsys):
-    """
-    Return a function that runs a command.
-
-    The command must be refused before any training; the function returns its one line.
-    """
-    monkeypatch.setattr(_commands, "compare", no_training)
-
-    def run(*words: str) -> str:
-        try:
-            status = main(words)
-        except SystemExit as stopped:
-            status = stopped.code
-        printed = capsys.readouterr()
-        assert status == 2
-        assert printed.out == ""
-        assert printed.err.count("\n") == 1
-        assert printed.err.startswith("npbloom")
-        return printed.err
-
-    return run
+from npbloom.cli import _commands, _compare, main
+from tests.cli._ratings import GOOD, METHODS
 
 
 @pytest.fixture
@@ -237,63 +205,6 @@ def test_a_release_of_movielens_that_cannot_be_had(refused, monkeypatch):
     assert "NPBLOOM_DATA_DIR" in refused("fit", "movielens:latest-small")
     monkeypatch.setitem(sys.modules, "pooch", None)  # as if it were not installed
     assert 'python -m pip install "npbloom[data]"' in refused("fit", "movielens:1m")
-
-
-@pytest.mark.parametrize("option", ["--out", "--plot"])
-def test_a_file_that_cannot_be_written_is_found_before_training(refused, ratings, tmp_path, option):
-    nowhere = tmp_path / "nowhere" / "a.png"
-    assert refused("fit", ratings, option, str(nowhere)) == (
-        f"npbloom: error: {option} {nowhere}: cannot write to the folder {nowhere.parent}: no such file or directory\n"
-    )
-    folder = tmp_path / "folder.png"
-    folder.mkdir()
-    assert f"{option} {folder}: is a folder" in refused("fit", ratings, option, str(folder))
-
-
-def test_a_model_is_not_saved_in_a_device_or_a_pipe(refused, ratings, tmp_path):
-    pipe, link = tmp_path / "pipe", tmp_path / "link"
-    os.mkfifo(pipe)
-    link.symlink_to(os.devnull)
-    for path in (os.devnull, "/dev/full", str(pipe), str(link)):
-        words = f"npbloom: error: --out {path}: is a device or a pipe, not a regular file\n"
-        assert refused("fit", ratings, "--compression", "0.5", "--out", path) == words
-
-
-@pytest.mark.parametrize("tables", ["items", "users", "both"])
-def test_the_best_of_the_smaller_models_is_not_saved_where_none_is_smaller(refused, ratings, tmp_path, tables):
-    options = ["--compression", "1", "--tables", tables, "--out", str(tmp_path / "model")]
-    line = refused("fit", ratings, *options)
-    assert "with --compression 1 none of full,narrow,learned,bloom is smaller than full tables; --keep METHOD says" in line
-
-
-def test_the_ratings_are_never_overwritten(refused, tmp_path):
-    path = tmp_path / "ratings.png"
-    path.write_text(GOOD, encoding="utf-8")
-    for option in ("--out", "--plot"):
-        assert "would overwrite the ratings" in refused("fit", str(path), option, str(tmp_path / "." / "ratings.png"))
-    assert path.read_text(encoding="utf-8") == GOOD
-
-
-@pytest.mark.parametrize("there", [False, True], ids=["not yet", "there"])
-@pytest.mark.parametrize("name", ["a.png", "./a.png", "up/../a.png", "link.png", "other/a.png", "hard.png"])
-def test_picture_and_model_are_two_files(refused, ratings, tmp_path, monkeypatch, name, there):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "up").mkdir()
-    (tmp_path / "link.png").symlink_to("a.png")
-    (tmp_path / "other").symlink_to(".", target_is_directory=True)
-    if there or name == "hard.png":
-        (tmp_path / "a.png").write_bytes(b"before")
-        (tmp_path / "hard.png").hardlink_to(tmp_path / "a.png")
-    for options in (["--plot", "a.png", "--out", name], ["--plot", name, "--out", str(tmp_path / "a.png")]):
-        assert "are one file" in refused("fit", ratings, *options)
-    if there:
-        assert (tmp_path / "a.png").read_bytes() == b"before"
-
-
-def test_too_little_memory_is_said_before_it_is_taken(refused, ratings, monkeypatch):
-    monkeypatch.setattr(_checks.os, "sysconf", {"SC_PAGE_SIZE": 100, "SC_PHYS_PAGES": 100}.__getitem__)
-    line = refused("fit", ratings, "--compression", "0.5", "--dim", "64")
-    assert "there is not enough memory for full tables of 64 columns" in line
 
 
 @pytest.mark.parametrize(("values", "words"), [("1 2 3", "there are 3, from 1 to 3"), ("4 4 4", "there are 1, from 4 to 4")])

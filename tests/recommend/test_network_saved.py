@@ -13,8 +13,8 @@ from npbloom.coding import BloomCoder
 from npbloom.recommend import ImplicitFactorizationModel, ImplicitNetworkModel, load_model
 from npbloom.recommend._saved import KEY
 from tests.recommend._models import same_tables, two_tastes
+from tests.recommend._networks import CODERS, coders, make
 from tests.recommend.test_models import labelled
-from tests.recommend.test_network import CODERS, coders, make
 
 
 @coders

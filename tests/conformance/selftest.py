@@ -1,7 +1,8 @@
 """
-The kit, tested: every seeded fault must be found, and nothing right may fail.
+The selftest of the kit: it must find every seeded fault and pass everything right.
 
-``python check.py selftest`` runs all of it, ``python -m tests.conformance.selftest --matrix`` prints docs/kill-matrix.md's table.
+``python check.py selftest`` runs all of it. ``python -m tests.conformance.selftest --matrix``
+prints the table of docs/kill-matrix.md.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from npbloom.conformance.checks.registry import CHECKS
 from npbloom.conformance.runner.run_check import Check, run_check
 from tests.conformance.mutants import MUTANTS, NULL_BACKENDS, VARIANTS, Mutant
 
-FAST_SHARE = 0.95  # of the catalogue that the fast profile must find; the full one must find all
-LIMIT = 2.0  # seconds after which a null backend has hung
+FAST_SHARE = 0.95  # least share of faults that the fast profile finds; the full one finds all
+LIMIT = 2.0  # seconds until a null backend counts as hung
 BROKEN = "the check itself broke"  # not a find
 
 
@@ -28,8 +29,8 @@ class MutantResult:
     """The profile and the checks that found one mutant."""
 
     mutant: Mutant
-    profile: str = ""  # that found it; none: it survived
-    killers: list[str] = field(default_factory=list)  # the first check that found it, or with a matrix all of them
+    profile: str = ""  # the profile that found it; empty if it survived
+    killers: list[str] = field(default_factory=list)  # the first find, or for a matrix all of them
 
 
 @dataclass
@@ -44,7 +45,7 @@ class SelfTest:
     idle : list of str
         Checks that found no fault.
     nulls : list of str
-        Null backends that were `ok`, and must not be.
+        Null backends that were `ok`, which is wrong.
     wrong : list of str
         Right variants that failed, each with the check and its message.
     seconds : float
@@ -64,12 +65,12 @@ class SelfTest:
 
     @property
     def ok(self) -> bool:
-        """All gates hold."""
+        """True if all gates hold."""
         survivors = any(not result.profile for result in self.results)
         return self.share >= FAST_SHARE and not survivors and not self.idle and not self.nulls and not self.wrong
 
     def __str__(self) -> str:
-        """A summary, and every gate that does not hold."""
+        """Return a summary, and every gate that does not hold."""
         found = sum(bool(result.profile) for result in self.results)
         lines = [
             f"{len(self.results)} seeded faults: the fast profile finds {self.share:.1%}, both {found / len(self.results):.1%}",
@@ -84,7 +85,7 @@ class SelfTest:
         return "\n".join([*lines, f"{'ok' if self.ok else 'NOT OK'} in {self.seconds:.0f} s"])
 
     def to_markdown(self) -> str:
-        """A table: each fault, where it was seen, and the checks that found it."""
+        """Return a table of the faults: each with its origin and the checks that found it."""
         lines = ["| fault | what is wrong | origin | found in | by |", "|---|---|---|---|---|"]
         for result in self.results:
             mutant = result.mutant
@@ -94,24 +95,24 @@ class SelfTest:
 
 
 def finds(each: Check, mutant: Backend, profile: str) -> bool:
-    """True if a check finds a fault; it does not look for the smallest case."""
+    """Return true if a check finds a fault, without a search for the smallest case."""
     result = run_check(mutant, each, replace(PROFILES[profile], shrink=False), seed=0)
     return result.status == "failed" and not result.message.startswith(BROKEN)
 
 
 def silent_checks(mutant: Mutant) -> list[str]:
-    """Checks that the fault names, and that do not find it."""
+    """Return the checks that the fault names, but that do not find it."""
     return [name for name in mutant.caught_by if not any(finds(CHECKS[name], mutant, profile) for profile in ("fast", "full"))]
 
 
 def likely(mutant: Mutant) -> list[Check]:
-    """The checks of the operations that a fault is in, those that must find it first."""
+    """Return the checks of a fault's operations; those that must find it come first."""
     rest = [name for name in CHECKS if name not in mutant.caught_by and CHECKS[name].op in mutant.ops]
     return [CHECKS[name] for name in (*mutant.caught_by, *rest)]
 
 
 def result_of(mutant: Mutant, matrix: bool) -> MutantResult:
-    """Ask check after check; the first find is enough but for a matrix."""
+    """Run check after check, until the first find or, for a matrix, to the end."""
     for profile in ("fast", "full"):
         killers: list[str] = []
         for each in likely(mutant):
@@ -125,7 +126,7 @@ def result_of(mutant: Mutant, matrix: bool) -> MutantResult:
 
 
 def idle_checks(results: Iterable[MutantResult]) -> list[str]:
-    """Checks that find no fault, not even one of those that name them."""
+    """Return the checks that find no fault, not even one that names them."""
     busy = {name for result in results for name in result.killers}
     idle = []
     for name, each in CHECKS.items():
@@ -138,7 +139,7 @@ def idle_checks(results: Iterable[MutantResult]) -> list[str]:
 
 
 def ok_nulls() -> list[str]:
-    """Null backends that the kit calls ok."""
+    """Return the names of the null backends that the kit calls ok."""
     reports = ((backend, check(backend, stop_on_failure=True, shrink=False, limit=LIMIT)) for backend in NULL_BACKENDS)
     return [backend.name for backend, report in reports if report.ok]
 
@@ -146,7 +147,11 @@ def ok_nulls() -> list[str]:
 def failing_variants(
     variants: Iterable[Backend] = VARIANTS, drawn: int = 5, exhaustive: bool = False, seed: int = 0
 ) -> list[str]:
-    """Right backends that fail, with the check and what it says; the small cases, all of them, on demand only."""
+    """
+    Return the failures of right backends, each with its check and message.
+
+    The exhaustive small cases run on demand only.
+    """
     budget = replace(PROFILES["fast"], drawn=drawn, exhaustive=exhaustive, shrink=False)
     failures = []
     for backend in variants:
@@ -161,12 +166,12 @@ def failing_variants(
 
 def selftest(matrix: bool = False) -> SelfTest:
     """
-    Turn the kit on itself.
+    Run the selftest of the kit.
 
     Parameters
     ----------
     matrix : bool, default False
-        Ask every check of its operations about each mutant, instead of stopping at the first that finds it.
+        Run every check of its operations on each mutant, instead of stopping at the first find.
 
     Returns
     -------
@@ -179,7 +184,7 @@ def selftest(matrix: bool = False) -> SelfTest:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0 if all gates hold, else 1."""
+    """Run the selftest and return the exit status: 0 if all gates hold, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.selftest", description="Does the kit find seeded faults?")
     parser.add_argument("--matrix", action="store_true", help="a table of which check finds which fault (default: a summary)")
     matrix = parser.parse_args(argv).matrix

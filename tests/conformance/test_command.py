@@ -129,7 +129,7 @@ def test_every_misdeed_is_a_failed_check_with_a_sentence(program, body, sentence
 
 def test_dying_is_no_refusal(program):
     """
-    Tell death from refusal.
+    Distinguish death from refusal.
 
     The program answers valid cases and dies of ids out of range. If it raised instead, the check
     would pass.

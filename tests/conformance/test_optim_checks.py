@@ -1,4 +1,8 @@
-"""Checks of optimizers: their expectations are right, right variants pass, and failures name the fault."""
+"""
+Tests of the optimizers' checks.
+
+Their expectations are right, right variants pass, and failures name the fault.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +35,17 @@ FEATURES = {
 
 
 def examine(backend: Any, name: str) -> CheckResult:
-    """One check with a small budget; a check that breaks has not found anything."""
+    """Run one check with a small budget. It must not break: a broken check has found nothing."""
     result = run_check(backend, CHECKS[name], Budget(drawn=8, sizes=(769,), shrink=False), 0)
     assert "the check itself broke" not in result.message
     return result
 
 
-# ---- expectations by hand ---------------------------------------------------------------------------------------------
+# ---- expectations by hand ------------------------------------------------------------------------
 
 
 def by_hand(op: str, weight: Any, rows: Any, values: Any, state: dict[str, Any], **options: Any) -> dict[str, list[Any]]:
-    """The expected table and state after a step, as lists."""
+    """Return the expected table and state after a step, as lists."""
     arrays = {name: np.array(array) for name, array in state.items()}
     case = Case(
         op, "float64", weight=np.array(weight), rows=np.array(rows), values=np.array(values), state=arrays, options=options
@@ -74,17 +78,18 @@ def test_rowwise_adagrad_takes_the_mean_of_squares() -> None:
 
 
 def test_adam_corrects_both_moments() -> None:
-    # m = 0.5 * 1 + 0.5 * 1 = 1, corrected 2; v = 0.75 * 16 + 0.25 * 1 = 12.25, corrected 49; w = 1 - 2 * 2 / (7 + 1)
+    # m = 0.5 * 1 + 0.5 * 1 = 1, corrected 2; v = 0.75 * 16 + 0.25 * 1 = 12.25, corrected 49;
+    # w = 1 - 2 * 2 / (7 + 1)
     state = {"exp_avg": [[1.0]], "exp_avg_sq": [[16.0]], "step": 0}
     got = by_hand("adam", [[1.0]], [0], [[1.0]], state, lr=2.0, betas=(0.5, 0.75), eps=1.0, weight_decay=0.0)
     assert got == {"weight": [[0.5]], "state['exp_avg']": [[1.0]], "state['exp_avg_sq']": [[12.25]], "state['step']": 1.0}
 
 
-# ---- cases ------------------------------------------------------------------------------------------------------------
+# ---- cases ---------------------------------------------------------------------------------------
 
 
 def traits_of(op: str) -> list[Traits]:
-    """No trait, each one, and zero gradients."""
+    """Return no trait, each single trait, and zero gradients."""
     zero = {"decay": True} if op != "adam" else {}
     return [Traits(), *(Traits(**{name: True}) for name in FEATURES[op]), Traits(zero=True, eps=op != "sgd", **zero)]
 
@@ -126,7 +131,8 @@ def test_bounds_are_a_few_roundings_wide_and_leave_no_element_blind(op: str, dty
     batch = Batch(5, np.array([4, 0, 2], dtype=np.int64))
     for seed in range(20):
         case = full_range_step(op, dtype, batch, 4, np.random.default_rng(seed))
-        # `1 - beta2` in the table's dtype costs up to 1000 roundings; SGD's terms are larger than what they leave of each other
+        # `1 - beta2` in the table's dtype costs up to 1000 roundings. SGD's terms cancel: they are
+        # larger than their sum.
         limit = 1200 if op == "adam" and case.options["betas"][0] == 0.9 else {"sgd": 700}.get(op, 100)
         for key, expected in roughly_after(case, {"forward": "float64", "backward": "float64"}).items():
             if key == "state['step']":
@@ -147,7 +153,7 @@ def test_an_update_below_the_roundoff_of_its_table_is_blind() -> None:
     assert expected.blind.tolist() == [[False, True]]
 
 
-# ---- right variants and faults ----------------------------------------------------------------------------------------
+# ---- right variants and faults -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("backend", [Right(), *(kind() for kind in UPDATES)], ids=lambda backend: backend.name)
@@ -165,15 +171,15 @@ def test_right_variants_pass(backend: Right) -> None:
         ("rate-decays-early", {"adagrad.lr_decay"}),
         ("eps-inside", {"adagrad.eps", "rowwise_adagrad.eps", "adam.eps"}),
         ("initial-value-added", {"adagrad.initial_accumulator_value"}),
-        ("no-corrections", {"adam.bias_correction", "adam.eps"}),  # the exact steps of `adam.eps` are first ones
+        ("no-corrections", {"adam.bias_correction", "adam.eps"}),  # the cases of `adam.eps` are first steps
         ("nesterov", {"sgd.momentum"}),
-        ("sum-of-squares", {f"rowwise_adagrad.{name}" for name in ("sum", "step", "eps", "nan")}),  # whatever uses the sum
+        ("sum-of-squares", {f"rowwise_adagrad.{name}" for name in ("sum", "step", "eps", "nan")}),  # all that use the sum
         ("nan-skipped", {f"{op}.nan" for op in OPTIMIZERS}),
         ("empty-batch-is-no-step", {f"{op}.{name}" for op in ("adagrad", "adam") for name in ("empty", "step_count")}),
     ],
 )
 def test_a_fault_is_named_precisely(fault: str, names: set[str]) -> None:
-    """Of the checks that are about one thing, those fail that are about the fault."""
+    """Run the checks of single features: exactly those of the fault's feature fail."""
     whole = ("precision", "several_steps", "determinism", "weight_decay", "zero_gradient", "duplicates")
     about = {name.partition(".")[0] for name in names}
     asked = [name for name in STEPS if name.partition(".")[2] not in whole and name.partition(".")[0] in about]
@@ -187,14 +193,14 @@ def test_a_failure_says_which_row_is_wrong_and_what_arrived_there() -> None:
     assert result.stage == "exact"
 
 
-# ---- what does not come back, and what cannot be told -----------------------------------------------------------------
+# ---- missing state, damaged outputs, blind elements ----------------------------------------------
 
 
 class TableOnly(Right):
-    """No state comes back."""
+    """A backend that returns no state."""
 
     def run(self, case: Case) -> dict[str, Any]:
-        """The table."""
+        """Return the table only."""
         return {"weight": super().run(case)["weight"]}
 
 
@@ -243,10 +249,10 @@ def test_an_answer_that_is_none_is_a_sentence(damage: Any, words: str) -> None:
 
 
 class Writes(Right):
-    """The step is taken in place."""
+    """A backend that writes to the caller's table."""
 
     def run(self, case: Case) -> dict[str, Any]:
-        """On the caller's arrays."""
+        """Take the step in place."""
         outputs = super().run(case)
         case.weight[...] = outputs["weight"]
         return outputs
@@ -257,10 +263,10 @@ def test_a_step_on_the_callers_arrays_fails() -> None:
 
 
 class Declines(Right):
-    """No Adam, and no sessions of SGD with momentum."""
+    """A backend without Adam."""
 
     def run(self, case: Case) -> dict[str, Any]:
-        """All but Adam."""
+        """Run all operations but Adam."""
         if case.op == "adam":
             raise Unsupported("no Adam")
         return super().run(case)
@@ -274,7 +280,7 @@ def test_an_optimizer_that_is_not_offered_is_declined() -> None:
 
 
 class Coarse(Right):
-    """Sums in float16, declared: thousands of large gradients may go wrong by anything."""
+    """A backend that claims sums in float16: thousands of large gradients get no useful bound."""
 
     profile: ClassVar[dict[str, dict[str, str]]] = {"float32": {"forward": "float16", "backward": "float16"}}
 
@@ -286,7 +292,7 @@ def test_blind_elements_are_counted() -> None:
     assert examine(Right(), "sgd.precision").elements_blind == 0
 
 
-# ---- several steps ----------------------------------------------------------------------------------------------------
+# ---- several steps -------------------------------------------------------------------------------
 
 
 def test_a_failure_of_a_session_is_a_program_of_its_steps() -> None:
@@ -300,7 +306,7 @@ def test_a_failure_of_a_session_is_a_program_of_its_steps() -> None:
 
 
 def test_sessions_are_judged_from_what_they_returned_last() -> None:
-    """A step that is right but for its table's rounding to float16 fails as a step, and is not held against the next one."""
+    """Blame the step that rounds its table to float16, and not the step after it."""
 
     class Coarser(Right):
         def run(self, case: Case) -> dict[str, Any]:

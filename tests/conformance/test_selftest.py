@@ -1,4 +1,8 @@
-"""The kit finds every seeded fault, with every check; nothing useless is ok, and nothing right fails."""
+"""
+Tests of the selftest and its catalogue of backends.
+
+Checks find all seeded faults, no null backend is ok, and no right variant fails.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ from tests.conformance.mutants import MUTANTS, NULL_BACKENDS, VARIANTS, Mutant, 
 from tests.conformance.mutants.right_updates import UPDATES
 
 MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
-LOOKUP_VARIANTS = [backend for backend in VARIANTS if type(backend) not in UPDATES]  # test_optim_checks.py asks the others
-SLOW = ("empty", "other-keys", "declines", "declines-but-refuses", "forward-only")  # nothing of theirs fails early
+LOOKUP_VARIANTS = [backend for backend in VARIANTS if type(backend) not in UPDATES]  # test_optim_checks.py runs the others
+SLOW = ("empty", "other-keys", "declines", "declines-but-refuses", "forward-only")  # their early checks pass
 
 
 def test_the_catalogue_is_large_and_says_where_faults_were_seen() -> None:
@@ -28,7 +32,7 @@ def test_the_catalogue_is_large_and_says_where_faults_were_seen() -> None:
 
 @pytest.mark.parametrize("family", sorted({mutant.family for mutant in MUTANTS}))
 def test_a_fault_is_found_by_every_check_that_it_names(family: str) -> None:
-    """`python check.py selftest` asks the other checks, too."""
+    """Run the named checks only; `python check.py selftest` runs the others, too."""
     silent = {mutant.name: selftest.silent_checks(mutant) for mutant in MUTANTS if mutant.family == family}
     assert {name: checks for name, checks in silent.items() if checks} == {}
 

@@ -1,8 +1,8 @@
 """
-The oracle: a conformance kit for embedding lookups, their gradients, and the optimizers that use them.
+The oracle: a conformance kit for embedding lookups, their gradients, and their optimizers.
 
-Somebody who writes such kernels in any language finds out in a minute whether they are right, and if not, which row of
-which table is wrong and why. Needs the extra `conformance`.
+It tells in a minute whether kernels written in any language are right. If they are not, it names
+the row of the table that is wrong, and why. Needs the extra `conformance`.
 """
 
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""Run checks against a backend: one at a time, each in a child process unless the backend trusts itself."""
+"""The run of checks against a backend: by default each in a child process."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def check(
     limit: float = 60.0,
 ) -> Report:
     """
-    Find out whether a backend computes what the laws say.
+    Check that a backend computes what the laws say.
 
     Parameters
-    ----------
     backend : Backend
         The implementation under test.
+        The implementation under test.
     profile : {"fast", "full", "nightly"}
-        How many cases: seconds, minutes, an hour.
+        Number of cases: for seconds, minutes or an hour.
     seed : int, default 0
         The same seed gives the same cases.
     only : str, optional
@@ -52,11 +52,13 @@ def check(
     shrink : bool, default True
         Search for the smallest failing case.
     expected_failures : dict of str to str, optional
-        Names of checks that are known to fail, each with the reason. One that passes is reported as ``xpassed``.
+        Names of checks that are known to fail, each with the reason. One that passes is reported
+        as ``xpassed``.
     on_result : callable, optional
-        Called with each result as it comes.
+        Called with each result as it arrives.
     limit : float, default 60
-        Seconds that a backend may take for one case before it has hung; of no effect on one that runs `in_process`.
+        Seconds that a backend may take for one case; after that it counts as hung. Ignored for a
+        backend with `in_process`.
 
     Returns
     -------
@@ -66,7 +68,8 @@ def check(
     Raises
     ------
     TypeError, ValueError
-        `backend` is no Backend, a name is unknown, or the backend claims a dtype or policy that does not exist.
+        `backend` is no Backend, a name is unknown, or the backend claims a dtype or policy that
+        does not exist.
 
     Examples
     --------
@@ -111,7 +114,7 @@ def check(
 
 
 def _check_claims(backend: Backend) -> None:
-    """A ValueError for a dtype, an accumulator or a policy that does not exist: it would be ignored."""
+    """Raise a ValueError for a dtype, accumulator or policy that does not exist."""
     if not backend.profile:
         raise ValueError("`profile` of the backend must name at least one dtype.")
     for dtype, claims in backend.profile.items():
@@ -128,7 +131,7 @@ def _check_claims(backend: Backend) -> None:
 
 
 def _results(backend: Backend, jobs: list[Job], seed: int, limit: float) -> Generator[CheckResult, None, None]:
-    """The result of each check, from a child process unless the backend trusts itself."""
+    """Yield the result of each check, from a child process unless the backend has `in_process`."""
 
     def run(each: Check, budget: Budget, watch: Callable[[Case], None] | None = None) -> CheckResult:
         return run_check(backend, each, budget, seed, watch)
@@ -141,7 +144,7 @@ def _results(backend: Backend, jobs: list[Job], seed: int, limit: float) -> Gene
 
 
 def _as_expected(result: CheckResult, expected: dict[str, str]) -> CheckResult:
-    """The result, in the light of what was expected of it."""
+    """Return the result with its status adjusted for an expected failure."""
     reason = expected.get(result.name)
     if reason is not None and result.status == "failed":
         result.status, result.message = "xfailed", f"expected: {reason}; {result.message}"

@@ -24,15 +24,18 @@ def parametrize(
     only: str | None = None,
 ) -> Decorator:
     """
-    Make a pytest function run every check on every backend: its argument ``check`` is a function without arguments.
+    Make a pytest function run every check on every backend.
+
+    Its argument ``check`` is a function without arguments.
 
     Parameters
     ----------
     backends : iterable of Backend
         The implementations under test.
     expected_failures : dict of str to str, optional
-        Names of checks that are known to fail, each with the reason: those tests are expected failures, and fail where the
-        check passes. ``bag.sum`` names the check of every backend, ``torch-cpu-bag.sum`` that of the backend `torch-cpu`.
+        Names of checks that are known to fail, each with the reason. Those tests are expected
+        failures, and fail if the check passes. ``bag.sum`` names the check of every backend,
+        ``torch-cpu-bag.sum`` that of the backend `torch-cpu`.
     profile : {"fast", "full", "nightly"}
         As in `check`.
     seed : int, default 0
@@ -43,17 +46,20 @@ def parametrize(
     Returns
     -------
     callable
-        A decorator, ``pytest.mark.parametrize`` of one test a check, with ids like ``torch-cpu-bag.sum``.
+        A decorator: ``pytest.mark.parametrize`` with one test for each check, with ids like
+        ``torch-cpu-bag.sum``.
 
     Raises
     ------
     TypeError, ValueError
-        A backend is none, two have the same name, or `expected_failures`, `profile` or `only` name what does not exist.
+        A backend is no Backend, two have the same name, or `expected_failures`, `profile` or `only`
+        names something that does not exist.
 
     Notes
     -----
-    A check that a backend declines is skipped, with the reason; but not where the backend declines all of them, since a
-    run that asked nothing must not be green. Pytest is imported when this is called.
+    A check that a backend declines is skipped, with the reason. If the backend declines all of
+    them, the tests fail, since a run that checked nothing must not pass. Pytest is imported when
+    this function is called.
 
     Examples
     --------
@@ -92,7 +98,7 @@ def parametrize(
 
 
 def _know(expected: Iterable[str], backends: Iterable[str], checks: Iterable[str]) -> None:
-    """A ValueError for an expected failure that is none of the tests."""
+    """Raise a ValueError for an expected failure that names no test."""
     known = {*checks, *(f"{backend}-{check}" for backend in backends for check in checks)}
     for name in expected:
         if name not in known:
@@ -100,14 +106,14 @@ def _know(expected: Iterable[str], backends: Iterable[str], checks: Iterable[str
 
 
 class DeclineGuard:
-    """Tell a backend that declines one check from one that declines all of them: asked once, on demand."""
+    """A guard against a backend that declines all checks; it runs them once, on demand."""
 
     def __init__(self, backend: Backend, checks: list[Check], options: dict[str, Any]) -> None:
         self._backend, self._checks, self._options = backend, checks, options
         self.seen: bool | None = None
 
     def answers(self) -> bool:
-        """Run checks until one is not declined."""
+        """Return True if the backend answers a check: run checks until one is not declined."""
         if self.seen is None:
             self.seen = any(
                 run(self._backend, only=each.name, shrink=False, **self._options).results[0].status != "declined"
@@ -117,14 +123,14 @@ class DeclineGuard:
 
 
 class _Test:
-    """One check of one backend, as pytest sees it."""
+    """One check of one backend as a pytest test."""
 
     def __init__(self, backend: Backend, name: str, reason: str | None, guard: DeclineGuard, options: dict[str, Any]) -> None:
         self._backend, self._name, self._reason = backend, name, reason
         self._guard, self._options = guard, options
 
     def __call__(self) -> None:
-        """Run it, and say what came of it in pytest's words."""
+        """Run the check and report its result to pytest."""
         import pytest
 
         expected = {self._name: self._reason} if self._reason is not None else None
@@ -144,7 +150,7 @@ class _Test:
 
 
 def _sentences(backend: Backend, result: CheckResult) -> str:
-    """The fault in words, and the program that shows it."""
+    """Return the message of the fault and the program that shows it."""
     if result.status == "declined":
         return f"{backend.name} declines every check: nothing was asked. {result.name}: {result.message}"
     head = f"{backend.name} {result.name}: {result.status}: {result.message}"

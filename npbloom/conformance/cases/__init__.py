@@ -1,1 +1,1 @@
-"""The questions: `Case` and `Backend`, structures of lookups, values to fill them with, steps of optimizers."""
+"""Cases for a backend: `Case`, `Backend`, structures of lookups, their values, optimizer steps."""

@@ -1,4 +1,8 @@
-"""`Backend`: an implementation under test. `Session`: several steps of it. `Unsupported`: it declines a case."""
+"""
+`Backend`, an implementation under test; `Session`, several steps of it; `Unsupported`.
+
+A backend raises `Unsupported` to decline a case.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ POLICIES: dict[str, tuple[str, ...]] = {  # choices where backends may differ; t
 
 class Unsupported(Exception):
     """
-    Raised by an adapter for an operation, option or dtype that its backend does not offer.
+    The exception of an adapter for an operation, option or dtype that its backend does not offer.
 
     Examples
     --------
@@ -30,13 +34,15 @@ class Unsupported(Exception):
 
 
 class Crashed(Exception):
-    """A program that an adapter talks to died, or wrote nonsense: never taken for refusing a case."""
+    """A program behind an adapter died or wrote nonsense: this never counts as refusing a case."""
 
 
 class Hung(BaseException):
-    """A program that an adapter talks to did not answer in time: ends its check at once.
+    """
+    A program behind an adapter did not answer in time: this ends its check at once.
 
-    Hypothesis lets it pass: smaller cases are not tried, each of which would cost the whole limit again.
+    Hypothesis does not catch a BaseException, so it does not try smaller cases. Each of them would
+    cost the whole limit again.
     """
 
     def __init__(self, case: Case, sentence: str) -> None:
@@ -46,24 +52,24 @@ class Hung(BaseException):
 
 class Backend:
     """
-    An implementation under test. A subclass gives it a name and `run`; everything else has defaults.
+    An implementation under test. A subclass has a name and `run`; everything else has defaults.
 
     Attributes
     ----------
     name, version : str
         Shown in reports.
     profile : dict of str to dict
-        For each dtype to be tested, the dtypes that sums are accumulated in, forward and backward: claims that the kit
-        verifies.
+        For each dtype to be tested, the dtypes of the accumulators, forward and backward. The kit
+        verifies these claims.
     policy : dict of str to str
         Choices where backends may differ; see `POLICIES`. The first value of each is the default.
     omits : dict of str to str
         Checks that are declined by name, each with the reason.
     known_faults : dict of str to str
-        Checks that fail, each with the reason: what a caller may give to `check` as its expected failures.
+        Checks that fail, each with the reason. Pass it to `check` as `expected_failures`.
     in_process : bool
-        Whether checks may run in the calling process. By default each runs in a forked child, so that a backend that dies
-        or hangs is a failed check.
+        True if checks may run in the calling process. By default each runs in a forked child, so
+        that a backend that dies or hangs is a failed check.
 
     Examples
     --------
@@ -84,7 +90,11 @@ class Backend:
     in_process: bool = False
 
     def __repr__(self) -> str:
-        """The call that makes this backend, for snippets; an adapter that takes arguments says which."""
+        """
+        Return the call that makes this backend, for snippets.
+
+        An adapter whose constructor has arguments overrides it.
+        """
         return f"{type(self).__qualname__}()"
 
     def run(self, case: Case) -> Outputs:
@@ -94,12 +104,13 @@ class Backend:
         Parameters
         ----------
         case : Case
-            The arrays are copies: a backend may keep them, and must not write to them.
+            The case. Its arrays are copies: a backend may keep them, and must not write to them.
 
         Returns
         -------
         dict of str to array
-            Any subset of the operation's outputs: a missing key is "not exercised", never "passed".
+            Any subset of the operation's outputs. A missing key counts as "not exercised", never as
+            "passed".
 
         Raises
         ------
@@ -110,7 +121,9 @@ class Backend:
 
     def session(self, case: Case) -> Session:
         """
-        An object that takes several optimizer steps; by default `run` with weight and state fed back.
+        Return an object that takes several optimizer steps.
+
+        By default it calls `run` and feeds weight and state back.
 
         Parameters
         ----------
@@ -120,7 +133,8 @@ class Backend:
         Returns
         -------
         Session
-            Its ``step(case)`` gives the outputs after that step; the case brings new rows and values only.
+            Its ``step(case)`` returns the outputs after that step. The case has new rows and values
+            only.
         """
         return Session(self, case)
 
@@ -132,7 +146,7 @@ class Session:
     Parameters
     ----------
     backend : Backend
-        Who takes the steps.
+        The backend that takes the steps.
     case : Case
         The first step: table, state and options before it.
 
@@ -153,7 +167,7 @@ class Session:
 
     def step(self, case: Case) -> Outputs:
         """
-        One step; what it returns is where the next one starts.
+        Take one step, which starts from the outputs of the last one.
 
         Parameters
         ----------
@@ -166,6 +180,6 @@ class Session:
             Table and state after the step.
         """
         outputs = self._backend.run(case.replace(weight=copied(self._weight), state=copied(self._state)))
-        if isinstance(outputs, dict):  # what does not come back is missed by the check, not here
+        if isinstance(outputs, dict):  # the check reports a missing output, not this method
             self._weight, self._state = outputs.get("weight", self._weight), outputs.get("state", self._state)
         return outputs

@@ -1,4 +1,4 @@
-"""`Case`: one question to a backend."""
+"""`Case`: one operation on given inputs, for a backend to compute."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ import numpy as np
 
 Outputs = dict[str, Any]
 LONG = 500  # elements above which an array is shown packed
-BLOOMS = ("bloom", "bloom_mean", "bloom_concat")  # lookups through hashed rows, by how an id's rows become its vector
+BLOOMS = ("bloom", "bloom_mean", "bloom_concat")  # operations on hashed rows
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
     """
-    One question to a backend: the operation, its options, and NumPy arrays. Fields an operation does not have are None.
+    One operation on given inputs: its name, its options, and NumPy arrays.
+
+    Fields that an operation does not have are None.
 
     Parameters
     ----------
     op : str
-        ``hash``, ``hash_bytes``, ``embedding``, ``bag``, ``bloom``, ``bloom_mean``, ``bloom_concat``, ``bloom64``, ``sgd``,
-        ``adagrad``, ``rowwise_adagrad``, ``adam``. It says everything an adapter must know: an adapter raises `Unsupported`
-        for one it does not know.
+        ``hash``, ``hash_bytes``, ``embedding``, ``bag``, ``bloom``, ``bloom_mean``,
+        ``bloom_concat``, ``bloom64``, ``sgd``, ``adagrad``, ``rowwise_adagrad``, ``adam``. An
+        adapter dispatches on it alone, and raises `Unsupported` for one that it does not know.
     dtype : str
-        Dtype of the table by name; float16 arrays are float16, bfloat16 arrays are float32 that hold bfloat16 values.
+        Dtype of the table by name. float16 arrays are float16; bfloat16 arrays are float32 that
+        hold bfloat16 values.
     weight : array, shape (m, d)
         The table.
     ids : int array
         For ``hash`` 1-D and within int32; for ``bag`` 1-D or 2-D.
     grad_out : array
-        Gradient of the output; always set for lookups, zeros where only forward is asked.
+        Gradient of the output. Lookups always have it; it is zero if only forward is tested.
     padding_idx : int, optional
         May be negative for ``embedding`` and ``bag`` only.
     max_norm, norm_type : float, optional
@@ -94,7 +97,7 @@ class Case:
 
     def replace(self, **changes: Any) -> Case:
         """
-        The same case with some fields changed.
+        Return the same case with some fields changed.
 
         Parameters
         ----------
@@ -109,15 +112,19 @@ class Case:
         return Case(**{**self.given(), **changes})
 
     def given(self) -> dict[str, Any]:
-        """The fields that are not None."""
+        """Return the fields that are not None."""
         return {name: value for name, value in self.__dict__.items() if value is not None}
 
     def copy(self) -> Case:
-        """A case with arrays of its own: what a backend gets, so that writes to its inputs can be seen."""
+        """
+        Return a case with arrays of its own.
+
+        A backend gets such a copy, so that writes to its inputs can be detected.
+        """
         return Case(**{name: copied(value) for name, value in self.given().items()})
 
     def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        """All arrays of the case by name, those of the state too."""
+        """Return all arrays of the case by name, those of the state included."""
         found: dict[str, np.ndarray[Any, Any]] = {}
         for name, value in self.given().items():
             if isinstance(value, np.ndarray):
@@ -127,19 +134,23 @@ class Case:
         return found
 
     def __repr__(self) -> str:
-        """A call that makes this very case, bit for bit, where `np` and `Case` are imported."""
+        """Return a call that makes this case, bit for bit, where `np` and `Case` are imported."""
         return f"Case({', '.join(f'{name}={literal(value)}' for name, value in self.given().items())})"
 
 
 def rows_shape(case: Case) -> tuple[int, int]:
-    """Height and width of what the `rows` of a gradient number: rows of the table, for ``bloom_concat`` its slices (L21)."""
+    """
+    Return the height and width of the array that the `rows` of a gradient index.
+
+    That is the table; for ``bloom_concat`` it is the table of slices (L21).
+    """
     height, width = case.weight.shape
     slices = case.num_hash_functions or 1 if case.op == "bloom_concat" else 1
     return height * slices, width // slices
 
 
 def copied(value: Any) -> Any:
-    """A value whose arrays are copies, C-contiguous and writable."""
+    """Return a value whose arrays are copies, C-contiguous and writable."""
     if isinstance(value, np.ndarray):
         return np.array(value, order="C")
     if isinstance(value, dict):
@@ -148,11 +159,11 @@ def copied(value: Any) -> Any:
 
 
 def literal(value: Any) -> str:
-    """Python source for a field of a case; floats survive it bit for bit."""
+    """Return Python source for a field of a case; it keeps floats bit for bit."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, np.ndarray):
-        if value.size > LONG:  # in decimals a table of thousands of rows fills screens
+        if value.size > LONG:  # thousands of rows in decimals would fill screens
             packed = zlib.compress(value.tobytes(), 9).hex()
             source = f"__import__('zlib').decompress(bytes.fromhex({packed!r}))"
             return f"np.frombuffer({source}, dtype={value.dtype.str!r}).reshape({value.shape}).copy()"
@@ -168,7 +179,7 @@ def literal(value: Any) -> str:
 
 
 def _has_payload(array: np.ndarray[Any, Any]) -> bool:
-    """True if an array holds a NaN of other bits than `np.nan`, which decimal numbers would lose."""
+    """Return True if an array holds a NaN whose bits decimals would lose: not those of `np.nan`."""
     if array.dtype.kind != "f" or not np.isnan(array).any():
         return False
     usual = np.full(1, np.nan, dtype=array.dtype).tobytes()
@@ -176,14 +187,14 @@ def _has_payload(array: np.ndarray[Any, Any]) -> bool:
 
 
 def _nested(value: Any) -> str:
-    """Source of nested lists of numbers."""
+    """Return the source of nested lists of numbers."""
     if isinstance(value, list):
         return "[" + ", ".join(_nested(item) for item in value) + "]"
     return _number(value) if isinstance(value, float) else repr(value)
 
 
 def _number(value: float) -> str:
-    """Source of a float; NaN and infinities have no literal of their own."""
+    """Return the source of a float; NaN and infinities have no literal of their own."""
     if value != value:
         return "np.nan"
     if value in (np.inf, -np.inf):

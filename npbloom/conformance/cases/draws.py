@@ -1,7 +1,9 @@
-"""Structures that Hypothesis draws: each is read from a row of bytes, zeros being the simplest choices.
+"""
+Structures that Hypothesis draws: each is decoded from bytes; zeros give the simplest choices.
 
-One draw for a structure, not one for each of its numbers: it is draws that take time, and Hypothesis, which likes to copy parts
-of what it drew before, would spend two in five examples on structures that hardly differ.
+Each structure is one draw, not one for each of its numbers, because draws are slow. Hypothesis
+also tends to copy parts of earlier draws; with many draws, two in five examples would hardly
+differ.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from npbloom.conformance.cases.case import BLOOMS
 from npbloom.conformance.cases.structures import Features, Structure, bloom_structure
 
 T = TypeVar("T")
-LENGTH = 120  # bytes; what is read beyond them is zero
+LENGTH = 120  # bytes; reads beyond them give zero
 
 
 class Choices:
@@ -26,33 +28,38 @@ class Choices:
         self._bytes = iter(data)
 
     def below(self, bound: int) -> int:
-        """A number in ``[0, bound)``; 0 for bytes that are 0."""
+        """Return a number in ``[0, bound)``; 0 for bytes that are 0."""
         number = 0
         for _ in range(1 if bound <= 32 else 2 if bound <= 2**12 else 4):
             number = number << 8 | next(self._bytes, 0)
         return number % bound
 
     def one_of(self, items: Sequence[T]) -> T:
-        """One of the items; the first for a byte that is 0."""
+        """Return one of the items; the first for a byte that is 0."""
         return items[self.below(len(items))]
 
     def flag(self) -> bool:
-        """True for about every second byte."""
+        """Return True for about every second byte."""
         return bool(self.below(2))
 
 
 def read_from_bytes(read: Callable[[Choices], T]) -> st.SearchStrategy[T]:
-    """A strategy of whatever a function makes of its choices."""
+    """Return a strategy that draws bytes and decodes them with a function."""
     return st.binary(min_size=LENGTH, max_size=LENGTH).map(lambda data: read(Choices(data)))
 
 
 def drawn(op: str, features: Features, most: int = 12) -> st.SearchStrategy[Structure]:
-    """A structure with up to `most` ids: few rows most of the time, hot ids, both ends, padding, empty bags anywhere."""
+    """
+    Return a strategy of structures with up to `most` ids.
+
+    They have few rows most of the time, frequent ids, the first and last ids, padding, and empty
+    bags anywhere.
+    """
     return read_from_bytes(lambda choices: structure(choices, op, features, most))
 
 
 def structure(choices: Choices, op: str, features: Features, most: int = 12) -> Structure:
-    """A structure made of choices."""
+    """Return the structure that the choices encode."""
     if op in BLOOMS:
         return _bloom(choices, op, features, most)
     rows = choices.one_of([1, 2, 3, 4, 7, 16])
@@ -78,7 +85,7 @@ def structure(choices: Choices, op: str, features: Features, most: int = 12) -> 
 
 
 def _ids(choices: Choices, size: int, favourites: list[int], bounds: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """Ids, each a favourite, or any number below one of the bounds."""
+    """Return ids, each one of the favourites, or any number below one of the bounds."""
     kinds = [favourites, *([bound] for bound in bounds), *([bound] for bound in bounds)]
     ids = []
     for _ in range(size):
@@ -88,12 +95,16 @@ def _ids(choices: Choices, size: int, favourites: list[int], bounds: tuple[int, 
 
 
 def _shape(choices: Choices, size: int) -> tuple[int, ...]:
-    """One dimension, or two."""
+    """Return a shape of one dimension, or of two."""
     return (size // 2, 2) if size and size % 2 == 0 and choices.flag() else (size,)
 
 
 def _bloom(choices: Choices, op: str, features: Features, most: int) -> Structure:
-    """A Bloom structure whose tables are no powers of two most of the time: there all remainders would agree."""
+    """
+    Return a Bloom structure.
+
+    The height of its table is rarely a power of two, at which all remainders would agree.
+    """
     rows = choices.one_of([2, 3, 5, 7, 12, 100, 1000, 1021])
     count = choices.one_of([1, 5, 40, 1000, 2**20, 2**31])
     padding = choices.one_of([0, count - 1, choices.below(count)]) if features.padding else None

@@ -1,4 +1,4 @@
-"""Formats of floats: how a case stores them, and how far they round."""
+"""Formats of floats: their storage in a case, and their roundoff."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ Array = np.ndarray[Any, Any]
 STORED = {"float16": "float16", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
 ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}  # half of a unit of 1.0
 SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 2.0**-1074}  # subnormal numbers
-INTEGERS = {name: int(1 / roundoff) for name, roundoff in ROUNDOFF.items()}  # up to which every integer is exact
+INTEGERS = {name: int(1 / roundoff) for name, roundoff in ROUNDOFF.items()}  # every integer up to it is exact
 
 
 def stored(values: Any, dtype: str) -> Array:
-    """An array as a case of this dtype holds it: bfloat16 is float32 with the low half of the bits rounded away."""
+    """
+    Return an array as a case of this dtype holds it.
+
+    bfloat16 is float32 with the low half of the bits rounded away.
+    """
     array = np.asarray(values).astype(STORED[dtype])
     return to_bfloat16(array) if dtype == "bfloat16" else array
 
 
 def to_bfloat16(array: Array) -> Array:
-    """Float32 values rounded to bfloat16, ties to even."""
+    """Return float32 values rounded to bfloat16, ties to even."""
     bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
     return np.where(np.isnan(array), np.float32(np.nan), rounded.view(np.float32))

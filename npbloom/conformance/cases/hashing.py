@@ -1,4 +1,4 @@
-"""Ids for checks of hashing: at both ends, and those whose hashes are there."""
+"""Ids for checks of hashing: the smallest and largest, and those with extreme hashes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ EXTREME_HASHES = (0, 1, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 1)
 
 
 def id_with_hash(wanted: int, seed: int) -> int:
-    """The id, as int32, whose hash with this seed is `wanted`: for keys of four bytes the hash is a bijection."""
+    """
+    Return the id, as int32, whose hash with this seed is `wanted`.
+
+    The hash of keys of four bytes is a bijection.
+    """
     mask = 0xFFFFFFFF
 
     def divided(value: int, by: int) -> int:

@@ -1,8 +1,13 @@
-"""Steps for a check of an optimizer: which rows a batch names, and values whose arithmetic no association can round.
+"""
+Steps for checks of optimizers: the rows of a batch, and values for exact arithmetic.
 
-Adagrad exactly: choose a root c and a gradient b, and let the sum be ``c**2 - b**2``, so that the root of the new sum is c (a
-Pythagorean triple where the old sum is a square); eps makes ``c + eps`` a power of two, and the rate is one. Adam exactly:
-second moments likewise, at its first step with ``1 - beta2`` a square of a power of two, or so late that corrections are 1.
+No association can round the arithmetic of exact steps.
+
+- Adagrad: choose a root c and a gradient b, and let the sum be ``c**2 - b**2``. The root of the
+  new sum is then c; if the old sum is a square, this is a Pythagorean triple. eps makes
+  ``c + eps`` a power of two, and the rate is one.
+- Adam: choose second moments in the same way. The step is either the first, with ``1 - beta2``
+  the square of a power of two, or so late that corrections are 1.
 """
 
 from __future__ import annotations
@@ -21,10 +26,10 @@ from npbloom.conformance.cases.floats import stored
 
 Array = np.ndarray[Any, Any]
 
-ROOTS = {0.0: (1, 2, 4, 8), 1.0: (1, 3, 7), 3.0: (1, 5)}  # for each eps, roots that it makes a power of two, at most 8
+ROOTS = {0.0: (1, 2, 4, 8), 1.0: (1, 3, 7), 3.0: (1, 5)}  # for each eps, roots at most 8 that it makes a power of two
 WIDTHS = (1, 2, 3, 4, 5, 8, 9, 16, 17)
 LATE = 1000  # steps after which corrections of these betas are 1 in every dtype
-RATES = ((1, 1.0), (3, 1.0), (2, 0.5), (7, 1.0), (4, 0.25))  # steps and decays of the rate that divide it by a power of two
+RATES = ((1, 1.0), (3, 1.0), (2, 0.5), (7, 1.0), (4, 0.25))  # steps and rate decays whose divisor is a power of two
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0},
     "adagrad": {"lr": 0.01, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
@@ -35,7 +40,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Traits:
-    """Traits of a step: nothing that is not named here occurs in it."""
+    """Traits of a step; a trait that is not set does not occur in it."""
 
     momentum: bool = False
     decay: bool = False
@@ -43,7 +48,7 @@ class Traits:
     lr_decay: bool = False
     initial: bool = False  # Adagrad's sums start above 0
     first: bool = False  # Adam's first step, where the corrections are not 1
-    zero: bool = False  # gradients of rows that are named are zero
+    zero: bool = False  # gradients of named rows are zero
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,11 @@ class Batch:
 
 
 def batches(repeated: bool) -> Iterator[Batch]:
-    """Every batch of at most 3 of at most 3 rows that names no row twice; or every one that does."""
+    """
+    Yield batches of at most 3 of at most 3 rows.
+
+    With `repeated`, every one that names a row twice; else every one that does not.
+    """
     for height in (1, 2, 3):
         for size in (1, 2, 3):
             for rows in product(range(height), repeat=size):
@@ -65,7 +74,11 @@ def batches(repeated: bool) -> Iterator[Batch]:
 
 @st.composite
 def drawn_batches(draw: st.DrawFn, least: int, most: int) -> tuple[int, list[Batch]]:
-    """The width of a table, and batches in which its rows come and go: some repeat, some are empty."""
+    """
+    Draw the width of a table, and batches that name its rows.
+
+    Some batches repeat rows, and some are empty.
+    """
     width = draw(st.sampled_from(WIDTHS))
     height = draw(st.sampled_from([1, 2, 3, 5, 16]))
     row = st.sampled_from([0, height - 1]) | st.integers(0, height - 1)
@@ -78,7 +91,11 @@ def drawn_batches(draw: st.DrawFn, least: int, most: int) -> tuple[int, list[Bat
 
 @dataclass
 class Step:
-    """A step in small integers: the gradient that arrives at each row, decay included, and the rest, for all rows."""
+    """
+    A step in small integers, for all rows.
+
+    It holds the gradient that arrives at each row, weight decay included, and the other inputs.
+    """
 
     options: dict[str, Any]
     weight: Array
@@ -88,13 +105,17 @@ class Step:
 
 
 def exact_step(op: str, dtype: str, batch: Batch, width: int, rng: np.random.Generator, traits: Traits) -> Case:
-    """A step in which every association is exact; for `rowwise_adagrad` the width must be a power of two, at most 4."""
+    """
+    Return a step in which every association is exact.
+
+    For `rowwise_adagrad` the width must be a power of two, at most 4.
+    """
     shape, named = (batch.height, width), np.isin(np.arange(batch.height), batch.rows)
     make = {"sgd": _sgd, "adagrad": _adagrad, "rowwise_adagrad": _rowwise, "adam": _adam}[op]
     step = make(shape, named, rng, traits)
     scale, decay = step.scale, step.options["weight_decay"]
     grad = step.grad * scale
-    if decay and traits.zero:  # the decay is all that arrives
+    if decay and traits.zero:  # only the decay arrives
         if op == "sgd":
             grad = decay * step.weight
         else:
@@ -113,7 +134,7 @@ def exact_step(op: str, dtype: str, batch: Batch, width: int, rng: np.random.Gen
 
 
 def _split(total: Array, rows: Array, scale: float, rng: np.random.Generator) -> Array:
-    """One gradient for each entry of `rows` so that those of a row add up to its total."""
+    """Return one gradient for each entry of `rows`; those of a row add up to its total."""
     values = rng.integers(-3, 4, (len(rows), total.shape[1])) * scale
     for row in np.unique(rows):
         entries = np.flatnonzero(rows == row)
@@ -122,12 +143,12 @@ def _split(total: Array, rows: Array, scale: float, rng: np.random.Generator) ->
 
 
 def _nonzero(rng: np.random.Generator, largest: int, shape: tuple[int, ...]) -> Array:
-    """Integers between 1 and `largest` of either sign."""
+    """Return integers between 1 and `largest` of either sign."""
     return np.asarray(rng.integers(1, largest + 1, shape) * rng.choice([-1, 1], shape))
 
 
 def _sgd(shape: tuple[int, int], named: Array, rng: np.random.Generator, traits: Traits) -> Step:
-    """Everything is linear: small integers, and factors that are powers of two or three quarters."""
+    """Return a linear step of small integers; factors are powers of two or three quarters."""
     scale = float(rng.choice([0.25, 1.0, 4.0]))
     options = {
         "lr": float(rng.choice([0.25, 0.5, 1.0])),
@@ -141,22 +162,22 @@ def _sgd(shape: tuple[int, int], named: Array, rng: np.random.Generator, traits:
 
 
 def _scale(rng: np.random.Generator, traits: Traits) -> float:
-    """A scale of gradients; updates do not depend on it."""
+    """Return a scale of gradients; updates do not depend on it."""
     return 1.0 if traits.decay else float(rng.choice([0.25, 1.0, 4.0]))
 
 
 def _eps(rng: np.random.Generator, traits: Traits) -> float:
-    """An eps as large as gradients are, or none."""
+    """Return an eps as large as gradients are, or 0."""
     return float(rng.choice([1.0, 3.0])) if traits.eps else 0.0
 
 
 def _decay(traits: Traits) -> float:
-    """A weight decay, or none."""
+    """Return a weight decay, or 0."""
     return 0.5 if traits.decay else 0.0
 
 
 def _adagrad(shape: tuple[int, int], named: Array, rng: np.random.Generator, traits: Traits) -> Step:
-    """Roots, and gradients that are not larger; rows that are not named have a sum, too."""
+    """Return roots, and gradients at most as large; rows that are not named have a sum, too."""
     scale, eps = _scale(rng, traits), _eps(rng, traits)
     step, lr_decay = RATES[rng.integers(len(RATES))] if traits.lr_decay else (int(rng.choice([0, 1, 5])), 0.0)
     roots = [root for root in ROOTS[eps] if root > 1] if traits.initial else ROOTS[eps]
@@ -174,12 +195,16 @@ def _adagrad(shape: tuple[int, int], named: Array, rng: np.random.Generator, tra
 
 
 def _weight(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Even numbers, so that half of them is an integer."""
+    """Return even numbers, so that half of each is an integer."""
     return 2 * _nonzero(rng, 2, shape)
 
 
 def _rowwise(shape: tuple[int, int], named: Array, rng: np.random.Generator, traits: Traits) -> Step:
-    """A root for each row that its mean square does not exceed; in some rows they are equal, as in a first step."""
+    """
+    Return a step with a root for each row, which its mean square does not exceed.
+
+    In some rows the two are equal, as in a first step.
+    """
     scale, eps = _scale(rng, traits), _eps(rng, traits)
     root = rng.choice([root for root in ROOTS[eps] if root >= 4] if eps < 1 or eps == 3 else [7], shape[0])
     grad = np.where(rng.random((shape[0], 1)) < 0.3, root[:, None] * rng.choice([-1, 1], shape), _nonzero(rng, 4, shape))
@@ -191,7 +216,11 @@ def _rowwise(shape: tuple[int, int], named: Array, rng: np.random.Generator, tra
 
 @cache
 def _second_moments(eps: float, beta2: float, first: bool, zero: bool) -> Array:
-    """All (root, gradient, second moment before) in integers that make the corrected second moment the root's square."""
+    """
+    Return all (root, gradient, old second moment) whose corrected second moment is root squared.
+
+    All of them are integers.
+    """
     found = []
     for root, grad in product(ROOTS[eps], range(9)):
         before = ((1 - beta2 if first else 1.0) * root**2 - (1 - beta2) * grad**2) / beta2
@@ -201,7 +230,11 @@ def _second_moments(eps: float, beta2: float, first: bool, zero: bool) -> Array:
 
 
 def _adam(shape: tuple[int, int], named: Array, rng: np.random.Generator, traits: Traits) -> Step:
-    """The first step from any moments, or a late one; some moments are zero, as before a first step."""
+    """
+    Return the first step from any moments, or a late one.
+
+    Some moments are zero, as before a first step.
+    """
     scale, eps = _scale(rng, traits), 1.0 if traits.zero else _eps(rng, traits)
     beta1, beta2 = float(rng.choice([0.5, 0.75])), 0.75 if traits.first else float(rng.choice([0.5, 0.75]))
     triples = _second_moments(eps, beta2, traits.first, traits.zero)
@@ -224,14 +257,18 @@ def _adam(shape: tuple[int, int], named: Array, rng: np.random.Generator, traits
 
 
 def full_range_step(op: str, dtype: str, batch: Batch, width: int, rng: np.random.Generator) -> Case:
-    """Floats over several octaves and hyperparameters as people use them, chosen so that an update is as large as its table."""
+    """
+    Return a step with floats over several octaves and common hyperparameters.
+
+    They are chosen so that an update is as large as its table.
+    """
     narrow = dtype in ("float16", "bfloat16")
     reach = 1 if dtype == "float16" else 4
     shape = (batch.height, width)
 
     def floats(size: tuple[int, ...], factor: float = 1.0) -> Array:
         sizes = np.ldexp(rng.uniform(0.5, 1.0, size), rng.integers(1 - reach, 1 + reach, size))
-        return np.asarray(sizes * rng.choice([-1, 1], size) * factor)  # none so small that its square is lost
+        return np.asarray(sizes * rng.choice([-1, 1], size) * factor)  # the square of the smallest does not underflow
 
     lr = float(rng.choice([0.5, 0.1, 0.01] if not narrow else [0.5, 0.25]))
     decay = float(rng.choice([0.0, 0.25, 0.01]))
@@ -264,13 +301,13 @@ def full_range_step(op: str, dtype: str, batch: Batch, width: int, rng: np.rando
 
 
 def _betas(narrow: bool, rng: np.random.Generator) -> tuple[float, float]:
-    """Betas that every dtype holds, and those that people use."""
+    """Return betas that every dtype holds, or common ones."""
     if narrow or rng.random() < 0.5:
         return float(rng.choice([0.0, 0.5, 0.75, 0.875])), float(rng.choice([0.5, 0.75, 0.9375]))
     return 0.9, float(rng.choice([0.99, 0.999]))
 
 
 def fresh(case: Case) -> Case:
-    """The same step as the first of a new table: state as an optimizer allocates it."""
+    """Return the same step as the first of a new table, with newly allocated state."""
     state = {name: np.zeros_like(array) for name, array in (case.state or {}).items()}
     return case.replace(state=state)

@@ -1,7 +1,8 @@
-"""Inputs, structure first: which ids meet which rows in which bags. All of the smallest ones, and big ones.
+"""
+Structures of lookups: the rows that ids read, and their bags. All the smallest, and large ones.
 
-Few rows, duplicates, padding, empty bags at every place and ids at both ends find nearly all faults; big uniform random
-inputs find four in five. Values are filled in later (`values`).
+Few rows, duplicates, padding, empty bags at every place, and the first and last ids find nearly
+all faults. Large uniform random inputs find four in five. `values` fills values in later.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from npbloom.conformance.cases.case import BLOOMS, Case
 
 @dataclass(frozen=True)
 class Features:
-    """Features of the cases of one check: nothing that is not named here occurs in them."""
+    """Features of the cases of one check; a feature that is not set does not occur in them."""
 
     modes: tuple[str, ...] = ("sum",)  # of bags
     padding: bool = False
@@ -26,24 +27,24 @@ class Features:
     weighted: bool = False
     last_offset: bool = False
     max_norm: bool = False
-    unshared: bool = False  # Bloom tables whose row 0 no other id may probe
+    unshared: bool = False  # row 0 of a Bloom table belongs to the padding id alone
 
 
 @dataclass(frozen=True)
 class Structure:
-    """A case without values: the height and width of its table, and the fields that say who reads what."""
+    """A case without values: the height of its table, and the fields that name its rows."""
 
     op: str
     rows: int
     fields: dict[str, Any]
 
     def case(self, dtype: str, **values: Any) -> Case:
-        """The case with its values."""
+        """Return the case with its values."""
         return Case(self.op, dtype, **self.fields, **values)
 
     @property
     def slices(self) -> int:
-        """Slices of a row that probes read one each; 1 where they read whole rows."""
+        """Number of slices of a row, of which each probe reads one; 1 if probes read whole rows."""
         return int(self.fields["num_hash_functions"]) if self.op == "bloom_concat" else 1
 
     @property
@@ -59,7 +60,7 @@ class Structure:
 
 
 def exhaustive(op: str, features: Features) -> Iterator[Structure]:
-    """Every structure with at most 3 rows, 3 ids and 2 bags that has the features."""
+    """Yield every structure with at most 3 rows, 3 ids and 2 bags that has the features."""
     if op in BLOOMS:
         yield from _all_blooms(op, features)
         return
@@ -74,7 +75,7 @@ def exhaustive(op: str, features: Features) -> Iterator[Structure]:
 
 
 def in_two_dimensions(features: Features) -> Iterator[Structure]:
-    """One bag a row, as tall as wide and not, and none at all."""
+    """Yield 2-D bags, one in each line: square, not square, and none."""
     for shape in ((2, 3), (3, 2), (2, 2), (1, 3), (3, 1), (0, 2)):
         ids = np.array([2, 0, 1, 1, 2, 0], dtype=np.int64)[: shape[0] * shape[1]].reshape(shape)
         common = {"ids": ids, "padding_idx": 1 if features.padding else None, "scale_grad_by_freq": features.frequency}
@@ -84,8 +85,8 @@ def in_two_dimensions(features: Features) -> Iterator[Structure]:
 
 
 def _all_options(op: str, rows: int, flat: np.ndarray[Any, Any], features: Features) -> Iterator[dict[str, Any]]:
-    """Every padding, and for bags every mode and partition."""
-    negative = rows == 2 and not features.frequency and not features.weighted  # one check of the other end is enough
+    """Yield every padding, and for bags every mode and partition."""
+    negative = rows == 2 and not features.frequency and not features.weighted  # one check of a negative index is enough
     paddings: list[int | None] = [*range(rows), *([-1] if negative else [])] if features.padding else [None]
     for padding in paddings:
         common = {"ids": flat, "padding_idx": padding, "scale_grad_by_freq": features.frequency, "norm_type": 2.0}
@@ -98,18 +99,18 @@ def _all_options(op: str, rows: int, flat: np.ndarray[Any, Any], features: Featu
 
 
 def _all_partitions(size: int, last_offset: bool) -> Iterator[np.ndarray[Any, Any]]:
-    """Offsets of one and of two bags; of none where there is nothing to hold."""
+    """Yield offsets of one and of two bags, and of none if there are no ids."""
     starts: list[list[int]] = [[0], *([0, second] for second in range(size + 1))]
     if size == 0:
         starts.append([])
     for each in starts:
         if last_offset and not each:
-            continue  # the last entry would be missing
+            continue  # the last offset would be missing
         yield np.array([*each, size] if last_offset else each, dtype=np.int64)
 
 
 def _all_blooms(op: str, features: Features) -> Iterator[Structure]:
-    """Few ids in tiny tables, where probes must collide."""
+    """Yield few ids in tiny tables, in which probes collide."""
     for rows, hashes, count in product((2, 3, 5), (1, 2, 3), (4,)):
         for size in range(3):
             for ids in product(range(count), repeat=size):
@@ -120,7 +121,7 @@ def _all_blooms(op: str, features: Features) -> Iterator[Structure]:
 def bloom_structure(
     rows: int, ids: Any, count: int, hashes: int, padding: int | None, share: bool, op: str = "bloom"
 ) -> Structure:
-    """A Bloom structure."""
+    """Return a Bloom structure."""
     fields = {
         "ids": ids,
         "num_embeddings": count,
@@ -132,7 +133,11 @@ def bloom_structure(
 
 
 def thresholds(op: str, features: Features, sizes: tuple[int, ...]) -> Iterator[Structure]:
-    """Sizes at which kernels change their path: mostly few distinct ids so that everything repeats, and one of many."""
+    """
+    Yield structures of the sizes at which kernels change their path.
+
+    Most have few distinct ids, so that all of them repeat; one has many.
+    """
     for size in sizes:
         ids = np.arange(size, dtype=np.int64) * 7 + size
         yield from _sized(op, features, ids, 5, [0, 1, 1, max(1, size // 2)])
@@ -141,17 +146,17 @@ def thresholds(op: str, features: Features, sizes: tuple[int, ...]) -> Iterator[
 
 
 def small(op: str, features: Features) -> Iterator[Structure]:
-    """Four ids, for tables of every width at which kernels change their path."""
+    """Yield four ids, for tables of every width at which kernels change their path."""
     yield from _sized(op, features, np.array([2, 4, 1, 2], dtype=np.int64), 5, [0, 1, 1, 3])
 
 
 def three(op: str, features: Features) -> Iterator[Structure]:
-    """Three ids that are different, and for bags two bags, of which the last holds one."""
+    """Yield three distinct ids; for bags, two bags, the last of which holds one."""
     yield from _sized(op, features, np.array([0, 2, 1], dtype=np.int64), 3, [0, 2])
 
 
 def verbatim(op: str, features: Features) -> Iterator[Structure]:
-    """Lookups whose answers are rows of the table, or of the output's gradient, as they lie there."""
+    """Yield lookups whose outputs are copies of rows of the table or of the output's gradient."""
     if op in BLOOMS:
         for padding in (0, None) if features.padding else (None,):
             yield bloom_structure(5, np.array([3], dtype=np.int64), 5, 1, padding, not features.unshared, op)
@@ -161,13 +166,13 @@ def verbatim(op: str, features: Features) -> Iterator[Structure]:
 
 
 def high_rows(op: str, features: Features) -> Iterator[Structure]:
-    """A table too high for rows of one byte, or of two, signed or not."""
+    """Yield a table with more rows than one byte counts, or two bytes, signed or not."""
     ids = np.array([0, 70_000, 127, 128, 3, 255, 256, 32_767, 32_768, 65_535, 65_536, 70_000, 4464], dtype=np.int64)
     yield from _sized(op, features, ids, 70_001, [0, 2, 7])
 
 
 def _sized(op: str, features: Features, ids: Any, rows: int, offsets: list[int]) -> Iterator[Structure]:
-    """The structures with these ids, one for each mode of a bag."""
+    """Yield the structures with these ids, one for each mode of a bag."""
     padding = 3 if features.padding else None
     if op in BLOOMS:
         for hashes in (4, 1):

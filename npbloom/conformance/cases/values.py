@@ -1,4 +1,4 @@
-"""Values for a structure: exact ones whose sums no order can round, identities, and full-range floats."""
+"""Values for a structure: exact in any order of summation, identities, or full-range floats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ Array = np.ndarray[Any, Any]
 
 
 def divisors(structure: Structure) -> int:
-    """A number that every count of the structure divides: entries of a mean, occurrences of an id, probes of a mean."""
+    """
+    Return a number that every count of the structure divides.
+
+    Counts are the entries of a mean, the occurrences of an id, and the probes of a mean.
+    """
     ids = structure.fields["ids"]
     padding = structure.fields.get("padding_idx")
     kept = ids.ravel() if padding is None else ids.ravel()[ids.ravel() != padding % structure.rows]
@@ -31,7 +35,7 @@ def divisors(structure: Structure) -> int:
 
 
 def _bag_sizes(structure: Structure) -> Array:
-    """Entries of each bag that count."""
+    """Return the number of entries of each bag, without padding."""
     ids, offsets = structure.fields["ids"], structure.fields.get("offsets", np.zeros(0, dtype=np.int64))
     padding = structure.fields.get("padding_idx")
     counted = np.ones(ids.shape, dtype=int) if padding is None else (ids != padding % structure.rows).astype(int)
@@ -45,7 +49,7 @@ def _bag_sizes(structure: Structure) -> Array:
 
 
 def divides_exactly(case: Case) -> bool:
-    """True if all counts of a case are powers of two: a product with a reciprocal is the quotient then."""
+    """Return True if all counts of a case are powers of two, whose reciprocals are exact."""
     product = divisors(Structure(case.op, len(case.weight), case.given()))
     return product & (product - 1) == 0
 
@@ -53,15 +57,19 @@ def divides_exactly(case: Case) -> bool:
 def exact(
     structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, claims: dict[str, str]
 ) -> Case | None:
-    """Small integers times every divisor: all sums, products and quotients are exact in any order; None if too large."""
+    """
+    Return small integers times every divisor; None if they are too large.
+
+    All sums, products and quotients are exact in any order.
+    """
     base, width = divisors(structure), width * structure.slices
     terms = max(1, structure.fields["ids"].size) * structure.fields.get("num_hash_functions", 1)
     largest = terms * max(structure.rows, 3) * base
-    if features.weighted:  # weights up to 3 in steps of a half; their gradients add up over the columns
+    if features.weighted:  # weights are multiples of 0.5, at most 3; their gradients are sums over the columns
         largest = max(6 * largest, width * 3 * structure.rows * base * base)
     if largest > min(INTEGERS[name] for name in (dtype, *claims.values())):
         return None
-    # Each column of the table is a shuffle: no two rows tie in a maximum, and none is a multiple of another by design.
+    # Each column is a shuffle: no two rows tie in a maximum, and no row repeats another.
     ranks = np.argsort(rng.random((structure.rows, width)), axis=0) + 1
     signs = np.where(rng.random((structure.rows, width)) < 0.5, -1, 1)
     weight = ranks * signs * base
@@ -76,14 +84,18 @@ def exact(
 
 
 def _weights(structure: Structure, features: Features, dtype: str, rng: np.random.Generator, choices: Array) -> dict[str, Any]:
-    """Per-sample weights where the features have them."""
+    """Return per-sample weights if the features have them."""
     if not features.weighted:
         return {}
     return {"per_sample_weights": stored(rng.choice(choices, structure.fields["ids"].shape), dtype)}
 
 
 def fingerprint(structure: Structure, dtype: str) -> tuple[Case, Case]:
-    """Two cases that show the whole operator: an identity as table, and an identity as gradient."""
+    """
+    Return two cases that reveal the whole operator.
+
+    One has an identity as table, the other an identity as gradient.
+    """
     outputs = int(np.prod(structure.outputs, dtype=int))
     scale, slices = divisors(structure), structure.slices  # each slice of a row is an identity
     forward = structure.case(
@@ -101,7 +113,11 @@ def fingerprint(structure: Structure, dtype: str) -> tuple[Case, Case]:
 
 
 def bounded(structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator) -> Case:
-    """Floats over a wide range, so that order and accumulator show; tolerances come from an error bound."""
+    """
+    Return floats over a wide range, so that order and accumulator make a difference.
+
+    Tolerances come from an error bound.
+    """
     reach, width = 3 if dtype == "float16" else 20, width * structure.slices
 
     def floats(shape: tuple[int, ...]) -> Array:
@@ -118,9 +134,13 @@ def bounded(structure: Structure, features: Features, dtype: str, width: int, rn
 
 
 def normed(structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator) -> Case:
-    """Rows well below and well above the limit of max_norm, so that no rounding decides which are scaled."""
+    """
+    Return rows well below and well above the limit of max_norm.
+
+    No rounding decides which rows are scaled.
+    """
     limit = float(rng.choice([0.5, 1.0, 3.0]))
-    above = (6.0, 8.0) if dtype == "float16" else (8.0, 20.0)  # the cube of a norm is a float16, too
+    above = (6.0, 8.0) if dtype == "float16" else (8.0, 20.0)  # the cube of a norm must fit a float16
     weight = rng.standard_normal((structure.rows, width)) + 0.1
     norms = np.linalg.norm(weight, axis=1, keepdims=True)
     factor = rng.choice([0.1 / width, 0.3 / width, *above], (structure.rows, 1))

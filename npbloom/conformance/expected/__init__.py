@@ -1,1 +1,1 @@
-"""The right answers, by `npbloom.reference` in float64, and how far from them a right backend may be."""
+"""Expected outputs, by `npbloom.reference` in float64, and their tolerances."""

@@ -1,4 +1,4 @@
-"""Outputs of a lookup, by `npbloom.reference` in float64, with their bounds."""
+"""Expected outputs of a lookup, by `npbloom.reference` in float64, with their bounds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVERY = ("out", "weight", "grad_weight", "rows", "grad_per_sample_weights")
 
 
 def spec_of(case: Case) -> HashSpec:
-    """The hashing of a Bloom case."""
+    """Return the hashing of a Bloom case."""
     assert case.num_embeddings is not None
     assert case.num_hash_functions is not None
     return HashSpec(
@@ -34,7 +34,7 @@ def spec_of(case: Case) -> HashSpec:
 
 
 def embedding(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
-    """Outputs of an `embedding` case."""
+    """Return the outputs of an `embedding` case."""
     weight, outputs = wide(case.weight), {}
     if FORWARD & set(keys):
         if case.max_norm is None:
@@ -50,12 +50,12 @@ def embedding(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
 
 
 def _gradient(grad: RowGrad) -> dict[str, Array]:
-    """A RowGrad as the dense gradient and the rows that it touches."""
+    """Return a RowGrad as the dense gradient and the rows that it touches."""
     return {"grad_weight": grad.to_dense(), "rows": grad.rows}
 
 
 def bag(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
-    """Outputs of a `bag` case."""
+    """Return the outputs of a `bag` case."""
     weight, grad_out, factors = wide(case.weight), wide(case.grad_out), wide(case.per_sample_weights)
     options: dict[str, Any] = {"padding_idx": case.padding_idx, "include_last_offset": bool(case.include_last_offset)}
     bags = {**options, "mode": case.mode}
@@ -77,7 +77,11 @@ def bag(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
 
 
 def bloom(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
-    """Outputs of a `bloom`, `bloom_mean` or `bloom_concat` case, whose rows of a gradient are slices (L21)."""
+    """
+    Return the outputs of a `bloom`, `bloom_mean` or `bloom_concat` case.
+
+    The rows of the gradient of `bloom_concat` are slices (L21).
+    """
     spec, combine = spec_of(case), COMBINES[case.op]
     outputs: dict[str, Array] = {}
     if FORWARD & set(keys):
@@ -89,7 +93,11 @@ def bloom(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
 
 
 def hash_rows(case: Case, keys: Keys = EVERY) -> dict[str, Array]:
-    """Outputs of a `hash` case: signed floor-mod of one hash for each seed; the padding id reads row 0."""
+    """
+    Return the outputs of a `hash` case: the signed floor-mod of one hash for each seed.
+
+    The padding id reads row 0.
+    """
     assert case.seeds is not None
     assert case.num_rows is not None
     words = np.asarray(case.ids).astype(np.int32)
@@ -109,21 +117,22 @@ LOOKUPS: dict[str, Callable[..., dict[str, Array]]] = {
     "bloom_concat": bloom,
 }
 COMBINES = {"bloom": "sum", "bloom64": "sum", "bloom_mean": "mean", "bloom_concat": "concat"}
-SELECTED = ("embedding", "bloom_concat")  # operations whose outputs are selected, not summed
+SELECTED = ("embedding", "bloom_concat")  # operations that copy values instead of adding them
 
 
 def exactly(case: Case, keys: Keys = EVERY) -> dict[str, Expected]:
-    """Outputs of a lookup whose arithmetic does not round: no tolerance."""
+    """Return the outputs of a lookup whose arithmetic does not round: no tolerance."""
     return {key: Expected(value) for key, value in LOOKUPS[case.op](case, keys).items()}
 
 
 def roughly(case: Case, profile: dict[str, str], keys: Keys = EVERY) -> dict[str, Expected]:
     """
-    Outputs of a lookup on full-range floats, each element with the error that its sum may have.
+    Return the outputs of a lookup on full-range floats, each element with the bound of its error.
 
-    A sum of n terms in an accumulator of unit roundoff a is within ``gamma * A``, ``gamma = (n + 4) a / (1 - (n + 4) a)``,
-    where A is the same sum of absolute values; storing the result adds the table's own roundoff. An element is blind where
-    that exceeds half of a term of average size: it cannot tell a term too many.
+    A sum of n terms in an accumulator of unit roundoff a is within ``gamma * A``,
+    ``gamma = (n + 4) a / (1 - (n + 4) a)``, where A is the same sum of absolute values. Storing the
+    result adds the table's own roundoff. An element is blind if the bound exceeds half of a term of
+    average size: it cannot detect one term too many.
     """
     values = LOOKUPS[case.op](case, keys)
     sizes = LOOKUPS[case.op](absolute(case, values.get("weight")), keys)
@@ -143,12 +152,12 @@ def roughly(case: Case, profile: dict[str, str], keys: Keys = EVERY) -> dict[str
 
 
 def _renormalizing(case: Case) -> float:
-    """Relative error of a row that was scaled: a norm, a quotient and a product."""
+    """Return the relative error of a row that was scaled: a norm, a quotient and a product."""
     return 0.0 if case.max_norm is None else 20 * ROUNDOFF[case.dtype]
 
 
 def _sum_within(case: Case, key: str, value: Array, size: Array, accumulator: str) -> Expected:
-    """A sum with the bound of its error; where there is no term, it must be zero."""
+    """Return a sum with the bound of its error; without terms it must be zero."""
     terms = case.weight.shape[1] if key == "grad_per_sample_weights" else max(1, np.asarray(case.ids).size)
     terms *= case.num_hash_functions or 1
     stored = _renormalizing(case) * size + 2 * ROUNDOFF[case.dtype] * np.abs(value) + 4 * SMALLEST[case.dtype] * (terms + 1)

@@ -1,9 +1,9 @@
 """
 Table and state after one optimizer step, by `npbloom.reference` in float64, with their bounds.
 
-A bound is the formula on intervals: each operation is as wide as eight roundings of the table's
-dtype make it, in any association, and a gradient as wide as its sum in the accumulator that the
-backend claims.
+A bound is the formula evaluated on intervals. Each operation widens its interval by eight
+roundings of the table's dtype, in any association. A gradient is as wide as its sum in the
+accumulator that the backend claims.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from npbloom.types import RowGrad
 Array = np.ndarray[Any, Any]
 
 OPTIMIZERS = ("sgd", "adagrad", "rowwise_adagrad", "adam")
-ROUNDINGS = 8  # of one operation of an update; the result's own rounding, and that of a table kept in a wider type, come on top
+ROUNDINGS = 8  # of one operation; storing the result, also in a wider table, adds its own
 
 
 def coalesced(case: Case) -> RowGrad:
-    """The gradient with the values of a row added up, in float64 and in input order (L26)."""
+    """Return the gradient with the values of each row added up in float64, in input order (L26)."""
     rows, place = np.unique(case.rows, return_inverse=True)
     total = np.zeros((len(rows), case.weight.shape[1]))
     np.add.at(total, place, wide(case.values))
@@ -33,7 +33,7 @@ def coalesced(case: Case) -> RowGrad:
 
 
 def after(case: Case) -> dict[str, Array]:
-    """Table and state after the step, in float64: ``weight``, ``state['sum']`` and so on."""
+    """Return table and state after the step, in float64: ``weight``, ``state['sum']`` and so on."""
     assert case.options is not None
     assert case.state is not None
     options, state = case.options, {name: wide(array) for name, array in case.state.items()}
@@ -61,13 +61,13 @@ def after(case: Case) -> dict[str, Array]:
 
 
 def exactly_after(case: Case) -> dict[str, Expected]:
-    """The outputs of a step whose arithmetic does not round: no tolerance."""
+    """Return the outputs of a step whose arithmetic does not round: no tolerance."""
     return {key: Expected(value) for key, value in after(case).items()}
 
 
 @np.errstate(all="ignore")
 def roughly_after(case: Case, profile: dict[str, str]) -> dict[str, Expected]:
-    """The outputs of a step on full-range floats, each element with the error that a right backend may have."""
+    """Return the outputs of a step on full-range floats, each element with its error bound."""
     values = after(case)
     unit = roundoff(case.dtype)
     grad, size = _gradient(case, unit, roundoff(profile["backward"]))
@@ -87,18 +87,20 @@ def roughly_after(case: Case, profile: dict[str, str]) -> dict[str, Expected]:
 
 
 def roundoff(dtype: str) -> float:
-    """Unit roundoff; twice that of float64, in which the expected value is rounded, too."""
+    """Return the unit roundoff; twice that of float64, in which the expected value rounds, too."""
     return ROUNDOFF[dtype] * (2 if dtype == "float64" else 1)
 
 
 def _gradient(case: Case, unit: float, accumulator: float) -> tuple[Interval, Array]:
-    """The coalesced gradient with weight decay, and its sum of absolute values, for all rows."""
+    """
+    Return the coalesced gradient with weight decay, for all rows, and its sum of absolute values.
+    """
     assert case.options is not None
     total, size = np.zeros(case.weight.shape), np.zeros(case.weight.shape)
     np.add.at(total, case.rows, wide(case.values))
     np.add.at(size, case.rows, np.abs(wide(case.values)))
     count = np.bincount(case.rows, minlength=len(size)).astype(np.float64)[:, None]
-    error = gamma(count, accumulator) * size + unit * np.abs(total)  # n - 1 additions, and the storing of a sum in between
+    error = gamma(count, accumulator) * size + unit * np.abs(total)  # n - 1 additions, and storing a partial sum
     error[size == 0] = 0.0
     decay = options_decay(case)
     if decay:
@@ -109,19 +111,27 @@ def _gradient(case: Case, unit: float, accumulator: float) -> tuple[Interval, Ar
 
 
 def options_decay(case: Case) -> float:
-    """The weight decay of a case."""
+    """Return the weight decay of a case."""
     return float((case.options or {})["weight_decay"])
 
 
 def _moved(case: Case, move: Interval, unit: float) -> Interval:
-    """The table minus a move: one rounding, and one for a table that is kept in a wider type than it is shown in."""
+    """
+    Return the table minus an update, with two roundings.
+
+    The second one is that of a table that is kept in a wider type than it is returned in.
+    """
     weight = wide(case.weight)
     slack = 2 * unit * (np.abs(weight) + np.maximum(np.abs(move.lo), np.abs(move.hi))) + 4 * SMALLEST[case.dtype]
     return Interval(weight - move.hi - slack, weight - move.lo + slack)
 
 
 def _sgd(case: Case, grad: Interval, size: Array, unit: float) -> dict[str, Interval]:
-    """``buf = momentum * buf + g; w -= lr * buf``: linear, so errors are shares of the sum of absolute values."""
+    """
+    Return intervals of ``buf = momentum * buf + g; w -= lr * buf``.
+
+    The update is linear, so errors are shares of the sum of absolute values.
+    """
     options, bounds = case.options or {}, {}
     if options["momentum"]:
         buffer = options["momentum"] * wide((case.state or {})["momentum_buffer"])
@@ -136,20 +146,28 @@ def _sgd(case: Case, grad: Interval, size: Array, unit: float) -> dict[str, Inte
 
 
 def _adagrad(case: Case, grad: Interval, size: Array, unit: float) -> dict[str, Interval]:
-    """``lr * g / (sqrt(sum + g * g) + eps)`` grows with g: its ends are those of g."""
+    """
+    Return intervals of ``lr * g / (sqrt(sum + g * g) + eps)``.
+
+    It grows with g, so its ends are those of g.
+    """
     options, state = case.options or {}, case.state or {}
     total, step = wide(state["sum"]), int(state["step"])
     squares = grad.squared()
     rate = options["lr"] / (1 + step * options["lr_decay"])
     ends = [rate * end / (np.sqrt(total + end * end) + options["eps"]) for end in (grad.lo, grad.hi)]
-    scalars = 4 if step and options["lr_decay"] else 0  # a rate that is not computed in float64
+    scalars = 4 if step and options["lr_decay"] else 0  # for a rate that is not computed in float64
     move = Interval(ends[0], ends[1]).grown((ROUNDINGS + scalars) * unit)
     new = Interval(total + squares.lo, total + squares.hi).grown(ROUNDINGS * unit)
     return {"weight": _moved(case, move, unit), "state['sum']": new}
 
 
 def _rowwise(case: Case, grad: Interval, size: Array, unit: float) -> dict[str, Interval]:
-    """One sum for a row; a mean of d squares in the table's dtype has d roundings."""
+    """
+    Return intervals for one sum a row.
+
+    A mean of d squares in the table's dtype has d roundings.
+    """
     options, width = case.options or {}, case.weight.shape[1]
     total, squares = wide((case.state or {})["sum"]), grad.squared()
     mean = Interval(squares.lo.mean(axis=1), squares.hi.mean(axis=1)).grown((ROUNDINGS + width) * unit)
@@ -160,7 +178,11 @@ def _rowwise(case: Case, grad: Interval, size: Array, unit: float) -> dict[str, 
 
 
 def _adam(case: Case, grad: Interval, size: Array, unit: float) -> dict[str, Interval]:
-    """Moments, each with its correction; a beta that the dtype does not hold costs ``1 - beta`` more than a rounding."""
+    """
+    Return intervals of moments, each with its correction.
+
+    The rounding of a beta that the dtype does not hold is relative to 1, not to ``1 - beta``.
+    """
     options, state = case.options or {}, case.state or {}
     (beta1, beta2), step = options["betas"], int(state["step"]) + 1
     square = grad.squared()
@@ -175,20 +197,24 @@ def _adam(case: Case, grad: Interval, size: Array, unit: float) -> dict[str, Int
 
 
 def _moment(before: Array, new: Interval, size: Array, beta: float, dtype: str, unit: float) -> Interval:
-    """``beta * before + (1 - beta) * new``."""
-    rest = 1 - beta  # ``before + (1 - beta) * (new - before)`` is an association, too: the old moment may count in full
+    """Return the interval of ``beta * before + (1 - beta) * new``."""
+    rest = 1 - beta  # ``before + (1 - beta) * (new - before)`` is allowed, too: the old moment may count in full
     slack = ROUNDINGS * unit * (np.abs(before) + rest * size) + _inexact(beta, dtype) * unit * size + 4 * SMALLEST[dtype]
     return Interval(beta * before + rest * new.lo - slack, beta * before + rest * new.hi + slack)
 
 
 def _correction(beta: float, step: int, dtype: str, unit: float) -> Interval:
-    """``1 - beta**step``, the power by repeated products of a beta that was rounded, at worst."""
+    """
+    Return ``1 - beta**step``.
+
+    In the worst case the power is a repeated product of a rounded beta.
+    """
     power, value = beta**step, np.asarray(1 - beta**step)
     error = unit * value + power * (step - 1 + _inexact(beta, dtype) * step) * unit
     return Interval(np.maximum(value - error, 0.0), value + error)
 
 
 def _inexact(beta: float, dtype: str) -> int:
-    """1 where the dtype does not hold the number, else 0."""
+    """Return 1 if the dtype does not hold the number, else 0."""
     mantissa, _ = np.frexp(beta)
     return int(float(mantissa) / ROUNDOFF[dtype] % 1 != 0)

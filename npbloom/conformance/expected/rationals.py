@@ -1,4 +1,4 @@
-"""Intervals of rational numbers: all results of a formula each of whose operations rounds."""
+"""Intervals of rational numbers: all results of a formula whose operations round."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ SCALE = 2**160  # denominators stay below it: a hundred digits more than any flo
 
 @dataclass(frozen=True)
 class Interval:
-    """All numbers between two rationals; every operation gives what it may give on any numbers of its operands."""
+    """
+    All numbers between two rationals.
+
+    An operation returns an interval of all its results on numbers of its operands.
+    """
 
     lo: Fraction
     hi: Fraction
 
     @classmethod
     def of(cls, value: Any) -> Interval:
-        """A float or integer, exactly."""
+        """Return the interval that holds one float or integer, exactly."""
         exact = Fraction(value)
         return cls(exact, exact)
 
@@ -43,25 +47,29 @@ class Interval:
         return self._of_corners(other, lambda left, right: left / right)
 
     def _of_corners(self, other: Interval, operation: Callable[[Fraction, Fraction], Fraction]) -> Interval:
-        """Products and quotients are extreme where both operands are."""
+        """Return the interval of a product or quotient from the ends of both operands."""
         corners = [operation(left, right) for left in (self.lo, self.hi) for right in (other.lo, other.hi)]
         return Interval(min(corners), max(corners))
 
     def squared(self) -> Interval:
-        """Both factors are the same number."""
+        """Return the interval of the squares: both factors are the same number."""
         largest = max(self.lo**2, self.hi**2)
         return Interval(Fraction(0) if self.lo <= 0 <= self.hi else min(self.lo**2, self.hi**2), largest)
 
     def sqrt(self) -> Interval:
-        """Between the largest integer ratio below the root and the smallest above; the root itself where it is rational."""
+        """
+        Return the interval of square roots, rounded outwards.
+
+        The root of a square is exact.
+        """
         return Interval(_root(self.lo, up=False), _root(self.hi, up=True))
 
     def power(self, exponent: int) -> Interval:
-        """A product of equal factors >= 0."""
+        """Return the interval of a power of numbers >= 0."""
         return Interval(self.lo**exponent, self.hi**exponent)
 
     def widened(self, relative: Fraction, absolute: Fraction = Fraction(0)) -> Interval:
-        """The interval with an error on both sides, rounded outwards so that denominators stay small."""
+        """Return the interval widened by an error, rounded outwards to small denominators."""
         if not relative and not absolute:
             return self
         reach = max(abs(self.lo), abs(self.hi)) * relative + absolute
@@ -70,7 +78,7 @@ class Interval:
 
 
 def _root(value: Fraction, up: bool) -> Fraction:
-    """The square root, exact where it is rational, else to 160 bits on the wanted side."""
+    """Return the square root, exact if it is rational, else to 160 bits rounded up or down."""
     top, bottom = isqrt(value.numerator), isqrt(value.denominator)
     if top * top == value.numerator and bottom * bottom == value.denominator:
         return Fraction(top, bottom)
@@ -79,7 +87,7 @@ def _root(value: Fraction, up: bool) -> Fraction:
 
 
 def floats_within(intervals: list[Interval], shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
-    """The smallest and the largest float of each interval: what lies between them is in it."""
+    """Return the smallest and the largest float within each interval."""
     lows = [_nearest(each.lo, dtype, up=True) for each in intervals]
     highs = [_nearest(each.hi, dtype, up=False) for each in intervals]
     low, high = (np.array(values, dtype=dtype).reshape(shape) for values in (lows, highs))
@@ -89,9 +97,9 @@ def floats_within(intervals: list[Interval], shape: tuple[int, ...], dtype: str)
 
 
 def _nearest(value: Fraction, dtype: str, up: bool) -> Any:
-    """The float next to a rational on the wanted side; itself where it is a float."""
+    """Return the nearest float above or below a rational; the rational itself if it is a float."""
     real = np.dtype(dtype).type
-    found = real(float(value))  # Python divides integers with one rounding; a second one may follow, and is mended
+    found = real(float(value))  # int division rounds once; the cast may round again, which is corrected
     toward = real(np.inf if up else -np.inf)
     while (Fraction(float(found)) < value) if up else (Fraction(float(found)) > value):
         found = np.nextafter(found, toward)

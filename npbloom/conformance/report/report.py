@@ -1,4 +1,4 @@
-"""Results of a run: one `CheckResult` a check, a table for the terminal, JSON for programs."""
+"""Results of a run: one `CheckResult` for each check, a table for the terminal, and JSON."""
 
 from __future__ import annotations
 
@@ -8,41 +8,43 @@ import textwrap
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-WRONG = ("failed", "xpassed", "not-exercised", "blind")  # one of them, and a report is not ok
+WRONG = ("failed", "xpassed", "not-exercised", "blind")  # a report with one of them is not ok
 MIN_WIDTH = 60
-LONGEST = 4000  # characters of a snippet that a terminal shows
+LONGEST = 4000  # characters of a snippet in the terminal
 STATUSES = ("passed", "failed", "xfailed", "xpassed", "declined", "not-exercised", "blind")
 
 
 @dataclass
 class CheckResult:
     """
-    What one check found.
+    The result of one check.
 
     Parameters
     ----------
     name : str
         Name of the check, ``bag.scale_grad_by_freq``.
     status : str
-        ``passed``, ``failed``, ``xfailed`` (an expected failure), ``xpassed`` (one that did not happen), ``declined`` (the
-        backend raised `Unsupported`, or omits it by name), ``not-exercised`` (no case returned what the check judges), ``blind``
-        (nothing could be told within the tolerance).
+        ``passed``, ``failed``, ``xfailed`` (an expected failure), ``xpassed`` (one that did not
+        happen), ``declined`` (the backend raised `Unsupported`, or omits it by name),
+        ``not-exercised`` (no case returned what the check judges), ``blind`` (the tolerance is too
+        wide to tell right from wrong).
     examples, cases_discarded : int
-        Cases the backend answered, and drawn ones that could not be used.
+        Cases that the backend answered, and drawn cases that could not be used.
     stage : str
-        Where it ended: the stage that failed, or all it went through.
+        The stage that failed, or all the stages that ran.
     seconds : float
         Wall-clock time.
     message : str
-        What is wrong, in words; why it was declined; or nothing.
+        The fault in words, or the reason for declining; may be empty.
     snippet : str
         For a failure: a program that shows it when pasted.
     cases_declined : int
         Cases for which the backend raised `Unsupported`.
     elements, elements_blind : int
-        Array elements that were compared, and those of them whose tolerance is too wide to tell right from wrong.
+        Array elements that were compared, and those of them whose tolerance is too wide to tell
+        right from wrong.
     law, sentence : str
-        What the check asserts, and the law of npbloom's semantics that it stands for.
+        The claim that the check asserts, and its law in npbloom's semantics.
 
     Examples
     --------
@@ -66,7 +68,7 @@ class CheckResult:
 
     @property
     def lane(self) -> str:
-        """The former name of `stage`."""
+        """Former name of `stage`."""
         return self.stage
 
 
@@ -78,9 +80,9 @@ class Report:
     Parameters
     ----------
     backend, version, profile : str
-        Who was checked, and how thoroughly.
+        The backend that was checked, its version, and the number of cases.
     seed : int
-        Of the run: the same seed gives the same cases.
+        Seed of the run: the same seed gives the same cases.
     results : list of CheckResult
         In the order of the catalogue.
 
@@ -100,17 +102,17 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Nothing failed, nothing was silently unexercised, and something was exercised at all."""
+        """True if nothing failed, nothing was silently unexercised, and something was exercised."""
         statuses = {result.status for result in self.results}
         return "passed" in statuses and not statuses & set(WRONG)
 
     def to_json(self) -> str:
-        """The report as a JSON object."""
+        """Return the report as a JSON object."""
         results = [{**asdict(result), "lane": result.lane} for result in self.results]
         return json.dumps({**asdict(self), "results": results, "ok": self.ok}, indent=2)
 
     def __str__(self) -> str:
-        """A table as wide as the terminal, and under it each failure with its snippet."""
+        """Return a table as wide as the terminal, followed by each failure with its snippet."""
         width = max(MIN_WIDTH, shutil.get_terminal_size().columns)
         name = max([len(result.name) for result in self.results], default=5)
         title = f"{self.backend} {self.version}".strip()
@@ -130,7 +132,7 @@ class Report:
 
 
 def _row(result: CheckResult, name: int, width: int) -> list[str]:
-    """A line of the table; what was declined or known, in words, under it."""
+    """Return a line of the table, and under it the reason why a check was declined or may fail."""
     line = f"  {result.status:<13} {result.name:<{name}} {result.examples:>6} cases {result.seconds:>6.2f} s"
     stage, words = result.stage, []
     if len(line) + 2 + len(stage) > width and "," in stage:
@@ -146,14 +148,14 @@ def _row(result: CheckResult, name: int, width: int) -> list[str]:
 
 
 def _failure(result: CheckResult, width: int) -> list[str]:
-    """The claim of a check, the fault, and the program that shows it."""
+    """Return the claim of a check, the fault, and the program that shows it."""
     head = f"--- {result.name}: {result.status} "
     lines = [head.ljust(width, "-")]
     if result.sentence:
         lines += textwrap.wrap(f"{result.sentence} ({result.law})", width)
     lines += textwrap.wrap(result.message, width, break_on_hyphens=False)
     program, equals, rest = result.snippet.partition("case = ")
-    snippet = (program + equals + rest.partition("\n# ")[0]).rstrip()  # the comment at its end is the message above
+    snippet = (program + equals + rest.partition("\n# ")[0]).rstrip()  # the comment at its end repeats the message
     if snippet and len(snippet) <= LONGEST:
         lines += ["", snippet]
     elif snippet:

@@ -1,4 +1,4 @@
-"""A failure as a program to paste: it makes the case, asks the backend, and prints what comes back."""
+"""A failure as a program to paste: it makes the case, runs the backend, and prints the outputs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from npbloom.conformance.cases.backend import Backend
 from npbloom.conformance.cases.case import Case, literal
 
-WIDTH = 80  # of a line that is broken; a long array stays on one line, packed
+WIDTH = 80  # columns at which a line is broken; a long array stays on one line, packed
 
 
 def snippet_of(backend: Backend, case: Case | None, steps: tuple[Case, ...] = (), message: str = "") -> str:
-    """The program; nothing without a case."""
+    """Return the program; an empty string without a case."""
     if case is None:
         return ""
     lines = ["import numpy as np", *_imports(backend)]
@@ -29,14 +29,14 @@ def snippet_of(backend: Backend, case: Case | None, steps: tuple[Case, ...] = ()
 
 
 def _imports(backend: Backend) -> list[str]:
-    """The imports of `Case` and of the backend's class."""
+    """Return the imports of `Case` and of the backend's class."""
     case, its = "from npbloom.conformance import Case", _import_of(backend)
     start = case.removesuffix("Case")
     return [f"{case}, {its.removeprefix(start)}"] if its.startswith(start) else [case, its]
 
 
 def _import_of(backend: Backend) -> str:
-    """The import of the backend's class; a comment if there is none, as for classes in functions."""
+    """Return the import of the backend's class, or a comment if it is a local class."""
     kind = type(backend)
     name = kind.__qualname__.partition(".")[0]
     module = kind.__module__
@@ -53,7 +53,7 @@ def _import_of(backend: Backend) -> str:
 
 
 def _source(case: Case) -> str:
-    """The call that makes a case; a long one has a line for each field."""
+    """Return the call that makes a case; a long one has a line for each field."""
     whole = repr(case)
     if len(whole) <= WIDTH:
         return whole
@@ -61,7 +61,7 @@ def _source(case: Case) -> str:
 
 
 def _field(source: str) -> str:
-    """A line for a field, broken between numbers where it is long."""
+    """Return the line of a field, broken between numbers if it is long."""
     if "bytes.fromhex" in source:
         return source
     return textwrap.fill(source, WIDTH, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False)

@@ -161,7 +161,7 @@ class TorchCPU(Backend):
         return Training(self, case, self.num_threads)
 
 
-# ---- lookups ----------------------------------------------------------------------------------------------------------
+# ---- lookups -------------------------------------------------------------------------------------
 
 
 def _embedding(case: Case, sparse: bool) -> Outputs:
@@ -233,7 +233,7 @@ def _forward_backward(case: Case, lookup: Callable[[torch.Tensor], torch.Tensor]
     return {**outputs, "rows": array(grad.indices()[0]), "values": array(grad.values())}
 
 
-# ---- optimizers -------------------------------------------------------------------------------------------------------
+# ---- optimizers ----------------------------------------------------------------------------------
 
 
 class Training(Session):

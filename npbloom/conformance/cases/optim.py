@@ -86,7 +86,7 @@ def drawn_batches(draw: st.DrawFn, least: int, most: int) -> tuple[int, list[Bat
     return width, [Batch(height, np.array(rows, dtype=np.int64)) for rows in drawn]
 
 
-# ---- exact ------------------------------------------------------------------------------------------------------------
+# ---- exact ---------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -253,7 +253,7 @@ def _adam(shape: tuple[int, int], named: Array, rng: np.random.Generator, traits
     return Step(options, _weight(rng, shape), grad * rng.choice([-1, 1], shape), state, scale)
 
 
-# ---- bounded ----------------------------------------------------------------------------------------------------------
+# ---- bounded -------------------------------------------------------------------------------------
 
 
 def full_range_step(op: str, dtype: str, batch: Batch, width: int, rng: np.random.Generator) -> Case:

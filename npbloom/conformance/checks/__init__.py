@@ -1,4 +1,4 @@
-"""All checks; importing this package fills the registry."""
+"""The catalogue of checks; importing this package fills the registry."""
 
 from npbloom.conformance.checks import bag, bloom, combined, embedding, hashing, metamorphic, optim
 

@@ -84,7 +84,7 @@ out_of_bounds_check("bag", Features(modes=EVERY))
 
 
 def bag_case(dtype: str, weight: Any, ids: Any, offsets: Any, grad_out: Any, mode: str, **more: Any) -> Case:
-    """A bag case without options."""
+    """Return a bag case without options."""
     options: dict[str, Any] = {"scale_grad_by_freq": False, "norm_type": 2.0, "include_last_offset": False, **more}
     arrays: dict[str, Any] = {"ids": np.array(ids, dtype=np.int64), "offsets": np.array(offsets, dtype=np.int64)}
     return Case("bag", dtype, weight=stored(weight, dtype), grad_out=stored(grad_out, dtype), mode=mode, **arrays, **options)
@@ -92,7 +92,11 @@ def bag_case(dtype: str, weight: Any, ids: Any, offsets: Any, grad_out: Any, mod
 
 @register("bag.max_tie", "L17", "Among equal maxima the first in the bag takes the gradient.", ("grad_weight",))
 def max_tie(run: CheckRun) -> None:
-    """Two rows that tie in one column, in both orders, with a third that loses; "any" asks for the sum only."""
+    """
+    Run two rows that tie in one column, in both orders, with a third that loses.
+
+    With the policy "any", only the sum of their gradients is compared.
+    """
     run.stage("exact")
     for dtype in run.dtypes:
         for order in ([0, 1, 2], [1, 0, 2], [2, 1, 0], [1, 2, 0, 1], [0, 0, 1]):
@@ -108,7 +112,7 @@ def max_tie(run: CheckRun) -> None:
             value = np.zeros((3, 2))
             value[0 if row is None else row] = [2.0, 3.0]
             slack = 0.0
-            if row is None:  # shares of it may be rounded
+            if row is None:  # shares of the gradient may round
                 got = np.array([got[0] + got[1], [0.0, 0.0], got[2]])
                 slack = 4 * ROUNDOFF[dtype]
             if not (np.abs(got - value) <= slack * np.abs(value)).all():
@@ -124,7 +128,7 @@ def max_tie(run: CheckRun) -> None:
     ("out", "grad_weight"),
 )
 def no_columns(run: CheckRun) -> None:
-    """A check of its own, so that who refuses them is asked everything else."""
+    """Run 2-D ids without columns: a check of its own, since some backends refuse them."""
     run.stage("exact")
     for dtype in run.dtypes:
         for mode in EVERY:
@@ -134,7 +138,7 @@ def no_columns(run: CheckRun) -> None:
 
 @register("bag.max_nan", "L17", "A NaN in a bag makes its maximum NaN, whatever its position.")
 def max_nan(run: CheckRun) -> None:
-    """A NaN first, in the middle, last."""
+    """Run bags with a NaN first, in the middle, and last."""
     if run.policy("max_nan") != "propagate":
         raise Unsupported("what a NaN does to a maximum depends on its position, says its policy")
     run.stage("exact")
@@ -153,7 +157,11 @@ def max_nan(run: CheckRun) -> None:
     ("out",),
 )
 def precision(run: CheckRun) -> None:
-    """Counts at which narrower accumulators stop, and a large term among small ones, which may be taken away again."""
+    """
+    Run counts at which narrower accumulators stop, and a large term among small ones.
+
+    In some cases the large term is subtracted again.
+    """
     run.stage("precision")
     for dtype in run.dtypes:
         for terms in cancelling(dtype):
@@ -169,7 +177,7 @@ def precision(run: CheckRun) -> None:
 
 @register("bag.invalid_offsets", "L13", "Offsets that are no partition raise, and nothing has been written by then.", ())
 def invalid_offsets(run: CheckRun) -> None:
-    """Sent only to a backend that declares that it raises."""
+    """Run invalid offsets, only on a backend that claims to raise."""
     if run.policy("invalid_offsets") != "raise":
         raise Unsupported("what invalid offsets do is undefined, says its policy")
     run.stage("exact")
@@ -191,7 +199,7 @@ def invalid_offsets(run: CheckRun) -> None:
 
 @register("bag.weights_refused", "L18", "Per-sample weights with mean or max raise.", ())
 def weights_refused(run: CheckRun) -> None:
-    """Weights that would be ignored, or mean something of the backend's own."""
+    """Run weights that a backend would ignore, or give a meaning of its own."""
     if run.policy("mean_weights") != "refused":
         raise Unsupported("what weights do in a mean is the backend's own choice, says its policy")
     run.stage("exact")

@@ -31,7 +31,7 @@ lookup_check(
 touched_check("bloom", Features(padding=True))
 out_of_bounds_check("bloom", Features())
 
-# What hashes and tables of every size do is asked of the sum; here, what becomes of the rows.
+# The checks of `bloom` test hashing and tables of every size; these test how rows are combined.
 STAGES = ("exhaustive", "exact", "fingerprint", "bounded")
 lookup_check(
     "bloom_mean.forward",

@@ -1,4 +1,4 @@
-"""Checks of options together: a fault may need two of them."""
+"""Checks of options together: some faults need two of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ KEYS = ("out", "grad_weight", "grad_per_sample_weights")
 
 
 def options(op: str, frequency: bool) -> Iterator[Features]:
-    """All options that go together, with frequencies or without: weights only in a sum, and what only bags have only there."""
+    """
+    Yield all options that go together, with frequencies or without.
+
+    Weights are for sums only; some options are for bags only.
+    """
     both = (False, True)
     bag = op == "bag"
     for mode, padding, last, weighted, norm in product(
@@ -31,9 +35,10 @@ def options(op: str, frequency: bool) -> Iterator[Features]:
 
 def combined(run: CheckRun, op: str, frequency: bool) -> None:
     """
-    Every combination a few times, then any of them.
+    Run every combination a few times, then drawn ones.
 
-    Frequencies have a check of their own: who has them wrong, as torch has in bags, is asked for everything else.
+    Frequencies have a check of their own: a backend whose frequencies are wrong, like torch's in
+    bags, still runs everything else.
     """
     every = list(options(op, frequency))
 

@@ -52,7 +52,7 @@ lookup_check(
 
 @register("embedding.raw_bits", "L5", "A lookup copies every bit: NaN payloads, -0.0, subnormals.")
 def raw_bits(run: CheckRun) -> None:
-    """Bit patterns that arithmetic would change."""
+    """Run bit patterns that arithmetic would change."""
     run.stage("raw bits")
     for dtype in run.dtypes:
         weight = strange_bits(dtype)
@@ -73,7 +73,7 @@ def raw_bits(run: CheckRun) -> None:
 
 
 def strange_bits(dtype: str) -> Any:
-    """Four rows of values whose bits are easily lost."""
+    """Return four rows of values whose bits are easily lost."""
     tiny = {"float16": 6e-8, "bfloat16": 1e-40, "float32": 1e-45, "float64": 5e-324}[dtype]
     rows = [[0.0, -0.0, tiny, -tiny], [np.inf, -np.inf, np.nan, 1 / 3], [1.0, 2.0 / 3, 257.0, 1e-3], [3.0, -1 / 7, 0.1, 5e4]]
     weight = stored(rows, dtype)
@@ -84,14 +84,14 @@ def strange_bits(dtype: str) -> Any:
 
 
 def plain_case(dtype: str, weight: Any, ids: Any, grad_out: Any, **more: Any) -> Case:
-    """An embedding case without options."""
+    """Return an embedding case without options."""
     options = {"scale_grad_by_freq": False, "norm_type": 2.0, **more}
     return Case("embedding", dtype, weight=stored(weight, dtype), ids=ids, grad_out=stored(grad_out, dtype), **options)
 
 
 @register("embedding.shapes", "L1", "Ids of any shape, 0-d, 2-d, 3-d and empty ones included.", ("out", "grad_weight"))
 def shapes(run: CheckRun) -> None:
-    """One table, ids of many shapes."""
+    """Run ids of many shapes on one table."""
     run.stage("exact")
     for shape in ((), (1,), (0,), (0, 3), (2, 0), (2, 3), (2, 1, 3)):
         rng = run.rng(len(shape))
@@ -130,7 +130,11 @@ def max_norm_check(op: str, features: Features, padded: Features) -> None:
 
 
 def judge_normed(run: CheckRun, case: Case) -> None:
-    """Output and table within the rounding of a norm, a quotient and a product; rows that were not looked up to the bit."""
+    """
+    Judge output and table within the rounding of a norm, a quotient and a product.
+
+    Rows that were not looked up must keep their bits.
+    """
     outputs = run.ask(case)
     expected = with_policy(run, case, roughly(case, run.backend.profile[case.dtype], ("out", "weight")))
     run.compare(case, outputs, expected, ("out", "weight"))
@@ -139,7 +143,7 @@ def judge_normed(run: CheckRun, case: Case) -> None:
 
 
 def _untouched(case: Case, weight: Any, touched: Any) -> None:
-    """Rows that were not looked up keep their bits."""
+    """Raise a Failure if a row that was not looked up has changed."""
     moved = (weight != case.weight).any(axis=1) & ~touched
     if moved.any():
         raise Failure(case, f"row {int(np.flatnonzero(moved)[0])} of the table was not looked up, but has changed")
@@ -149,7 +153,7 @@ max_norm_check("embedding", PLAIN, PADDED)
 
 
 def touched_check(op: str, features: Features) -> None:
-    """Register `touched` for an operation; it is declined where no `rows` come back."""
+    """Register `touched` for an operation; it is declined if no `rows` come back."""
 
     @register(
         f"{op}.touched",
@@ -177,7 +181,7 @@ touched_check("embedding", PADDED)
 
 
 def out_of_bounds_check(op: str, features: Features) -> None:
-    """Register `out_of_bounds` for an operation; declined by a backend whose policy is "undefined"."""
+    """Register `out_of_bounds` for an operation; the policy "undefined" declines it."""
 
     @register(
         f"{op}.out_of_bounds",
@@ -192,14 +196,14 @@ def out_of_bounds_check(op: str, features: Features) -> None:
         for structure, place in product(three(op, features), range(3)):
             case = exact(structure, features, run.dtypes[0], 2, run.rng(3), run.backend.profile[run.dtypes[0]])
             assert case is not None
-            if op not in BLOOMS and place:  # rows that were scaled before the bad id was seen
+            if op not in BLOOMS and place:  # rows may be scaled before the bad id is found
                 case = case.replace(max_norm=1e-3)
             largest = structure.fields.get("num_embeddings", structure.rows)
             for bad in (-1, largest, largest + 7, 2**31 - 1, -(2**31), 2**32, 2**32 + 1, -(2**32), 2**63 - 1, -(2**63)):
                 ids = case.ids.copy()
                 ids[place] = bad
                 run.must_raise(case.replace(ids=ids), f"id {bad} of {largest}", case)
-            if op not in BLOOMS:  # counted from the end: a name of the padding row, not an id
+            if op not in BLOOMS:  # -1 may name the padding row from the end, but is no id
                 ids = case.ids.copy()
                 ids[place] = -1
                 case = case.replace(padding_idx=-1)
@@ -211,10 +215,11 @@ out_of_bounds_check("embedding", PLAIN)
 
 def cancelling(dtype: str) -> Iterator[Any]:
     """
-    A large number, 64 ones, and the large number taken away: 64 in an accumulator that holds the large number plus 1.
+    Yield a large number, 64 ones, and the large number negated.
 
-    The result is small, so that storing it in a narrow dtype hides nothing. The first is beyond accumulators of 16 bits, the
-    second beyond float32.
+    Their sum is 64 in an accumulator that can hold the large number plus 1. The result is small, so
+    that storing it in a narrow dtype hides nothing. The first number is too large for accumulators
+    of 16 bits, the second for float32.
     """
     for big in (2.0**12, 2.0**30):
         terms = stored([big, *([1.0] * 64), -big], dtype)
@@ -229,7 +234,11 @@ def cancelling(dtype: str) -> Iterator[Any]:
     ("grad_weight",),
 )
 def precision(run: CheckRun) -> None:
-    """Counts at which narrower accumulators stop: 256 in bfloat16, 2,048 in float16; and ones that a large number drowns."""
+    """
+    Run counts at which narrower accumulators stop, and ones that a large number absorbs.
+
+    bfloat16 stops at 256, float16 at 2,048.
+    """
     run.stage("precision")
     for dtype in run.dtypes:
         for terms in cancelling(dtype):

@@ -19,7 +19,7 @@ ROWS = (1, 2, 3, 5, 7, 1000, 1021, 65537, 200_000, 2**31 - 1)  # at powers of tw
 
 
 def ask(run: CheckRun, ids: Any, num_rows: int, seeds: tuple[int, ...], padding_idx: int | None = None) -> None:
-    """Ask for rows, and name the first id whose rows are wrong."""
+    """Ask for rows, and raise a Failure that names the first id whose rows are wrong."""
     case = Case("hash", run.dtypes[0], ids=ids, num_rows=num_rows, seeds=seeds, padding_idx=padding_idx)
     outputs = run.ask(case)
     if "rows" not in outputs:
@@ -41,7 +41,7 @@ def ask(run: CheckRun, ids: Any, num_rows: int, seeds: tuple[int, ...], padding_
 
 @register("hash.rows", "L20", "Probe j is floor-mod of the signed murmurhash3_x86_32 of four little-endian bytes.", ("rows",))
 def rows(run: CheckRun) -> None:
-    """Ids and hashes at both ends of int32, heights that are no powers of two, all of Spotlight's seeds."""
+    """Run extreme ids and hashes, heights that are no powers of two, all of Spotlight's seeds."""
     run.stage("exact")
     for num_rows in ROWS:
         ask(run, EXTREMES[EXTREMES >= 0], num_rows, SPOTLIGHT_SEEDS[:4])
@@ -58,7 +58,7 @@ def rows(run: CheckRun) -> None:
 
 @register("hash.negative_ids", "L20", "Ids are hashed as int32, negative ones in two's complement.", ("rows",))
 def negative_ids(run: CheckRun) -> None:
-    """The other half of int32."""
+    """Run negative ids."""
     run.stage("exact")
     for num_rows in ROWS:
         ask(run, EXTREMES, num_rows, SPOTLIGHT_SEEDS[:3])
@@ -67,7 +67,7 @@ def negative_ids(run: CheckRun) -> None:
 
 @register("hash.seeds", "L20", "A seed is any unsigned 32-bit number.", ("rows",))
 def seeds(run: CheckRun) -> None:
-    """Seeds at both ends."""
+    """Run the smallest and largest seeds."""
     run.stage("exact")
     for num_rows in (1000, 1021):
         ask(run, np.arange(50, dtype=np.int64), num_rows, (0, 1, 2**31 - 1, 2**31, 2**32 - 1))
@@ -75,7 +75,7 @@ def seeds(run: CheckRun) -> None:
 
 @register("hash.padding", "L22", "All probes of the padding id are row 0, decided before hashing.", ("rows",))
 def padding(run: CheckRun) -> None:
-    """Padding at both ends and in the middle."""
+    """Run padding ids at both ends and in the middle."""
     run.stage("exact")
     for padding_idx in (0, 3, 49):
         ids = np.array([0, 3, 49, 3, 7, 0], dtype=np.int64)

@@ -1,4 +1,8 @@
-"""The stages that checks of lookups share: all small structures, drawn ones, identities, thresholds, full-range floats."""
+"""
+The stages that checks of lookups share.
+
+These are all small structures, drawn ones, identities, thresholds, and full-range floats.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ def lookup_check(
     *features: Features,
     stages: Keys = ("exhaustive", "exact", "fingerprint", "thresholds", "bounded"),
 ) -> None:
-    """Register a check that judges some outputs of a lookup on every structure that has the features."""
+    """Register a check that judges some outputs of a lookup on all structures with the features."""
 
     def body(run: CheckRun) -> None:
         for each in features:
@@ -40,7 +44,7 @@ def lookup_check(
 
 
 def run_stages(run: CheckRun, op: str, keys: Keys, features: Features, stages: Keys) -> None:
-    """Go through the stages, cheapest first: most faults die in the first."""
+    """Run the stages, cheapest first: most faults fail in the first."""
     first = run.dtypes[0]
     if "exhaustive" in stages and run.budget.exhaustive:
         run.stage("exhaustive")
@@ -74,15 +78,15 @@ Judged = list[tuple[Case, dict[str, Expected]]]
 
 
 def _claims(run: CheckRun, dtype: str) -> tuple[tuple[tuple[str, str], ...], str]:
-    """Claims of the backend on which the right answers depend."""
+    """Return the claims of the backend on which expected outputs depend."""
     return tuple(run.backend.profile[dtype].items()), run.policy("max_tie")
 
 
-@lru_cache(maxsize=4)  # backend after backend is asked the same when mutants run
+@lru_cache(maxsize=4)  # shared by backends, like mutants, that run one after the other
 def _smallest(
     op: str, features: Features, dtype: str, start: int, claims: tuple[tuple[str, str], ...], tie: str, keys: Keys
 ) -> Judged:
-    """All small structures with exact values, and what they give."""
+    """Return all small structures with exact values, and their expected outputs."""
     rng = np.random.default_rng([start, 0])
     cases = [exact(structure, features, dtype, 2, rng, dict(claims)) for structure in exhaustive(op, features)]
     return [(case, expected_of(case, dict(claims), tie, keys)) for case in cases if case is not None]
@@ -99,7 +103,7 @@ def _largest(
     tie: str,
     keys: Keys,
 ) -> Judged:
-    """Structures of the given sizes with full-range floats, and what they give."""
+    """Return structures of the given sizes with full-range floats, and their expected outputs."""
     found: Judged = []
     for structures, width in ((thresholds(op, features, sizes), 3), (high_rows(op, features), 1)):
         for structure in structures:
@@ -111,7 +115,7 @@ def _largest(
 def judge_exact(
     run: CheckRun, structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, keys: Keys
 ) -> None:
-    """Small integers: every element must be right to the last bit."""
+    """Judge small integers: every element must be right to the last bit."""
     case = exact(structure, features, dtype, width, rng, run.backend.profile[dtype])
     if case is None:
         run.discarded += 1
@@ -122,35 +126,36 @@ def judge_exact(
 def judge_rough(
     run: CheckRun, structure: Structure, features: Features, dtype: str, width: int, rng: np.random.Generator, keys: Keys
 ) -> None:
-    """Full-range floats: every element must be within the bound of the accumulator that the backend claims."""
+    """Judge full-range floats: every element must be within the claimed accumulator's bound."""
     case = bounded(structure, features, dtype, width, rng)
     judge(run, case, with_policy(run, case, roughly(case, run.backend.profile[dtype], keys)), keys)
 
 
 def judge_identity(run: CheckRun, structure: Structure, dtype: str, keys: Keys) -> None:
-    """An identity as table and as gradient shows the whole operator at once."""
+    """Judge an identity as table and as gradient, which shows the whole operator at once."""
     forward, backward = fingerprint(structure, dtype)
     if "out" in keys:
         judge(run, forward, answers(run, forward, ("out",)), ("out",))
     gradients = tuple(key for key in keys if key != "out")
     if gradients:
-        if backward.mode == "max" and run.policy("max_tie") != "first":  # among zeros, rows would tie
+        if backward.mode == "max" and run.policy("max_tie") != "first":  # rows would tie among zeros
             ranks = np.arange(structure.rows)[:, None] + np.zeros(backward.weight.shape)
             backward = backward.replace(weight=stored(ranks, dtype))
         judge(run, backward, answers(run, backward, gradients), gradients)
 
 
 def answers(run: CheckRun, case: Case, keys: Keys) -> dict[str, Expected]:
-    """The right answers of this backend, without tolerance if nothing rounds."""
+    """Return the expected outputs for this backend, without tolerance if nothing rounds."""
     return with_policy(run, case, expected_of(case, run.backend.profile[case.dtype], run.policy("max_tie"), keys))
 
 
 def expected_of(case: Case, claims: dict[str, str], tie: str, keys: Keys) -> dict[str, Expected]:
     """
-    The right answers, without tolerance where nothing rounds.
+    Return the expected outputs, without tolerance if nothing rounds.
 
-    Multiplying by a reciprocal is as good as a division, and so is sharing a maximum's gradient among those that tie where
-    any may have it: where that rounds, the bound of a sum holds.
+    A backend may multiply by a reciprocal instead of dividing. If any row may win a tie, it may
+    share a maximum's gradient among the rows that tie. If one of these rounds, the bound of a sum
+    holds.
     """
     shared = case.mode == "max" and tie == "any"
     if shared or not divides_exactly(case):
@@ -160,7 +165,7 @@ def expected_of(case: Case, claims: dict[str, str], tie: str, keys: Keys) -> dic
 
 
 def with_policy(run: CheckRun, case: Case, expected: dict[str, Expected]) -> dict[str, Expected]:
-    """A backend may say that it masks the padding row in forward."""
+    """Return expected outputs for a backend that may mask the padding row in forward."""
     if case.op != "embedding" or case.padding_idx is None or "out" not in expected:
         return expected
     if run.policy("padding_forward") == "row":
@@ -171,7 +176,7 @@ def with_policy(run: CheckRun, case: Case, expected: dict[str, Expected]) -> dic
 
 
 def judge(run: CheckRun, case: Case, expected: dict[str, Expected], keys: Keys) -> None:
-    """Ask and compare; a failure is decoded in words where an identity shows what was read."""
+    """Run and compare a case; identities let a failure name the rows that were read."""
     outputs = run.ask(case)
     try:
         run.compare(case, outputs, expected, keys)
@@ -181,7 +186,11 @@ def judge(run: CheckRun, case: Case, expected: dict[str, Expected], keys: Keys) 
 
 
 def decode(run: CheckRun, case: Case, keys: Keys) -> str:
-    """Ask the same structure with identities: which rows a wrong output reads, which outputs a wrong row gets."""
+    """
+    Return a sentence from the same structure with identities.
+
+    It names the rows that a wrong output reads, or the outputs that a wrong row gets.
+    """
     if case.op not in ("embedding", "bag", "bloom", "bloom_mean") or case.mode == "max" or case.max_norm is not None:
         return ""
     rows, outputs = len(case.weight), int(np.prod(case.grad_out.shape[:-1], dtype=int))
@@ -201,13 +210,17 @@ def decode(run: CheckRun, case: Case, keys: Keys) -> str:
             )
             got = run.ask(eye, counted=False).get("grad_weight")
             return _differ(None, got, answers(run, eye, ("grad_weight",))["grad_weight"].value, "got the gradients of outputs")
-    except Exception:  # the words are a help: what is wrong stands already
+    except Exception:  # this sentence is a help only; the failure itself is known
         return ""
     return ""
 
 
 def _differ(case: Case | None, got: Any, value: Any, verb: str) -> str:
-    """``bag 2 read rows {3:2, 7:1}, expected {3:1, 7:1, 9:1}`` for the first line of two incidence matrices that differ."""
+    """
+    Return a sentence about the first line in which two incidence matrices differ.
+
+    For example ``bag 2 read rows {3:2, 7:1}, expected {3:1, 7:1, 9:1}``.
+    """
     if got is None:
         return ""
     got, value = got.reshape(-1, got.shape[-1]), value.reshape(-1, value.shape[-1])
@@ -223,5 +236,5 @@ def _differ(case: Case | None, got: Any, value: Any, verb: str) -> str:
 
 
 def _sparse(line: Any) -> str:
-    """The entries of a line that are not zero: ``{3:2, 7:1}``."""
+    """Return the entries of a line that are not zero: ``{3:2, 7:1}``."""
     return "{" + ", ".join(f"{at}:{float(line[at]):.4g}" for at in np.flatnonzero(line)) + "}"

@@ -1,4 +1,4 @@
-"""Checks that need no reference: what must hold between answers of one backend."""
+"""Checks without a reference: relations between outputs of one backend."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def on_exact_cases(run: CheckRun, op: str, features: Features, judge: Any) -> No
             run.discarded += 1
             return
         shares = case.mode == "max" and run.policy("max_tie") == "any"
-        if shares or not divides_exactly(case):  # thirds and reciprocals round: the order of the terms would show
+        if shares or not divides_exactly(case):  # thirds and reciprocals round, which makes the order of the terms visible
             case = case.replace(mode="sum")
         outputs = run.ask(case)
         if outputs:
@@ -39,7 +39,7 @@ def on_exact_cases(run: CheckRun, op: str, features: Features, judge: Any) -> No
 
 
 def need(outputs: Outputs, *keys: str) -> list[Any]:
-    """Those outputs, as float64; Unsupported where one does not come back, since nothing can be compared then."""
+    """Return those outputs as float64; raise Unsupported if one is missing."""
     for key in keys:
         if key not in outputs:
             raise Unsupported(f"needs `{' and `'.join(keys)}` to compare")
@@ -47,7 +47,7 @@ def need(outputs: Outputs, *keys: str) -> list[Any]:
 
 
 def equal(case: Case, left: Any, right: Any, sentence: str) -> None:
-    """A Failure with the sentence and the first element that differs."""
+    """Raise a Failure with the sentence and the first element that differs."""
     differ = ~((left == right) | (np.isnan(left) & np.isnan(right)))
     if differ.any():
         where = tuple(int(at) for at in np.argwhere(differ)[0])
@@ -55,7 +55,7 @@ def equal(case: Case, left: Any, right: Any, sentence: str) -> None:
 
 
 def adjoint(run: CheckRun, op: str, features: Features) -> None:
-    """<forward(W), G> and <W, backward(G)> are the same integer."""
+    """Check that <forward(W), G> and <W, backward(G)> are the same integer."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         out, grad = need(outputs, "out", "grad_weight")
@@ -68,7 +68,7 @@ def adjoint(run: CheckRun, op: str, features: Features) -> None:
 
 
 def linearity(run: CheckRun, op: str, features: Features) -> None:
-    """Twice the table gives twice the output, twice the gradient twice the gradient."""
+    """Check that twice the table gives twice the output; likewise for the gradients."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         out, grad = need(outputs, "out", "grad_weight")
@@ -81,7 +81,7 @@ def linearity(run: CheckRun, op: str, features: Features) -> None:
 
 
 def permutation(run: CheckRun, op: str, features: Features) -> None:
-    """Renaming the rows changes nothing else."""
+    """Check that renaming the rows changes nothing else."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         out, grad = need(outputs, "out", "grad_weight")
@@ -97,7 +97,7 @@ def permutation(run: CheckRun, op: str, features: Features) -> None:
 
 
 def split_batch(run: CheckRun, op: str, features: Features) -> None:
-    """The gradients of two halves add up to the gradient of the whole."""
+    """Check that the gradients of two halves add up to the gradient of the whole."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         (grad,) = need(outputs, "grad_weight")
@@ -118,7 +118,7 @@ def split_batch(run: CheckRun, op: str, features: Features) -> None:
 
 
 def halves(case: Case) -> list[Case]:
-    """The case cut in two, along its outputs."""
+    """Return the case cut in two along its outputs."""
     count = case.grad_out.shape[0]
     cut = count // 2
     if case.op != "bag" or case.offsets is None:
@@ -133,7 +133,11 @@ def halves(case: Case) -> list[Case]:
 
 
 def determinism(run: CheckRun, op: str, features: Features) -> None:
-    """The same case gives the same bits again, also after another case of the same shape, and answers stay as they were."""
+    """
+    Check that the same case gives the same bits again, and that earlier outputs keep theirs.
+
+    Another case of the same shape runs in between.
+    """
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         kept = copies_of(outputs)
@@ -152,7 +156,7 @@ def determinism(run: CheckRun, op: str, features: Features) -> None:
 
 
 def aliasing(run: CheckRun, op: str, features: Features) -> None:
-    """No output shares memory with an input or with another output."""
+    """Check that no output shares memory with an input or with another output."""
 
     def body(structure: Structure, rng: np.random.Generator, dtype: str) -> None:
         case = exact(structure, features, dtype, 3, rng, run.backend.profile[dtype])
@@ -214,7 +218,7 @@ for _name, _law, _sentence, _keys, _run, _where in (
 
 
 def same_answers(run: CheckRun, case: Case, left: Outputs, right: Outputs, sentence: str) -> None:
-    """Two answers that must agree, in every output that both have."""
+    """Check that two answers agree in every output that both have."""
     for key in ("out", "grad_weight"):
         if key in left and key in right:
             run.judged += 1
@@ -223,7 +227,7 @@ def same_answers(run: CheckRun, case: Case, left: Outputs, right: Outputs, sente
 
 @register("bag.unit_weights", "L18", "Weights of 1 are no weights.", ("out", "grad_weight"))
 def unit_weights(run: CheckRun) -> None:
-    """A sum with and without weights."""
+    """Run a sum with and without weights."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         ones = np.ones(case.ids.shape, dtype=case.weight.dtype)
@@ -235,7 +239,7 @@ def unit_weights(run: CheckRun) -> None:
 
 @register("bag.loop_of_lookups", "L13", "A bag is the sum of its lookups.", ("out",))
 def loop_of_lookups(run: CheckRun) -> None:
-    """Bags against embeddings of the same backend, added up."""
+    """Compare bags with embeddings of the same backend, added up."""
 
     def judge(case: Case, outputs: Outputs, rng: np.random.Generator) -> None:
         (out,) = need(outputs, "out")

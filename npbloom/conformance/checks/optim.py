@@ -1,4 +1,4 @@
-"""Checks of optimizers: one step on a table and its state, and several on one object."""
+"""Checks of optimizers: one step on a table and its state, and several steps of one session."""
 
 from __future__ import annotations
 
@@ -29,16 +29,20 @@ POWERS = (1, 2, 4)  # widths by which a mean of squares divides exactly
 PLAIN = Traits()
 
 
-# ---- judging ----------------------------------------------------------------------------------------------------------
+# ---- judging -------------------------------------------------------------------------------------
 
 
 def judge(run: CheckRun, case: Case, expected: dict[str, Expected], keys: Keys) -> None:
-    """Ask for one step and compare."""
+    """Run one step and compare."""
     compare(run, case, run.ask(case), expected, keys)
 
 
 def compare(run: CheckRun, case: Case, outputs: Outputs, expected: dict[str, Expected], keys: Keys) -> None:
-    """Judge table and state array by array; a failure says what arrived at the row that is wrong."""
+    """
+    Judge table and state array by array.
+
+    A failure names the gradients of the row that is wrong.
+    """
     state = outputs.get("state", {})
     found = {**outputs, **{f"state[{name!r}]": array for name, array in state.items()}}
     names = [name for name in expected if name.partition("[")[0] in keys]
@@ -49,7 +53,7 @@ def compare(run: CheckRun, case: Case, outputs: Outputs, expected: dict[str, Exp
 
 
 def in_words(case: Case, found: dict[str, Any], expected: dict[str, Expected], names: list[str]) -> str:
-    """The number of times that the wrong row was named, and its gradients."""
+    """Return a sentence with the number of gradients of the wrong row, and their values."""
     for name in names:
         if name not in found or expected[name].value.ndim == 0:
             continue
@@ -67,17 +71,17 @@ def in_words(case: Case, found: dict[str, Any], expected: dict[str, Expected], n
 
 
 def _short(line: Any) -> str:
-    """The first numbers of a gradient."""
+    """Return the first numbers of a gradient."""
     return f"[{', '.join(f'{value:.6g}' for value in line[:4])}{', ...' if len(line) > 4 else ''}]"
 
 
 def widths(op: str) -> tuple[int, ...]:
-    """Widths of tables in which an operation can be exact."""
+    """Return widths of tables in which an operation can be exact."""
     return POWERS if op == "rowwise_adagrad" else WIDTHS
 
 
 def on_exact_steps(run: CheckRun, op: str, traits: Traits, keys: Keys, repeated: bool = False) -> None:
-    """Every small batch in every dtype, widths and values in turn."""
+    """Run every small batch; dtypes, widths and values take turns."""
     run.stage("exact")
     rng, number = run.rng(), 0
     for _ in range(max(1, run.budget.drawn // 12)):
@@ -90,7 +94,7 @@ def on_exact_steps(run: CheckRun, op: str, traits: Traits, keys: Keys, repeated:
 
 
 def on_wide_steps(run: CheckRun, op: str, traits: Traits, keys: Keys) -> None:
-    """Every width up to two registers, in every dtype."""
+    """Run every width up to two registers, in every dtype."""
     for width in widths(op):
         for dtype in run.dtypes:
             case = exact_step(op, dtype, Batch(3, np.array([2, 0], dtype=np.int64)), width, run.rng(width), traits)
@@ -98,7 +102,11 @@ def on_wide_steps(run: CheckRun, op: str, traits: Traits, keys: Keys) -> None:
 
 
 def step_check(op: str, name: str, law: str, sentence: str, keys: Keys, *traits: Traits, repeated: bool = False) -> None:
-    """Register a check of one step on all small batches that have the traits; state is judged where it comes back."""
+    """
+    Register a check of one step on all small batches that have the traits.
+
+    State is judged if it comes back.
+    """
 
     def body(run: CheckRun) -> None:
         for each in traits:
@@ -108,7 +116,7 @@ def step_check(op: str, name: str, law: str, sentence: str, keys: Keys, *traits:
     register(f"{op}.{name}", law, sentence, keys[:1])(body)
 
 
-# ---- one step ---------------------------------------------------------------------------------------------------------
+# ---- one step ------------------------------------------------------------------------------------
 
 step_check("sgd", "step", "L28", "w -= lr * g in the rows that are named.", ("weight",), PLAIN)
 step_check("sgd", "momentum", "L28", "w -= lr * (momentum * buf + g).", ("weight",), Traits(momentum=True))
@@ -197,7 +205,7 @@ for _op, _traits in {
 
 @register("adam.bias_correction", "L31", "Moments are divided by 1 - beta**step, counting this step.", ("weight",))
 def bias_correction(run: CheckRun) -> None:
-    """First steps exactly, and the second to the twentieth within their bounds."""
+    """Run first steps exactly, and the second to the twentieth within their bounds."""
     on_exact_steps(run, "adam", Traits(first=True), ("weight",))
     run.stage("bounded")
     for dtype in run.dtypes:
@@ -217,7 +225,7 @@ for _op in ("adagrad", "adam"):
 
     @register(f"{_op}.step_count", "L31", "`step` grows by one with every call, an empty batch included.", ("state",))
     def step_count(run: CheckRun, op: str = _op) -> None:
-        """Counts before, and batches with several rows, the same row twice, and none."""
+        """Run several counts, and batches with several rows, with the same row twice, and empty."""
         run.stage("exact")
         for before in (0, 1, 2, 999):
             for rows in ([1], [0, 1, 2], [1, 1], []):
@@ -234,7 +242,7 @@ for _op in OPTIMIZERS:
 
     @register(f"{_op}.untouched", "L27", "Rows that are not named keep the bits of table and state.", ("weight",))
     def untouched(run: CheckRun, op: str = _op) -> None:
-        """Floats that use every bit, in tables of which a few rows are named."""
+        """Run floats that use every bit, in tables of which a few rows are named."""
 
         def body(drawn: tuple[int, list[Batch]], rng: np.random.Generator, dtype: str) -> None:
             case = full_range_step(op, dtype, drawn[1][0], drawn[0], rng)
@@ -253,7 +261,7 @@ for _op in OPTIMIZERS:
 
     @register(f"{_op}.empty", "L27", "An empty batch changes nothing but the count of steps.", ("weight",))
     def empty(run: CheckRun, op: str = _op) -> None:
-        """No rows, in tables of several widths."""
+        """Run empty batches, in tables of several widths."""
         run.stage("exact")
         for number, width in enumerate(WIDTHS[:4]):
             for dtype in run.dtypes:
@@ -262,7 +270,7 @@ for _op in OPTIMIZERS:
 
     @register(f"{_op}.nan", "L33", "A NaN in a gradient arrives where it belongs, and nowhere else.", ("weight",))
     def nan(run: CheckRun, op: str = _op) -> None:
-        """One NaN among finite gradients."""
+        """Run one NaN among finite gradients."""
         run.stage("exact")
         for dtype in run.dtypes:
             for place in range(3):
@@ -273,7 +281,7 @@ for _op in OPTIMIZERS:
 
     @register(f"{_op}.precision", "L32", "Floats of any size: an update rounds eight times in the table's dtype.", ("weight",))
     def precision(run: CheckRun, op: str = _op) -> None:
-        """Hyperparameters as people use them, first steps, and thousands of gradients for one row."""
+        """Run common hyperparameters, first steps, and thousands of gradients for one row."""
 
         def body(drawn: tuple[int, list[Batch]], rng: np.random.Generator, dtype: str) -> None:
             case = full_range_step(op, dtype, drawn[1][0], drawn[0], rng)
@@ -292,7 +300,7 @@ for _op in OPTIMIZERS:
 
     @register(f"{_op}.determinism", "L6", "The same step gives the same bits again, and no answer changes later.", ("weight",))
     def determinism(run: CheckRun, op: str = _op) -> None:
-        """A step, another one that names the same rows, and the first one again."""
+        """Run a step, another one that names the same rows, and the first one again."""
         run.stage("metamorphic")
         for number, batch in enumerate(batches(repeated=True)):
             case = full_range_step(op, run.dtypes[number % len(run.dtypes)], batch, 3, run.rng(number))
@@ -312,23 +320,31 @@ for _op in OPTIMIZERS:
 
 
 def tall(case: Case) -> Case:
-    """A table of 3 rows repeated beyond two bytes' worth of rows, of which those at 0, 65,536 and the end are named."""
+    """
+    Return a case whose table of 3 rows is repeated until two bytes cannot count its rows.
+
+    The step names the rows at 0, 65,536 and the end.
+    """
     state = {name: array if name == "step" else np.concatenate([array] * 22_000) for name, array in (case.state or {}).items()}
     return case.replace(weight=np.concatenate([case.weight] * 22_000), state=state, rows=np.array([0, 65_536, 65_999])[case.rows])
 
 
 def flat(outputs: Outputs) -> dict[str, Any]:
-    """The arrays of an answer, those of the state by name."""
+    """Return the arrays of an answer, those of the state by name."""
     state = outputs.get("state", {})
     arrays = {key: value for key, value in outputs.items() if key != "state"}
     return {**arrays, **{f"state[{name!r}]": array for name, array in state.items()}}
 
 
-# ---- several steps ----------------------------------------------------------------------------------------------------
+# ---- several steps -------------------------------------------------------------------------------
 
 
 def several_steps(run: CheckRun, op: str) -> None:
-    """Two sessions side by side: each step starts where the last one of its own session ended."""
+    """
+    Run two sessions side by side.
+
+    Each step starts where the last one of its own session ended.
+    """
 
     def body(drawn: tuple[int, list[Batch]], rng: np.random.Generator, dtype: str) -> None:
         width, steps = drawn
@@ -344,7 +360,7 @@ def several_steps(run: CheckRun, op: str) -> None:
 
 
 class OpenSession:
-    """One session, and where it stands."""
+    """One session, with its table and state after the last step."""
 
     def __init__(self, run: CheckRun, case: Case) -> None:
         self.run, self.case, self.now = run, case, case
@@ -352,7 +368,7 @@ class OpenSession:
         self.steps: tuple[Case, ...] = ()
 
     def advance(self, rows: Any, values: Any) -> None:
-        """One more step, judged from what the session returned last."""
+        """Take one more step, and judge it from the outputs of the last one."""
         if self.session is None:
             return
         step = Case(self.case.op, self.case.dtype, rows=rows, values=values, options=self.case.options)
@@ -363,7 +379,7 @@ class OpenSession:
         except Failure as failure:
             raise Failure(self.case, f"step {len(self.steps)} {failure.message}", self.steps) from None
         if "weight" not in outputs or (self.case.state and "state" not in outputs):
-            self.session = None  # where the next step starts is not known
+            self.session = None  # the start of the next step is unknown
             return
         expected = roughly_after(self.now, self.run.backend.profile[self.case.dtype])
         try:

@@ -1,4 +1,4 @@
-"""The list of checks: each has a name, one sentence of what it asserts, and the law it stands for."""
+"""The registry of checks: each has a name, a sentence that it asserts, and a law."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHECKS: dict[str, Check] = {}
 
 
 def register(name: str, law: str, sentence: str, keys: tuple[str, ...] = ("out",)) -> Callable[..., Callable[[CheckRun], None]]:
-    """Enter a function into the list; its operation is the first part of the name."""
+    """Register a function as a check; its operation is the first part of the name."""
 
     def enter(run: Callable[[CheckRun], None]) -> Callable[[CheckRun], None]:
         if name in CHECKS:
@@ -24,7 +24,11 @@ def register(name: str, law: str, sentence: str, keys: tuple[str, ...] = ("out",
 
 
 def selected(only: str | None) -> list[Check]:
-    """The checks whose names match a pattern like ``bag.*``, several separated by commas; all without one."""
+    """
+    Return the checks whose names match a pattern like ``bag.*``; all without a pattern.
+
+    Commas separate several patterns.
+    """
     patterns = [part.strip() for part in only.split(",")] if only else ["*"]
     found = [check for check in CHECKS.values() if any(fnmatchcase(check.name, pattern) for pattern in patterns)]
     if not found:

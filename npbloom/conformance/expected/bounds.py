@@ -30,7 +30,7 @@ def wide(array: Any) -> Any:
     return None if array is None else np.asarray(array, dtype=np.float64)
 
 
-# ---- sums -------------------------------------------------------------------------------------------------------------
+# ---- sums ----------------------------------------------------------------------------------------
 
 
 def gamma(roundings: Any, unit: float) -> Any:
@@ -67,7 +67,7 @@ def absolute(case: Case, table: Array | None = None) -> Case:
     return case.replace(**changes)
 
 
-# ---- intervals --------------------------------------------------------------------------------------------------------
+# ---- intervals -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,10 @@ class Report:
 
     Examples
     --------
-    >>> Report("mine", "1.0", "fast", 0, [CheckResult("bag.sum", "passed"), CheckResult("bag.max", "declined")]).ok
+    >>> passed, declined = CheckResult("bag.sum", "passed"), CheckResult("bag.max", "declined")
+    >>> Report("mine", "1.0", "fast", 0, [passed, declined]).ok
     True
-    >>> Report("mine", "1.0", "fast", 0, [CheckResult("bag.max", "declined")]).ok  # nothing was looked at
+    >>> Report("mine", "1.0", "fast", 0, [declined]).ok  # nothing was exercised
     False
     """
 

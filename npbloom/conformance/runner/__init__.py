@@ -1,1 +1,1 @@
-"""The run of one check: ask a backend, in this process, in a child or in a program, and compare its answer."""
+"""The run of one check: ask a backend, in a process of its own or not, and compare its outputs."""

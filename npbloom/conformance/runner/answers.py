@@ -1,4 +1,4 @@
-"""Answers of a backend: their kinds, shapes and dtypes, and a sentence about the first element that is wrong."""
+"""Outputs of a backend: validation, comparison, and a sentence about the first wrong element."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Failure(AssertionError):
-    """A backend's answer is wrong; carries the case and the sentence."""
+    """A wrong answer of a backend, with the case and a sentence about it."""
 
     def __init__(self, case: Case | None, message: str, steps: tuple[Case, ...] = ()) -> None:
         super().__init__(message)
@@ -22,12 +22,12 @@ class Failure(AssertionError):
 
 
 def _same_bits(left: Array, right: Array) -> bool:
-    """True if two arrays have the same shape, dtype and bytes."""
+    """Return True if two arrays have the same shape, dtype and bytes."""
     return left.shape == right.shape and left.dtype == right.dtype and left.tobytes() == right.tobytes()
 
 
 def check_untouched(case: Case, given_case: Case, when: str = "") -> None:
-    """A Failure where an input is not what it was."""
+    """Raise a Failure if the backend has changed an input."""
     after = given_case.arrays()
     for name, before in case.arrays().items():
         if name not in after or not _same_bits(np.asarray(before), np.asarray(after[name])):
@@ -37,14 +37,18 @@ def check_untouched(case: Case, given_case: Case, when: str = "") -> None:
 
 
 def as_outputs(case: Case, outputs: Any) -> Outputs:
-    """The outputs, each checked for kind, shape and dtype; a pair (rows, values) gains the dense gradient it stands for."""
+    """
+    Return the outputs after a check of kind, shape and dtype.
+
+    A pair (rows, values) gains its dense gradient.
+    """
     if not isinstance(outputs, dict):
         raise Failure(case, f"must return a dict of arrays, not {type(outputs).__name__}")
     found: Outputs = {}
     known = _shapes(case).keys() | {"rows", "values", "hash", "state"}
     for key, value in outputs.items():
         if key not in known:
-            continue  # a backend may say more than it is asked
+            continue  # a backend may return more outputs than needed
         if key == "state":
             found["state"] = _as_state(case, value)
         elif not isinstance(value, np.ndarray):
@@ -59,7 +63,7 @@ def as_outputs(case: Case, outputs: Any) -> Outputs:
 
 
 def _as_state(case: Case, state: Any) -> dict[str, Array]:
-    """A dict of arrays with the keys and shapes of the state before the step."""
+    """Return the state as arrays; its keys and shapes must be those before the step."""
     if not isinstance(state, dict):
         raise Failure(case, f"`state` must be a dict of arrays, not {type(state).__name__}")
     before = case.state or {}
@@ -71,13 +75,13 @@ def _as_state(case: Case, state: Any) -> dict[str, Array]:
             raise Failure(case, f"`state[{key!r}]` must have shape {np.shape(before[key])}, not {array.shape}")
         if array.dtype.kind not in "fiu":
             raise Failure(case, f"`state[{key!r}]` must be numbers, not {array.dtype}")
-        if key in before and key != "step" and np.asarray(before[key]).dtype.kind == "f":  # a count may be in any dtype
+        if key in before and key != "step" and np.asarray(before[key]).dtype.kind == "f":  # the step count may be of any dtype
             _check_float(case, f"state[{key!r}]", array, np.shape(before[key]))
     return arrays
 
 
 def _shapes(case: Case) -> dict[str, tuple[int, ...]]:
-    """The shape of every floating output."""
+    """Return the shape of every floating output."""
     if case.weight is None:
         return {}
     shapes = {"weight": case.weight.shape, "grad_weight": case.weight.shape}
@@ -89,7 +93,7 @@ def _shapes(case: Case) -> dict[str, tuple[int, ...]]:
 
 
 def _check_float(case: Case, key: str, array: Array, shape: tuple[int, ...]) -> None:
-    """A Failure where an output has the wrong shape, or a dtype that cannot hold the result."""
+    """Raise a Failure if an output has the wrong shape, or a dtype that cannot hold the result."""
     if array.shape != shape:
         raise Failure(case, f"`{key}` must have shape {shape}, not {array.shape}")
     if array.dtype.kind != "f" or not np.can_cast(np.dtype(STORED[case.dtype]), array.dtype, "safe"):
@@ -97,7 +101,11 @@ def _check_float(case: Case, key: str, array: Array, shape: tuple[int, ...]) -> 
 
 
 def _add_dense(case: Case, found: Outputs) -> None:
-    """Check a pair (rows, values) and add the dense gradient; rows may come in any order, and repeat."""
+    """
+    Check a pair (rows, values) and add its dense gradient.
+
+    Rows may be in any order, and may repeat.
+    """
     if "rows" not in found or "values" not in found:
         raise Failure(case, "must return `rows` and `values` together")
     rows, values = found["rows"], found["values"]
@@ -115,7 +123,11 @@ def _add_dense(case: Case, found: Outputs) -> None:
 
 
 def compared(case: Case, key: str, got: Array, expected: Expected) -> int:
-    """A Failure with the first wrong element; the number of blind ones else."""
+    """
+    Return the number of blind elements.
+
+    Raise a Failure that names the first wrong element, if there is one.
+    """
     if key == "rows":
         got, value = np.asarray(got), np.asarray(expected.value)
         if got.shape != value.shape:
@@ -133,7 +145,11 @@ def compared(case: Case, key: str, got: Array, expected: Expected) -> int:
 
 
 def _describe(key: str, got: Array, value: Array, wrong: Array, expected: Expected) -> str:
-    """``out[2, 0] is 5.0, expected 7.0``, how many more, and the tolerance where there is one."""
+    """
+    Return a sentence like ``out[2, 0] is 5.0, expected 7.0``.
+
+    It has the number of wrong elements, and the tolerance if there is one.
+    """
     where = tuple(int(i) for i in np.argwhere(wrong)[0])
     place = f"[{', '.join(map(str, where))}]" if where else ""
     text = f"`{key}{place}` is {got[where].item()!r}, expected {value[where].item()!r}"
@@ -145,5 +161,5 @@ def _describe(key: str, got: Array, value: Array, wrong: Array, expected: Expect
 
 
 def copies_of(outputs: Outputs) -> Outputs:
-    """Outputs with arrays of their own."""
+    """Return the outputs with copies of their arrays."""
     return {key: copied(value) for key, value in outputs.items()}

@@ -1,4 +1,4 @@
-"""One check against one backend: ask, look at what comes back, compare, and say in words what is wrong."""
+"""One check against one backend: run cases, validate outputs, compare, and describe faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DECLINED = object()  # sentinel: the backend declined the case
 class Budget:
     """Number and size of the cases that a profile spends on one check."""
 
-    drawn: int  # Hypothesis examples of each stage
+    drawn: int  # Hypothesis examples for each stage
     exhaustive: bool = True
     sizes: tuple[int, ...] = (767, 768, 769)
     shrink: bool = True
@@ -33,45 +33,53 @@ class Budget:
 
 @dataclass
 class CheckRun:
-    """The run of one check: it asks the backend, and counts what was really asked."""
+    """The run of one check: it asks the backend, and counts the cases that it answered."""
 
     backend: Backend
     budget: Budget
     seed: int = 0
     examples: int = 0
     discarded: int = 0
-    declined: int = 0  # cases, and the first reason
+    declined: int = 0  # number of cases; the first reason is below
     reason: str = ""
     judged: int = 0
-    elements: Counter[str] = field(default_factory=Counter)  # of each output, that were compared
-    blind: Counter[str] = field(default_factory=Counter)  # and those of them that said nothing
-    returned: set[str] = field(default_factory=set)  # outputs that came back at all
+    elements: Counter[str] = field(default_factory=Counter)  # elements compared, by output
+    blind: Counter[str] = field(default_factory=Counter)  # blind elements among them, by output
+    returned: set[str] = field(default_factory=set)  # outputs that the backend returned at least once
     draws: int = 0
     name: str = ""  # of the check
     stages: list[str] = field(default_factory=list)
-    watch: Callable[[Case], None] = lambda case: None  # told of every case before the backend gets it
+    watch: Callable[[Case], None] = lambda case: None  # called with every case before the backend gets it
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Dtypes the backend claims."""
+        """Return the dtypes that the backend claims."""
         return tuple(self.backend.profile)
 
     def policy(self, name: str) -> str:
-        """The backend's choice, or the default."""
+        """Return the backend's choice, or the default."""
         return self.backend.policy.get(name, POLICIES[name][0])
 
     def rng(self, number: int = 0) -> np.random.Generator:
-        """A source of values that depends on the seed of the run and a number only."""
+        """Return a generator that depends on the seed of the run and a number only."""
         return np.random.default_rng([self.seed, number])
 
-    # ---- asking ---------------------------------------------------------------------------------------------------
+    # ---- asking ----------------------------------------------------------------------------------
 
     def ask(self, case: Case, *, counted: bool = True) -> Outputs:
-        """The backend's outputs as plain arrays, none where it declines the case; a Failure where there is no usable answer."""
+        """
+        Return the backend's outputs as arrays, or an empty dict if it declines the case.
+
+        Raise a Failure if it gives no usable answer.
+        """
         return self.ask_with_copy(case, counted=counted)[1]
 
     def ask_with_copy(self, case: Case, *, counted: bool = True) -> tuple[Case, Outputs]:
-        """The copy of the case that the backend was given, and its outputs; a Failure, too, where it wrote to that copy."""
+        """
+        Return the copy of the case that the backend received, and its outputs.
+
+        Raise a Failure if it gives no usable answer, or has written to that copy.
+        """
         given_case = case.copy()
         outputs = self._answer(case, self.backend.run, given_case)
         if outputs is DECLINED:
@@ -83,12 +91,20 @@ class CheckRun:
         return given_case, found
 
     def open_session(self, case: Case) -> Session | None:
-        """A session that starts at the table and state of a case; None where the backend declines it."""
+        """
+        Open a session that starts at the table and state of a case.
+
+        Return None if the backend declines it.
+        """
         session = self._answer(case, self.backend.session, case.copy())
         return None if session is DECLINED else session
 
     def take_step(self, session: Session, now: Case, step: Case) -> Outputs:
-        """The answer of a session to its next step, copied; `now` is that step with table and state."""
+        """
+        Return a copy of a session's outputs after its next step.
+
+        `now` is that step with the table and state before it.
+        """
         given_step = step.copy()
         outputs = self._answer(now, session.step, given_step)
         if outputs is DECLINED:
@@ -100,7 +116,11 @@ class CheckRun:
         return found
 
     def _answer(self, case: Case, question: Callable[[Case], Any], given_case: Case) -> Any:
-        """The result of a call, `DECLINED` if the backend declines it; a Failure if it raises."""
+        """
+        Return the result of a call, or `DECLINED` if the backend declines it.
+
+        Raise a Failure if the call raises anything else.
+        """
         self.watch(case)
         try:
             return question(given_case)
@@ -113,14 +133,18 @@ class CheckRun:
             raise Failure(case, f"raised {type(error).__name__}: {_first_line(error)}") from None
 
     def decline(self, reason: Unsupported) -> None:
-        """Count a case that the backend does not offer: the check goes on with the others."""
+        """Count a case that the backend does not offer; the check goes on with the others."""
         self.declined += 1
         self.reason = self.reason or str(reason) or "unsupported"
 
     def must_raise(self, case: Case, why: str, valid: Case) -> None:
-        """A Failure unless the backend refuses the case, inputs untouched, and answers the valid one beside it."""
+        """
+        Raise a Failure unless the backend refuses the case and answers a valid one like it.
+
+        A backend that refuses must leave its inputs unchanged.
+        """
         if not self.ask(valid):
-            return  # refusing everything is no refusal
+            return  # a backend that refuses everything proves nothing
         given_case = case.copy()
         self.watch(case)
         self.examples += 1
@@ -129,35 +153,37 @@ class CheckRun:
         except Unsupported as reason:
             self.decline(reason)
             return
-        except Crashed as error:  # what is dead has not refused
+        except Crashed as error:  # a dead program has not refused
             raise Failure(case, f"must raise for {why}; {error}") from None
-        except (Exception, SystemExit):  # any class counts as refusing
+        except (Exception, SystemExit):  # an exception of any class is a refusal
             self.judged += 1
             check_untouched(case, given_case, "before it raised")
             return
         keys = ", ".join(sorted(map(str, outputs))) if isinstance(outputs, dict) else repr(outputs)
         raise Failure(case, f"did not raise for {why}; it returned {keys or 'nothing'}")
 
-    # ---- comparing ------------------------------------------------------------------------------------------------
+    # ---- comparing -------------------------------------------------------------------------------
 
     def compare(self, case: Case, outputs: Outputs, expected: dict[str, Expected], keys: Iterable[str]) -> None:
-        """Judge the named outputs that are there; a Failure names the first element that is wrong."""
+        """Compare those named outputs that came back; a Failure names the first wrong element."""
         for key in keys:
             if key in outputs and key in expected:
                 self.judged += 1
                 self.elements[key] += np.size(expected[key].value)
                 self.blind[key] += compared(case, key, outputs[key], expected[key])
-                if key == "grad_weight" and "dense" in outputs:  # came back both ways: both must be right
+                if key == "grad_weight" and "dense" in outputs:  # returned in both forms: both must be right
                     compared(case, "values", outputs["dense"], expected[key])
 
-    # ---- drawing --------------------------------------------------------------------------------------------------
+    # ---- drawing ---------------------------------------------------------------------------------
 
     def draw(self, stage: str, strategy: st.SearchStrategy[Any], body: Callable[[Any, np.random.Generator, str], None]) -> None:
-        """Run `body` on drawn structures, values from a drawn seed, in every dtype the backend claims."""
+        """
+        Run `body` on drawn structures, with values from a drawn seed, in claimed dtypes.
+        """
         self.stage(stage)
         self.draws += 1
         count = self.budget.drawn
-        start = crc32(f"{self.name} {self.draws} {self.seed}".encode())  # no two stages draw the same
+        start = crc32(f"{self.name} {self.draws} {self.seed}".encode())  # different draws in every stage
         drawn = st.tuples(strategy, st.integers(0, 2**16), st.sampled_from(self.dtypes))
         failures: list[Failure] = []
 
@@ -167,7 +193,7 @@ class CheckRun:
             try:
                 body(structure, self.rng(number), dtype)
             except Unsupported as reason:
-                if self.declined == declined:  # else it only says that an answer was missing
+                if self.declined == declined:  # already counted otherwise: an output was missing
                     self.decline(reason)
             except Failure as failure:
                 failures.append(failure)
@@ -181,20 +207,20 @@ class CheckRun:
             _search(test, drawn, start, count, [Phase.generate, Phase.shrink])
         except Unsatisfiable:
             self.discarded += count
-        except (HypothesisException, ExceptionGroup):  # a Failure that did not come again
+        except (HypothesisException, ExceptionGroup):  # a Failure that did not reproduce
             if not failures:
                 raise
             first = failures[0]
             raise Failure(first.case, f"{first.message}; asked again, it was right", first.steps) from None
 
     def stage(self, name: str) -> None:
-        """Note that the check has come to this stage."""
+        """Record that the check has reached this stage."""
         if name not in self.stages:
             self.stages.append(name)
 
 
 def _search(test: Callable[[Any], None], strategy: st.SearchStrategy[Any], start: int, count: int, phases: list[Phase]) -> None:
-    """Let Hypothesis run a test: the same seed gives the same examples."""
+    """Run a test with Hypothesis: the same seed gives the same examples."""
     seed(start)(
         settings(
             max_examples=count,
@@ -208,14 +234,16 @@ def _search(test: Callable[[Any], None], strategy: st.SearchStrategy[Any], start
     )()
 
 
-_DRAWN: dict[Any, list[Any]] = {}  # the last few; a run without shrinking over many backends draws them once
+_DRAWN: dict[Any, list[Any]] = {}  # the latest few, shared by runs without shrinking over many backends
 
 
 def _examples(key: Any, strategy: st.SearchStrategy[Any]) -> list[Any]:
-    """The examples that `_search` would try first, which do not depend on what is tested."""
+    """Return the examples that `_search` would try first; they do not depend on the backend."""
     if key not in _DRAWN:
         examples: list[Any] = []
-        _search(lambda example: examples.append(example), strategy, key[-2], key[-1], [Phase.generate])  # no built-in: it is read
+        _search(
+            lambda example: examples.append(example), strategy, key[-2], key[-1], [Phase.generate]
+        )  # a lambda, since Hypothesis reads its signature
         while len(_DRAWN) >= 16:
             del _DRAWN[next(iter(_DRAWN))]
         _DRAWN[key] = examples
@@ -223,6 +251,6 @@ def _examples(key: Any, strategy: st.SearchStrategy[Any]) -> list[Any]:
 
 
 def _first_line(error: BaseException) -> str:
-    """The first line of an exception's text, shortened."""
+    """Return the first line of an exception's text, shortened."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else "(no message)"

@@ -1,4 +1,4 @@
-"""An adapter for programs in other languages: cases go out as lines of JSON, answers come back as lines of JSON."""
+"""An adapter for programs in other languages: cases and answers are lines of JSON."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from npbloom.conformance.cases.backend import Backend, Crashed, Hung, Unsupporte
 from npbloom.conformance.cases.case import Case, Outputs
 from npbloom.conformance.runner.wire import as_line, as_object, case_object, kind_of, outputs_of
 
-MAX_REPLY_BYTES = 1 << 28  # bytes of a reply: a program that writes without end is stopped before memory is
+MAX_REPLY_BYTES = 1 << 28  # bytes of a reply; a program that writes without end is stopped before memory runs out
 PIPE_BYTES = 1 << 20  # bytes
-EXIT_SECONDS = 1.0  # seconds a program has to end by itself when its input does
-QUOTED_CHARACTERS = 200  # characters of stderr that a sentence about a death quotes
+EXIT_SECONDS = 1.0  # seconds that a program has to exit after its input has closed
+QUOTED_CHARACTERS = 200  # characters of stderr quoted in a sentence about a death
 
 
 class CommandBackend(Backend):
     """
-    A backend that is a program: it reads a case a line from its standard input, and writes an answer a line.
+    A program as a backend: it reads a case a line from standard input, and writes an answer a line.
 
     Parameters
     ----------
     command : str or sequence of str
-        The program and its arguments; a string is split as a shell would.
+        The program and its arguments; a string is split as in a shell.
     name : str, optional
         Shown in reports; the program's own name by default.
     version : str, default ""
         Shown in reports.
     profile : dict of str to dict, optional
-        As in `Backend`: dtypes and the accumulators claimed for them; float32 in float32 by default.
+        As in `Backend`: dtypes and the accumulators claimed for them. By default float32, with
+        float32 accumulators.
     policy : dict of str to str, optional
         As in `Backend`: choices where backends may differ.
     omits : dict of str to str, optional
@@ -53,16 +54,18 @@ class CommandBackend(Backend):
 
     Notes
     -----
-    The protocol stands in ``docs/verify-in-c.md``. One process answers many cases; it is started with the first one, and
-    again after it has died. A death, a hang or an answer that is none fails the case with a sentence; an ``error`` counts as
-    refusing the case; ``unsupported`` declines it. What the program writes to stderr is quoted when it dies.
+    ``docs/verify-in-c.md`` specifies the protocol. One process answers many cases. It starts with
+    the first case, and again after a death. A death, a hang or a malformed answer fails the case
+    with a sentence. An ``error`` counts as refusing the case; ``unsupported`` declines it. The
+    sentence about a death quotes the program's stderr.
 
     Examples
     --------
     A runner in one line of Python that declines everything:
 
     >>> import sys
-    >>> code = 'while True: print(input().split(",")[0] + chr(44) + chr(34) + "unsupported" + chr(34) + ":1}", flush=True)'
+    >>> reply = 'input().split(",")[0] + chr(44) + chr(34) + "unsupported" + chr(34) + ":1}"'
+    >>> code = f"while True: print({reply}, flush=True)"
     >>> with CommandBackend([sys.executable, "-c", code], name="nothing") as backend:
     ...     backend.run(Case("hash", ids=np.arange(3), num_rows=10, seeds=(1, 2)))
     Traceback (most recent call last):
@@ -70,7 +73,7 @@ class CommandBackend(Backend):
     npbloom.conformance.cases.backend.Unsupported: 1
     """
 
-    in_process = True  # the program is another process already
+    in_process = True  # the program is already another process
 
     def __init__(
         self,
@@ -91,7 +94,7 @@ class CommandBackend(Backend):
             raise ValueError(f"`limit` must be a number of seconds above 0, not {limit}.")
         self.name = os.path.basename(self._words[0]) if name is None else name
         self.version = version
-        self.__dict__.update(  # a class says this of all its objects; here each program has its own
+        self.__dict__.update(  # instance attributes: each program has its own
             profile={key: dict(value) for key, value in (profile or Backend.profile).items()},
             policy=dict(policy or {}),
             omits=dict(omits or {}),
@@ -101,7 +104,7 @@ class CommandBackend(Backend):
         self._number = 0
 
     def __repr__(self) -> str:
-        """The call that starts the same program."""
+        """Return the call that starts the same program."""
         return f"CommandBackend({self._given!r})"
 
     def run(self, case: Case) -> Outputs:
@@ -111,22 +114,22 @@ class CommandBackend(Backend):
         Parameters
         ----------
         case : Case
-            What to ask the program.
+            The case to send to the program.
 
         Returns
         -------
         dict of str to array
-            What it answered.
+            Outputs of the program.
 
         Raises
         ------
         Unsupported
-            It answered ``unsupported``.
+            The program answered ``unsupported``.
         RuntimeError
-            It answered ``error``: it refuses the case.
+            The program answered ``error``: it refuses the case.
         """
         self._number += 1
-        if self._runner is None or self._runner.owner != os.getpid():  # a fork shares pipes with its parent
+        if self._runner is None or self._runner.owner != os.getpid():  # a forked child shares its parent's pipes
             self._runner = _Runner(self._words)
         try:
             line = self._runner.ask(as_line(case_object(self._number, case)), self._limit)
@@ -148,13 +151,13 @@ class CommandBackend(Backend):
             raise Crashed(f"the program's answer is none: {error}") from None
 
     def close(self) -> None:
-        """End the program; the next case starts it again."""
+        """Stop the program; the next case starts it again."""
         if self._runner is not None:
             self._runner.end()
             self._runner = None
 
     def _kill(self) -> None:
-        """End a program that does not do what it should."""
+        """Kill a program that does not follow the protocol."""
         if self._runner is not None:
             self._runner.kill()
         self.close()
@@ -166,12 +169,12 @@ class CommandBackend(Backend):
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """A process stays where it is: a copy starts its own."""
+        """Return the state for pickling, without the process: a copy starts its own."""
         return {**self.__dict__, "_runner": None}
 
 
 def _reply(line: bytes, number: int) -> dict[str, Any]:
-    """The reply to this case; a Crashed where the line is none."""
+    """Return the reply to this case; raise a Crashed if the line is no reply."""
     try:
         reply = as_object(line)
         kind_of(reply)
@@ -200,14 +203,18 @@ class _Runner:
         assert self._process.stdout is not None
         self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._to, False)
-        for pipe in (self._to, self._from):  # where pipes can be made longer, a big table takes fewer turns
+        for pipe in (self._to, self._from):  # longer pipes, where possible, pass a large table in fewer turns
             with contextlib.suppress(AttributeError, OSError):
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._pending = bytearray()  # read, but not asked for yet
-        self.end = weakref.finalize(self, _end, self._process, opened, self.owner)  # at exit, too
+        self._pending = bytearray()  # bytes read, not returned yet
+        self.end = weakref.finalize(self, _end, self._process, opened, self.owner)  # runs at exit, too
 
     def ask(self, line: str, limit: float) -> bytes:
-        """Write a line and read the next one, both at once: neither side may wait for the other's full pipe."""
+        """
+        Write a line and read the next one, both at once.
+
+        Neither side may wait for the other's full pipe.
+        """
         unsent = memoryview(line.encode("ascii") + b"\n")
         until = time.monotonic() + limit
         searched = 0
@@ -238,7 +245,11 @@ class _Runner:
                         raise Crashed(self._obituary())
 
     def _write(self, unsent: memoryview) -> memoryview:
-        """The rest of a line; that the reader has gone shows when its answer does not come."""
+        """
+        Write a part of a line and return the rest.
+
+        If the reader has exited, the missing answer reports it later.
+        """
         try:
             return unsent[os.write(self._to, unsent) :]
         except BlockingIOError:
@@ -247,13 +258,13 @@ class _Runner:
             return unsent[:0]
 
     def _read(self) -> bool:
-        """True if the program has written something."""
+        """Read what is there; return True if the program has written something."""
         data = os.read(self._from, 1 << 18)
         self._pending += data
         return bool(data)
 
     def _obituary(self) -> str:
-        """A sentence about the end of the program, with its last line of stderr."""
+        """Return a sentence about the end of the program, with its last line of stderr."""
         try:
             code = self._process.wait(1.0)
         except subprocess.TimeoutExpired:
@@ -266,13 +277,17 @@ class _Runner:
         return f"the program {how} instead of answering{words}"
 
     def kill(self) -> None:
-        """At once."""
+        """Kill the program at once."""
         if self.owner == os.getpid():
             self._process.kill()
 
 
 def _end(process: subprocess.Popen[bytes], opened: contextlib.ExitStack, owner: int) -> None:
-    """Close a program's input, and kill it if it does not end by itself; one of a parent process is left alone."""
+    """
+    Close a program's input, and kill it if it does not exit by itself.
+
+    A program of a parent process is left alone.
+    """
     opened.close()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
@@ -286,7 +301,7 @@ def _end(process: subprocess.Popen[bytes], opened: contextlib.ExitStack, owner: 
 
 
 def _signal(number: int) -> str:
-    """A signal's name, if it has one."""
+    """Return a signal's name, or its number."""
     try:
         return signal.Signals(number).name
     except ValueError:

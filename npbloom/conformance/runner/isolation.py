@@ -1,6 +1,8 @@
-"""Checks in a child process: a backend that dies or hangs is a failed check, and another child goes on with the next one.
+"""
+Checks in a child process: a backend that dies or hangs is a failed check.
 
-One child runs as many checks as it survives: what a backend compiles or caches at its first call is paid for once.
+Another child goes on with the next check. One child runs as many checks as it survives, so that
+backends compile and fill caches once.
 """
 
 from __future__ import annotations
@@ -28,17 +30,17 @@ from npbloom.conformance.runner.run_check import Check
 Job = tuple[Check, Budget]
 Run = Callable[[Check, Budget, Callable[[Case], None]], CheckResult]
 
-LARGEST_CASE = 1 << 26  # bytes of a pickled case that can be noted; memory is taken when it is written to
+LARGEST_CASE = 1 << 26  # bytes of a pickled case that can be noted; memory is allocated on writing
 
 
 def isolated(backend: Backend, jobs: Iterable[Job], run: Run, limit: float) -> Iterator[CheckResult]:
-    """The result of each job, in order."""
+    """Yield the result of each job, in order."""
     left = list(jobs)
     while left:
         with _Child(left, run) as child:
             for result in child.results(limit):
                 left.pop(0)
-                if result.status == "failed" and not result.snippet:  # the check could not say which case it was
+                if result.status == "failed" and not result.snippet:  # the check did not record its case
                     result.snippet = snippet_of(backend, child.shared.case(), message=result.message)
                 yield result
             if left:
@@ -46,14 +48,14 @@ def isolated(backend: Backend, jobs: Iterable[Job], run: Run, limit: float) -> I
 
 
 class SharedCase:
-    """Memory that a child shares with its parent: the case it is about to give to the backend."""
+    """Memory that a child shares with its parent: the case that it is about to run."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, LARGEST_CASE)
-        self.count = 0  # in the child
+        self.count = 0  # count of the child
 
     def note(self, case: Case) -> None:
-        """Write a case down, and that it is one more."""
+        """Write a case down and count it."""
         data = pickle.dumps(case)
         self.count += 1
         fits = len(data) <= LARGEST_CASE - 16
@@ -62,28 +64,28 @@ class SharedCase:
         struct.pack_into("<QQ", self._memory, 0, self.count, len(data) if fits else 0)
 
     def cases(self) -> int:
-        """Number of cases that the child has noted."""
+        """Return the number of cases that the child has noted."""
         return int(struct.unpack_from("<Q", self._memory, 0)[0])
 
     def case(self) -> Case | None:
-        """The last one."""
+        """Return the last noted case."""
         size = struct.unpack_from("<Q", self._memory, 8)[0]
         return pickle.loads(self._memory[16 : 16 + size]) if size else None
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         self._memory.close()
 
 
 class _Child:
-    """A forked process that runs jobs until they are done, or the backend ends it."""
+    """A forked process that runs jobs until they are done, or until the backend ends it."""
 
     def __init__(self, jobs: list[Job], run: Run) -> None:
         self.shared = SharedCase()
         self._reader, writer = os.pipe()
-        _flush()  # or the child would write it once more
+        _flush()  # else the child would write buffered output again
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of threads that a fork leaves behind: the child starts its own
+            warnings.simplefilter("ignore", DeprecationWarning)  # warns of threads lost in a fork; the child starts its own
             self._id = os.fork()
         if self._id == 0:
             os.close(self._reader)
@@ -97,12 +99,12 @@ class _Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The child does not outlive its jobs: not a failure that ends them early, and not the user's Ctrl-C."""
+        """Kill the child when its jobs end, also by a failure or the user's Ctrl-C."""
         self._end()
         self.shared.close()
 
     def results(self, limit: float) -> Iterator[CheckResult]:
-        """Results as they come, until the child has ended or does not answer any more."""
+        """Yield results as they arrive, until the child has ended or does not answer any more."""
         pending = bytearray()
         seen, until = -1, time.monotonic() + limit
         with selectors.DefaultSelector() as selector:
@@ -127,7 +129,7 @@ class _Child:
                     del pending[: 8 + size]
 
     def failure(self, backend: Backend, check: Check, limit: float) -> CheckResult:
-        """The result of the check that the child did not come back from."""
+        """Return the result of the check in which the child died or hung."""
         self._end()
         assert self._code is not None
         if self._hung:
@@ -142,7 +144,7 @@ class _Child:
         return CheckResult(check.name, "failed", self.shared.cases(), 0, "", seconds, message, snippet)
 
     def _end(self) -> None:
-        """Kill the child, if it still runs, and learn how it ended."""
+        """Kill the child if it still runs, and record its exit status."""
         if self._code is None:
             os.close(self._reader)
             if self._hung or not self._has_ended():
@@ -151,7 +153,7 @@ class _Child:
                 self._code = os.waitstatus_to_exitcode(os.waitpid(self._id, 0)[1])
 
     def _has_ended(self) -> bool:
-        """True if the child ends within half a second: its pipe ends before it does."""
+        """Return True if the child ends within half a second; its pipe closes before it ends."""
         for _ in range(100):
             child, status = os.waitpid(self._id, os.WNOHANG)
             if child:
@@ -163,15 +165,15 @@ class _Child:
 
 def _work(writer: int, shared: SharedCase, jobs: list[Job], run: Run) -> None:
     """Run jobs and send their results; never returns."""
-    with contextlib.suppress(OSError):  # there is none
-        os.dup2(2, 1)  # what a backend prints is not part of a report on the standard output
+    with contextlib.suppress(OSError):  # there may be no standard output
+        os.dup2(2, 1)  # a backend's prints must not mix with a report on standard output
     sys.stdout = sys.stderr
     try:
         for check, budget in jobs:
             shared.count = 0
             try:
                 result = run(check, budget, shared.note)
-            except BaseException as error:  # KeyboardInterrupt and its like, which only a backend can raise here
+            except BaseException as error:  # KeyboardInterrupt and the like: only a backend can raise them here
                 text = f"the backend raised {type(error).__name__}: {error}".removesuffix(": ")
                 result = CheckResult(check.name, "failed", shared.count, message=text)
             _send(writer, result)
@@ -181,7 +183,7 @@ def _work(writer: int, shared: SharedCase, jobs: list[Job], run: Run) -> None:
 
 
 def _send(writer: int, message: Any) -> None:
-    """One message: its length, then its pickle."""
+    """Send one message: its length, then its pickle."""
     data = pickle.dumps(message)
     data = struct.pack("<Q", len(data)) + data
     while data:
@@ -189,7 +191,7 @@ def _send(writer: int, message: Any) -> None:
 
 
 def _flush() -> None:
-    """Write what Python still holds back of the standard streams."""
+    """Flush Python's buffers of the standard streams."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # closed, or none at all
+        with contextlib.suppress(Exception):  # a stream may be closed or missing
             stream.flush()

@@ -1,4 +1,4 @@
-"""`run_check`: one check against one backend, in this process, to its `CheckResult`."""
+"""`run_check`, which runs one check against one backend in this process and returns its result."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from npbloom.conformance.runner.check_run import Budget, CheckRun
 
 @dataclass(frozen=True)
 class Check:
-    """One claim about a backend."""
+    """One claim about a backend, and the function that checks it."""
 
     name: str  # "bag.scale_grad_by_freq": what --only and expected failures name
     law: str  # "L11"
     sentence: str
     op: str
-    keys: tuple[str, ...]  # outputs it judges; none returned: the check was not exercised
+    keys: tuple[str, ...]  # outputs it judges; with none of them it is not exercised
     run: Callable[[CheckRun], None]
 
 
 def run_check(
     backend: Backend, each: Check, budget: Budget, seed: int, watch: Callable[[Case], None] | None = None
 ) -> CheckResult:
-    """One check in this process."""
+    """Run one check in this process and return its result."""
     run = CheckRun(backend, budget, seed, name=each.name)
     if watch is not None:
         run.watch = watch
     start = time.perf_counter()
     status, message, snippet = "passed", "", ""
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):  # overflow is a value here, and is judged
+        with warnings.catch_warnings(), np.errstate(all="ignore"):  # an overflow is a value here, and is judged
             warnings.simplefilter("ignore")
             each.run(run)
     except Unsupported as reason:
@@ -49,7 +49,7 @@ def run_check(
         snippet = snippet_of(backend, failure.case, failure.steps, failure.message)
     except Hung as hung:
         status, message, snippet = "failed", str(hung), snippet_of(backend, hung.case, message=str(hung))
-    except Exception as error:  # a fault of the kit itself: said, not hidden
+    except Exception as error:  # a fault of the kit itself is reported, not hidden
         status, message = "failed", f"the check itself broke: {type(error).__name__}: {error}"
     if status == "passed":
         status, message = _verdict(run, each)
@@ -60,7 +60,7 @@ def run_check(
 
 
 def _verdict(run: CheckRun, each: Check) -> tuple[str, str]:
-    """Status and message of a check in which nothing was wrong: was anything looked at?"""
+    """Return status and message of a check without failures; it must have judged something."""
     if run.declined and not run.judged:
         return "declined", run.reason
     missing = [f"`{key}`" for key in each.keys if key not in run.returned]

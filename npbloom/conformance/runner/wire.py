@@ -1,7 +1,9 @@
-"""Cases and answers as lines of JSON: what golden vectors, files of results and runners in other languages share.
+"""
+Cases and answers as lines of JSON, for golden vectors, files of results, and other languages.
 
-A line is one JSON object without line breaks, in ASCII. An array is an object of its dtype, its shape and its bytes,
-little-endian and in C order, as hexadecimal digits, so that no float is ever written in decimals.
+A line is one JSON object without line breaks, in ASCII. An array is an object of its dtype, its
+shape and its bytes. The bytes are little-endian, in C order, and written as hexadecimal digits,
+so that floats need no decimals.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ KINDS = ("outputs", "error", "unsupported")  # a reply has exactly one of them
 
 
 def as_line(value: Any) -> str:
-    """An object as one line of ASCII."""
+    """Return an object as one line of ASCII."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def as_object(line: str | bytes) -> dict[str, Any]:
-    """The JSON object that a line holds; a ValueError where it holds none."""
+    """Return the JSON object of a line; raise a ValueError if there is none."""
     try:
         value = json.loads(line, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -41,33 +43,37 @@ def as_object(line: str | bytes) -> dict[str, Any]:
 
 
 def _no_constant(word: str) -> None:
-    """NaN and Infinity are no JSON: arrays have them in hexadecimal."""
+    """Raise a ValueError: NaN and Infinity are not JSON, and arrays have them in hexadecimal."""
     raise ValueError(f"{word} is no JSON number")
 
 
 def _shortened(line: str | bytes) -> str:
-    """The start of a line, for a sentence."""
+    """Return the start of a line, for a sentence."""
     start = line[:61]
     text = start if isinstance(start, str) else start.decode("ascii", errors="backslashreplace")
     return f"'{text}'" if len(line) <= 60 else f"'{text[:57]}...'"
 
 
 def in_words(value: object) -> str:
-    """Whatever a file holds, or an error that quotes it, as a part of a sentence: one line, and not all of a long one."""
+    """Return a value or an error as part of a sentence: one line, shortened if it is long."""
     words = " ".join(str(value).split())
     return words if len(words) <= 200 else f"{words[:197]}..."
 
 
-# ---- arrays and numbers -----------------------------------------------------------------------------------------------
+# ---- arrays and numbers --------------------------------------------------------------------------
 
 
 def little_endian(array: Array) -> bytes:
-    """The bytes of an array as they stand in a file, on any machine."""
+    """Return the bytes of an array as files have them, on any machine."""
     return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def encoded(value: Any) -> Any:
-    """A field of a case, or an output, as JSON has it: arrays as objects, infinities as the word "inf"."""
+    """
+    Return a field of a case, or an output, as JSON data.
+
+    Arrays are objects; infinities are the word "inf".
+    """
     if isinstance(value, np.ndarray):
         if value.dtype.name not in DTYPES:
             raise TypeError(f"An array of {value.dtype} cannot be written as a line.")
@@ -84,14 +90,18 @@ def encoded(value: Any) -> Any:
 
 
 def array_of(value: Any, name: str) -> Array:
-    """The array that an object of dtype, shape and hex stands for; a ValueError says what is wrong with it."""
+    """
+    Return the array of an object with dtype, shape and hex.
+
+    Raise a ValueError that describes its fault.
+    """
     if not isinstance(value, dict) or not {"dtype", "shape", "hex"} <= value.keys():
         raise ValueError(f"`{name}` must be an object of dtype, shape and hex")
     return array_from(value["dtype"], value["shape"], value["hex"], name)
 
 
 def array_from(dtype: Any, shape: Any, digits: Any, name: str) -> Array:
-    """The array of these bytes."""
+    """Return the array of these bytes."""
     if dtype not in DTYPES:
         raise ValueError(f"`{name}` has the dtype {in_words(repr(dtype))}, not one of {', '.join(DTYPES)}")
     if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
@@ -109,7 +119,7 @@ def array_from(dtype: Any, shape: Any, digits: Any, name: str) -> Array:
 
 
 def decoded(value: Any, name: str) -> Any:
-    """A field of a case from its JSON: the inverse of `encoded`, lists as tuples."""
+    """Return a field of a case from its JSON: the inverse of `encoded`, with lists as tuples."""
     if isinstance(value, dict):
         return array_of(value, name) if "hex" in value else {key: decoded(item, key) for key, item in value.items()}
     if isinstance(value, list):
@@ -117,21 +127,21 @@ def decoded(value: Any, name: str) -> Any:
     return {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
 
 
-# ---- cases and replies ------------------------------------------------------------------------------------------------
+# ---- cases and replies ---------------------------------------------------------------------------
 
 
 def inputs_of(case: Case) -> dict[str, Any]:
-    """The fields of a case that are there, without its operation and dtype."""
+    """Return the fields of a case that are set, without its operation and dtype."""
     return {name: encoded(value) for name, value in case.given().items() if name in CASE_FIELDS}
 
 
 def case_object(number: int, case: Case) -> dict[str, Any]:
-    """A case as a runner gets it."""
+    """Return a case as a runner gets it."""
     return {"tcId": number, "op": case.op, "dtype": case.dtype, "in": inputs_of(case)}
 
 
 def case_of(entry: Mapping[str, Any]) -> Case:
-    """The case of an object with op, dtype and in."""
+    """Return the case of an object with op, dtype and in."""
     given = entry["in"]
     for name in given.keys() - CASE_FIELDS:
         raise ValueError(f"`in` has a field {name!r}, which no case has")
@@ -139,12 +149,16 @@ def case_of(entry: Mapping[str, Any]) -> Case:
 
 
 def reply_object(number: int, outputs: Outputs) -> dict[str, Any]:
-    """An answer as a runner gives it."""
+    """Return an answer as a runner gives it."""
     return {"tcId": number, "outputs": {name: encoded(value) for name, value in outputs.items()}}
 
 
 def kind_of(reply: Mapping[str, Any]) -> str:
-    """The kind of a reply: outputs, error or unsupported; a ValueError if it has none, or several."""
+    """
+    Return the kind of a reply: outputs, error or unsupported.
+
+    Raise a ValueError if it has none, or several.
+    """
     found = [kind for kind in KINDS if kind in reply]
     if len(found) != 1:
         raise ValueError(f"must have one of {', '.join(KINDS)}, not {' and '.join(found) or 'none'}")
@@ -152,7 +166,11 @@ def kind_of(reply: Mapping[str, Any]) -> str:
 
 
 def names_of(reply: Mapping[str, Any]) -> list[str]:
-    """The outputs that a reply leaves out by name; a ValueError where they are no list of names."""
+    """
+    Return the outputs that a reply omits by name.
+
+    Raise a ValueError if they are no list of names.
+    """
     omits = reply.get("omits", [])
     if not isinstance(omits, list) or not all(isinstance(name, str) for name in omits):
         raise ValueError(f"`omits` must be a list of names, not {_shortened(str(omits))}")
@@ -160,7 +178,7 @@ def names_of(reply: Mapping[str, Any]) -> list[str]:
 
 
 def outputs_of(reply: Mapping[str, Any]) -> Outputs:
-    """The arrays of a reply; a ValueError says what is wrong with them."""
+    """Return the arrays of a reply; raise a ValueError that describes their fault."""
     outputs = reply["outputs"]
     if not isinstance(outputs, dict):
         raise ValueError(f"`outputs` must be an object of arrays, not {_shortened(str(outputs))}")

@@ -87,7 +87,7 @@ def _moved(entry: Any, path: str, tensors: Place) -> Any:
     return entry
 
 
-# ---- reading ----------------------------------------------------------------------------------------------------------
+# ---- reading -------------------------------------------------------------------------------------
 
 
 def tests_of(text: str, tensors: Place) -> dict[int, Vector]:
@@ -142,7 +142,7 @@ def _filled(entry: Any, tensors: Place) -> Any:
     return entry
 
 
-# ---- safetensors ------------------------------------------------------------------------------------------------------
+# ---- safetensors ---------------------------------------------------------------------------------
 
 
 def safetensors_of(tensors: Place) -> bytes:

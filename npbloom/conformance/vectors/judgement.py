@@ -199,7 +199,7 @@ def _replies(results: Iterable[str]) -> Iterable[tuple[int, Mapping[str, Any]]]:
         yield number, entry
 
 
-# ---- one answer -------------------------------------------------------------------------------------------------------
+# ---- one answer ----------------------------------------------------------------------------------
 
 
 def verdict(vector: Vector, reply: Mapping[str, Any]) -> tuple[str, str]:

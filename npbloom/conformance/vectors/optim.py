@@ -36,7 +36,7 @@ def vectors() -> Iterator[Vector]:
     yield from _traits()
 
 
-# ---- what a step gives, on intervals ----------------------------------------------------------------------------------
+# ---- what a step gives, on intervals -------------------------------------------------------------
 
 
 @dataclass
@@ -160,7 +160,7 @@ def _after_adam(op: Arithmetic, options: dict[str, Any], gradient: Numbers, stat
     return moved
 
 
-# ---- the vectors ------------------------------------------------------------------------------------------------------
+# ---- the vectors ---------------------------------------------------------------------------------
 
 
 def _vector(case: Case, spec: str, note: str, rounds: bool) -> Vector:

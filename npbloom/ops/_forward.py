@@ -135,7 +135,7 @@ def bloom_bag_output(
     out = _arrays.empty((bags.size, dim), table.dtype)
     bounds = bags.bounds(dim * rows.shape[1])
     table = _check.read_only(table)
-    how = combination(hashing, combine)
+    options = combination(hashing, combine)
     if bags.mode == "max":
         winners = np.empty((bags.size, dim), dtype=np.int64)
         arrays: tuple[Any, ...] = (
@@ -144,7 +144,7 @@ def bloom_bag_output(
             rows,
             bags.indptr,
             bags.padding,
-            how,
+            options,
             winners,
             out,
         )
@@ -158,7 +158,7 @@ def bloom_bag_output(
         bags.weights,
         bags.mode == "mean",
         bags.padding,
-        how,
+        options,
         out,
     )
     _parallel.run_range(kernels.bloom_bag_sum_range, bounds, *arrays, scratch=(2, dim))

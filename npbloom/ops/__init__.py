@@ -1,12 +1,7 @@
 """Explicit forward and backward on plain arrays: check, allocate, run kernels."""
 
 from npbloom.ops.hashing import hash_rows
-from npbloom.ops.lookup import (
-    bloom_bag_forward,
-    bloom_forward,
-    embedding_bag_forward,
-    embedding_forward,
-)
+from npbloom.ops.lookup import bloom_bag_forward, bloom_forward, embedding_bag_forward, embedding_forward
 from npbloom.ops.optim import adagrad_update, adam_update, rowwise_adagrad_update, sgd_update
 from npbloom.ops.scatter import (
     bloom_backward,

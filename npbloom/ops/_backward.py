@@ -151,14 +151,7 @@ def bag_contributions(
 
 
 def _from_bags(
-    bags: Bags,
-    grad: FloatArray,
-    rows: Any,
-    num_rows: int,
-    reserved: int,
-    *,
-    slices: int = 1,
-    **options: Any,
+    bags: Bags, grad: FloatArray, rows: Any, num_rows: int, reserved: int, *, slices: int = 1, **options: Any
 ) -> Contributions:
     """
     Return contributions of bags.

@@ -138,16 +138,7 @@ def bloom_bag_output(
     options = combination(hashing, combine)
     if bags.mode == "max":
         winners = np.empty((bags.size, dim), dtype=np.int64)
-        arrays: tuple[Any, ...] = (
-            table,
-            bags.ids,
-            rows,
-            bags.indptr,
-            bags.padding,
-            options,
-            winners,
-            out,
-        )
+        arrays: tuple[Any, ...] = (table, bags.ids, rows, bags.indptr, bags.padding, options, winners, out)
         _parallel.run_range(kernels.bloom_bag_max_range, bounds, *arrays, scratch=(2, dim))
         return out, winners
     arrays = (

@@ -65,9 +65,5 @@ def checked_rows_range(ids: IntArray, hashing: HashSpec, name: str, lo: int, hi:
 def rows_of(ids: IntArray, hashing: HashSpec, dtype: type[np.signedinteger[Any]] = np.int32) -> npt.NDArray[Any]:
     """Return the probes (n, k) of checked, flat ids."""
     rows = np.empty((ids.size, hashing.num_hash_functions), dtype=dtype)
-    run_range(
-        partial(_fill_rows, ids, hashing, rows),
-        ids.size,
-        grain=max(1, PROBES // hashing.num_hash_functions),
-    )
+    run_range(partial(_fill_rows, ids, hashing, rows), ids.size, grain=max(1, PROBES // hashing.num_hash_functions))
     return rows

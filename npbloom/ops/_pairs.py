@@ -64,11 +64,7 @@ class Pairs(NamedTuple):
         tasks: list[Callable[[], Result]] = []
         for lo, hi in pairwise(self.parts):
             size = int(self.bounds[hi] - self.bounds[lo]) + 1
-            scratch = (
-                np.empty(size, np.int64),
-                np.empty(size, np.int64),
-                np.empty(counters, np.int64),
-            )
+            scratch = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(counters, np.int64))
             tasks.append(partial(part, *scratch, lo, hi))
         return tasks
 
@@ -121,12 +117,7 @@ def split_pairs(
         kernels.partition_range(rows[part], slices, reserved, low, lo, bag_of, spread, cursors[part], pairs, 0, hi - lo)
 
     _parallel.run_tasks([partial(place, part, lo, hi) for part, (lo, hi) in parts])
-    return Pairs(
-        starts,
-        low,
-        pairs,
-        _parallel.balanced_bounds(starts, max(1, GRAIN // (work + 16)), _parallel.PIECES),
-    )
+    return Pairs(starts, low, pairs, _parallel.balanced_bounds(starts, max(1, GRAIN // (work + 16)), _parallel.PIECES))
 
 
 def distinct_rows(rows: IntArray, num_rows: int) -> IntArray:

@@ -148,23 +148,11 @@ def sgd_rule(
     reserved: range,
 ) -> Rule:
     """Return an SGD step on checked arguments."""
-    scalars = kernels.SGD(
-        _scalar(table, lr),
-        _scalar(table, momentum),
-        _scalar(table, weight_decay),
-        weight_decay != 0,
-    )
+    scalars = kernels.SGD(_scalar(table, lr), _scalar(table, momentum), _scalar(table, weight_decay), weight_decay != 0)
     return Rule(kernels.sgd_range, table, (buffer if momentum != 0 else None,), scalars, reserved)
 
 
-def adagrad_rule(
-    table: FloatArray,
-    state_sum: FloatArray,
-    lr: float,
-    eps: float,
-    weight_decay: float,
-    reserved: range,
-) -> Rule:
+def adagrad_rule(table: FloatArray, state_sum: FloatArray, lr: float, eps: float, weight_decay: float, reserved: range) -> Rule:
     """
     Return an Adagrad step on checked arguments.
 
@@ -193,17 +181,7 @@ def adam_rule(
     Powers are Python's: inside Numba ``beta**int`` differs in the last bit (L32).
     """
     beta1, beta2 = betas
-    numbers = (
-        lr,
-        beta1,
-        1 - beta1,
-        1 - beta1**step,
-        beta2,
-        1 - beta2,
-        1 - beta2**step,
-        weight_decay,
-        eps,
-    )
+    numbers = (lr, beta1, 1 - beta1, 1 - beta1**step, beta2, 1 - beta2, 1 - beta2**step, weight_decay, eps)
     scalars = kernels.Adam._make((*(_scalar(table, number) for number in numbers), weight_decay != 0))
     return Rule(kernels.adam_range, table, (exp_avg, exp_avg_sq), scalars, reserved)
 

@@ -29,10 +29,7 @@ def nearest(points: Points, groups: IntArray, starts: IntArray, centroids: Point
 
     Group g has the centroids ``[starts[g], starts[g + 1])``, at least one.
     """
-    codes, distances = (
-        np.empty(len(points), dtype=np.int64),
-        np.empty(len(points), dtype=np.float32),
-    )
+    codes, distances = (np.empty(len(points), dtype=np.int64), np.empty(len(points), dtype=np.float32))
     arrays = (
         *(_check.read_only(array) for array in (np.ascontiguousarray(points), groups, starts)),
         _check.read_only(np.ascontiguousarray(centroids.T)),
@@ -99,14 +96,7 @@ def _means(points: Points, codes: IntArray, centroids: Points) -> Points:
     return found
 
 
-def _refill(
-    points: Points,
-    groups: IntArray,
-    codes: IntArray,
-    distances: Points,
-    owner: IntArray,
-    centroids: Points,
-) -> None:
+def _refill(points: Points, groups: IntArray, codes: IntArray, distances: Points, owner: IntArray, centroids: Points) -> None:
     """
     Move each centroid without points to one of the points farthest from theirs in its group.
 

@@ -94,11 +94,7 @@ def _item_blocks(hashing: HashSpec, prior: FloatArray | None) -> Iterator[tuple[
             rows = hashing._rows[first:last]
         else:
             rows = rows_of(_check.read_only(np.arange(first, last, dtype=np.int64)), hashing)
-        yield (
-            first,
-            _check.read_only(rows),
-            zeros[: last - first] if prior is None else prior[first:last],
-        )
+        yield (first, _check.read_only(rows), zeros[: last - first] if prior is None else prior[first:last])
 
 
 def _column_blocks(log_probs: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
@@ -135,17 +131,7 @@ def log_likelihood(log_probs: Any, hashing: HashSpec, prior: Any = None) -> Floa
     for where, columns in _column_blocks(values):
         tile = _tiles(columns)
         for first, rows, own in _item_blocks(hashing, begins):
-            _parallel.run_range(
-                kernels.likelihood_range,
-                len(columns),
-                columns,
-                rows,
-                own,
-                first,
-                tile,
-                out[where],
-                grain=1,
-            )
+            _parallel.run_range(kernels.likelihood_range, len(columns), columns, rows, own, first, tile, out[where], grain=1)
     return out
 
 
@@ -163,11 +149,7 @@ def top_k(log_probs: Any, hashing: HashSpec, k: int, exclude: Any = None, prior:
     )
     for where, columns in _column_blocks(values):
         padded = len(columns) * kernels.WIDTH
-        part = np.pad(
-            starts[where.start : where.stop + 1],
-            (0, padded - (where.stop - where.start)),
-            mode="edge",
-        )
+        part = np.pad(starts[where.start : where.stop + 1], (0, padded - (where.stop - where.start)), mode="edge")
         heaps = (
             np.empty((padded, count), values.dtype),
             np.empty((padded, count), np.int64),

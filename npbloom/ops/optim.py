@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from npbloom import _check
-from npbloom.ops._steps import (
-    adagrad_rule,
-    adam_rule,
-    check_betas,
-    check_gradient,
-    reserved_rows,
-    sgd_rule,
-)
+from npbloom.ops._steps import adagrad_rule, adam_rule, check_betas, check_gradient, reserved_rows, sgd_rule
 from npbloom.types import ArrayLike, FloatArray, RowGrad
 
 __all__ = ["adagrad_update", "adam_update", "rowwise_adagrad_update", "sgd_update"]
@@ -286,28 +279,14 @@ def _table(weight: Any, padding_row: int | None) -> tuple[FloatArray, range]:
     return table, reserved_rows(_check.padding_row(padding_row, table.shape[0], "padding_row"))
 
 
-def _state(
-    array: Any,
-    name: str,
-    table: FloatArray,
-    shape: tuple[int, ...],
-    *others: tuple[str, FloatArray],
-) -> FloatArray:
+def _state(array: Any, name: str, table: FloatArray, shape: tuple[int, ...], *others: tuple[str, FloatArray]) -> FloatArray:
     """Return state to write to, in memory that neither the table nor other state has."""
     checked = _check.same_kind(array, name, table, shape)
     _check.own_memory(checked, name, ("weight", table), *others)
     return checked
 
 
-def _adagrad(
-    table: FloatArray,
-    total: FloatArray,
-    grad: Any,
-    lr: Any,
-    eps: Any,
-    weight_decay: Any,
-    reserved: range,
-) -> None:
+def _adagrad(table: FloatArray, total: FloatArray, grad: Any, lr: Any, eps: Any, weight_decay: Any, reserved: range) -> None:
     """Take the step of both kinds of Adagrad."""
     rate = _check.at_least_zero(lr, "lr")
     small = _check.at_least_zero(eps, "eps")

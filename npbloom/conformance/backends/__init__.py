@@ -1,4 +1,4 @@
-"""Adapters that ship with the kit: each is imported when it is named, and only then needs its package."""
+"""Adapters that ship with the kit; each needs its package only when its name is imported."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """The adapter of that name; an ImportError that says what to install where its package is missing."""
+    """Return the adapter of that name; raise an ImportError that names its package if missing."""
     if name not in _MODULES:
         raise AttributeError(f"There is no adapter {name!r}; there are {', '.join(__all__)}.")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    """The adapters."""
+    """Return the names of the adapters."""
     return __all__

@@ -1,4 +1,4 @@
-"""Helpers of the adapters of torch and of its extensions: arrays to tensors and back, and one thread."""
+"""Helpers of the adapters of torch and of its extensions: tensors, arrays, and threads."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch
 
 
 def tensor(array: Any, dtype: str) -> torch.Tensor:
-    """A floating array as a tensor; bfloat16 bit by bit, since converting it changes NaNs."""
+    """Return a floating array as a tensor; bfloat16 bit by bit, as conversion changes NaNs."""
     if dtype == "bfloat16":
         return torch.from_numpy((np.ascontiguousarray(array).view(np.uint32) >> 16).astype(np.uint16)).view(torch.bfloat16)
     return torch.from_numpy(array).to(DTYPES[dtype])
 
 
 def integers(array: Any) -> torch.Tensor:
-    """Indices as a tensor."""
+    """Return indices as a tensor."""
     return torch.from_numpy(np.asarray(array, dtype=np.int64))
 
 
 def array(values: torch.Tensor) -> Any:
-    """A tensor as an array of its own; bfloat16 as float32 of the same bits."""
+    """Return a tensor as a new array; bfloat16 becomes float32 of the same bits."""
     values = values.detach()
     if values.dtype == torch.bfloat16:
         return np.array((values.view(torch.uint16).numpy().astype(np.uint32) << 16).view(np.float32))
@@ -36,7 +36,11 @@ def array(values: torch.Tensor) -> Any:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Run with so many threads: checks run in forked children, where the threads of an OpenMP that was used before are gone."""
+    """
+    Run with `count` threads of torch.
+
+    Checks run in forked children, which lack the threads of an OpenMP that was used before.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -46,5 +50,5 @@ def threads(count: int) -> Iterator[None]:
 
 
 def names_every_row(case: Case, height: int) -> bool:
-    """True if a step names every row: only then moving all rows is the same as moving those named."""
+    """Return True if a step names every row, which makes dense and sparse updates the same."""
     return len(np.unique(case.rows)) == height

@@ -1,4 +1,4 @@
-"""FBGEMM's table-batched embeddings on a CPU, in which the optimizer is fused with the backward pass."""
+"""FBGEMM's table-batched embeddings on a CPU, which fuse the optimizer with the backward pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ try:
         SplitTableBatchedEmbeddingBagsCodegen,
         WeightDecayMode,
     )
-except (ImportError, OSError) as error:  # an OSError where it was built for another PyTorch
+except (ImportError, OSError) as error:  # FBGEMM may be built for another PyTorch
     raise ImportError("The adapter FbgemmCPU needs FBGEMM: pip install torch fbgemm-gpu-cpu") from error
 
 from npbloom.conformance.backends._torch import array, integers, tensor, threads
@@ -33,17 +33,21 @@ OPTIMIZERS = {
 
 class FbgemmCPU(Backend):
     """
-    `SplitTableBatchedEmbeddingBagsCodegen` on a CPU: lookups one by one and pooled; exact SGD, Adagrad, row-wise Adagrad.
+    `SplitTableBatchedEmbeddingBagsCodegen` on a CPU.
+
+    It does lookups one by one and pooled, and exact SGD, Adagrad and row-wise Adagrad.
 
     Parameters
     ----------
     weight_decay_everywhere : bool, default False
-        Pass a weight decay to EXACT_SGD and EXACT_ADAGRAD, too, which accept and ignore it, to see them fail.
+        Pass a weight decay also to EXACT_SGD and EXACT_ADAGRAD, which accept and ignore it. Their
+        checks then fail.
 
     Notes
     -----
-    The gradient of a lookup is the step of SGD at rate 1 from a table of zeros. FBGEMM wants widths that are multiples of 4:
-    other tables get columns of zeros, but not for row-wise Adagrad, whose mean would count them.
+    The gradient of a lookup is the step of SGD at rate 1 from a table of zeros. FBGEMM needs widths
+    that are multiples of 4. Other tables get columns of zeros, except for row-wise Adagrad, whose
+    mean would count them.
     """
 
     name = "fbgemm-cpu"
@@ -55,7 +59,7 @@ class FbgemmCPU(Backend):
         self.weight_decay_everywhere = weight_decay_everywhere
 
     def __repr__(self) -> str:
-        """The call that makes this adapter."""
+        """Return the call that makes this adapter."""
         return f"FbgemmCPU({'weight_decay_everywhere=True' if self.weight_decay_everywhere else ''})"
 
     def run(self, case: Case) -> Outputs:
@@ -65,8 +69,8 @@ class FbgemmCPU(Backend):
         Parameters
         ----------
         case : Case
-            ``embedding`` or ``bag`` without padding, max_norm, frequencies and maxima; ``sgd``, ``adagrad``,
-            ``rowwise_adagrad``.
+            ``embedding`` or ``bag`` without padding, max_norm, frequencies and maxima; ``sgd``,
+            ``adagrad``, ``rowwise_adagrad``.
 
         Returns
         -------
@@ -91,7 +95,7 @@ class FbgemmCPU(Backend):
 
     def session(self, case: Case) -> Session:
         """
-        A module with its fused optimizer, which stays.
+        Return a session whose module and fused optimizer stay.
 
         Parameters
         ----------
@@ -101,7 +105,7 @@ class FbgemmCPU(Backend):
         Returns
         -------
         Session
-            A step looks the rows up and sends their gradients back.
+            Each step looks the rows up and sends their gradients back.
         """
         if case.op not in OPTIMIZERS:
             raise Unsupported(f"FBGEMM on a CPU has no {case.op!r}")
@@ -118,7 +122,7 @@ class FbgemmCPU(Backend):
 
 
 def module(rows: int, width: int, pooling: Any, optimizer: Any = EmbOptimType.EXACT_SGD, **options: Any) -> Any:
-    """One table on the CPU."""
+    """Return one table on the CPU."""
     place = (rows, -(-width // 4) * 4, EmbeddingLocation.HOST, ComputeDevice.CPU)
     return SplitTableBatchedEmbeddingBagsCodegen(
         [place],
@@ -132,12 +136,12 @@ def module(rows: int, width: int, pooling: Any, optimizer: Any = EmbOptimType.EX
 
 @lru_cache(maxsize=256)
 def _lookups(rows: int, width: int, pooling: Any) -> Any:
-    """A table for lookups, whose step is the gradient."""
+    """Return a table for lookups, whose step is the gradient."""
     return module(rows, width, pooling, learning_rate=1.0)
 
 
 def _lookup(case: Case) -> Outputs:
-    """Forward from the case's table, and a step from a table of zeros."""
+    """Look up in the case's table; get the gradient from a step on a table of zeros."""
     height, width = case.weight.shape
     pooling = {"sum": PoolingMode.SUM, "mean": PoolingMode.MEAN, None: PoolingMode.NONE}[case.mode]
     lookup = _lookups(height, width, pooling)
@@ -164,7 +168,7 @@ def _lookup(case: Case) -> Outputs:
 
 
 def _offsets(case: Case) -> torch.Tensor:
-    """The beginnings of bags, and the number of ids."""
+    """Return the starts of bags, and the number of ids."""
     if case.op == "embedding":
         return torch.arange(case.ids.size + 1)
     if case.offsets is None:
@@ -173,7 +177,7 @@ def _offsets(case: Case) -> torch.Tensor:
 
 
 class Training(Session):
-    """A table and its fused optimizer."""
+    """A session: a table and its fused optimizer."""
 
     def __init__(self, backend: FbgemmCPU, case: Case) -> None:
         super().__init__(backend, case)
@@ -195,11 +199,11 @@ class Training(Session):
             self._visible(self._sum)[...] = tensor((case.state or {})["sum"], case.dtype)
 
     def _visible(self, state: torch.Tensor) -> torch.Tensor:
-        """Without the columns of zeros; a row-wise sum has none."""
+        """Return a state without the columns of zeros; a row-wise sum has none."""
         return state.view(self._shape[0], -1)[:, : self._shape[1]] if state.ndim == 2 else state
 
     def step(self, case: Case) -> Outputs:
-        """One step; the count is the adapter's own."""
+        """Take one step; the adapter counts the steps itself."""
         grad_out = torch.zeros((len(case.rows), self._table.shape[1]))
         grad_out[:, : self._shape[1]] = tensor(case.values, "float32")
         with threads(1):

@@ -20,17 +20,21 @@ from npbloom.conformance.cases.case import Case, Outputs
 
 class Jax(Backend):
     """
-    Lookups as JAX users write them: `jnp.take`, and for bags `segment_sum` or `segment_max`; differentiated by JAX.
+    Lookups as JAX users write them, differentiated by JAX.
+
+    They use `jnp.take`, and for bags `segment_sum` or `segment_max`.
 
     Parameters
     ----------
     profile : dict of str to dict, optional
-        Dtypes and accumulators, by default float32, which is JAX's own default; `jax_cpu.ACCUMULATORS` has the others.
+        Dtypes and accumulators, by default float32, which is JAX's own default;
+        `jax_cpu.ACCUMULATORS` has the others.
 
     Notes
     -----
-    XLA compiles for every shape, so tables, ids and bags are padded to powers of four, as users do: what is added reads row 0
-    into a bag that is dropped. Empty bags are zero because the adapter says so: `segment_max` gives -inf.
+    XLA compiles for every shape, so tables, ids and bags are padded to powers of four, as users do.
+    Padding ids read row 0 into a bag that is dropped. The adapter sets empty bags to zero, since
+    `segment_max` gives -inf.
     """
 
     name = "jax"
@@ -43,7 +47,7 @@ class Jax(Backend):
         self.__dict__.update(profile={dtype: dict(sums) for dtype, sums in (profile or self.profile).items()})
 
     def __repr__(self) -> str:
-        """The call that makes this adapter."""
+        """Return the call that makes this adapter."""
         return f"Jax({f'profile={self._given!r}' if self._given else ''})"
 
     def run(self, case: Case) -> Outputs:
@@ -81,7 +85,7 @@ ACCUMULATORS: dict[str, dict[str, str]] = {
 
 
 def _embedding(case: Case) -> Outputs:
-    """Rows of a table."""
+    """Run a lookup of rows."""
     height, width = case.weight.shape
     ids, columns = bucket(case.ids.size), bucket(width)
     weight = given(padded(case.weight, bucket(height), columns), case.dtype)
@@ -91,7 +95,7 @@ def _embedding(case: Case) -> Outputs:
 
 
 def _rows(weight: Any, ids: Any, grad_out: Any) -> tuple[Any, Any]:
-    """Forward and backward."""
+    """Return the outputs of forward and backward."""
     out, backward = jax.vjp(lambda weight: jnp.take(weight, ids, axis=0), weight)
     return out, backward(grad_out)[0]
 
@@ -100,11 +104,11 @@ _take = jax.jit(_rows)
 
 
 def _bag(case: Case) -> Outputs:
-    """Bags of rows."""
+    """Run a lookup of bags."""
     (height, width), bags = case.weight.shape, len(case.grad_out)
     ids, columns, segments = bucket(case.ids.size), bucket(width), bucket(bags)
     sizes = np.full(bags, case.ids.shape[-1]) if case.offsets is None else _sizes(case)
-    segment_ids = np.full(ids, segments)  # a bag that does not exist, which JAX drops
+    segment_ids = np.full(ids, segments)  # a bag out of range, which JAX drops
     segment_ids[: case.ids.size] = np.repeat(np.arange(bags), sizes)
     weight = given(padded(case.weight, bucket(height), columns), case.dtype)
     grad_out = given(padded(case.grad_out, segments, columns), case.dtype)
@@ -119,14 +123,14 @@ def _bag(case: Case) -> Outputs:
 
 
 def _sizes(case: Case) -> Any:
-    """Entries of each bag."""
+    """Return the number of entries of each bag."""
     return np.diff(case.offsets if case.include_last_offset else np.append(case.offsets, case.ids.size))
 
 
 def _summed(
     weight: Any, ids: Any, segment_ids: Any, sizes: Any, factors: Any, grad_out: Any, mode: str, weighted: bool
 ) -> tuple[Any, Any, Any]:
-    """Forward and backward."""
+    """Return the outputs of forward and backward."""
     bags = len(grad_out)
 
     def forward(weight: Any, factors: Any) -> Any:

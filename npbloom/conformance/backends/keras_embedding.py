@@ -1,4 +1,4 @@
-"""Keras' `Embedding` layer on JAX or PyTorch, whichever the environment variable KERAS_BACKEND names."""
+"""Keras' `Embedding` layer on JAX or PyTorch, as the environment variable KERAS_BACKEND says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ except ImportError as error:
     raise ImportError(NEEDS) from error
 
 BACKEND = keras.backend.backend()
-if BACKEND not in ("jax", "torch"):  # Keras was imported before, or its own file says so
+# Keras was imported earlier, or its configuration file names another backend.
+if BACKEND not in ("jax", "torch"):
     raise ImportError(NEEDS)
 
 
@@ -43,7 +44,7 @@ class Keras(Backend):
         self.__dict__.update(profile={dtype: dict(sums) for dtype, sums in (profile or self.profile).items()})
 
     def __repr__(self) -> str:
-        """The call that makes this adapter."""
+        """Return the call that makes this adapter."""
         return f"Keras({f'profile={self._given!r}' if self._given else ''})"
 
     def run(self, case: Case) -> Outputs:
@@ -76,14 +77,14 @@ class Keras(Backend):
 
 @cache
 def _layer(rows: int, width: int, dtype: str) -> Any:
-    """A layer of that shape."""
+    """Return a layer of that shape."""
     layer = keras.layers.Embedding(rows, width, dtype=dtype)
     layer.build()
     return layer
 
 
 def _on_torch(case: Case) -> Outputs:
-    """Forward and backward of the layer's own variable."""
+    """Run forward and backward of the layer's own variable."""
     from npbloom.conformance.backends._torch import array, integers, tensor, threads
 
     with threads(1):
@@ -97,7 +98,7 @@ def _on_torch(case: Case) -> Outputs:
 
 
 def _on_jax(case: Case) -> Outputs:
-    """The layer as a function of its table; padded, since XLA compiles for every shape."""
+    """Run the layer as a function of its table; padded, since XLA compiles for every shape."""
     import jax
 
     from npbloom.conformance.backends._jax import array, bucket, given, padded
@@ -113,7 +114,7 @@ def _on_jax(case: Case) -> Outputs:
 
 @lru_cache(maxsize=256)
 def _function(rows: int, width: int, dtype: str) -> Callable[..., Any]:
-    """Forward and backward of a layer of that shape."""
+    """Return a compiled forward and backward of a layer of that shape."""
     import jax
 
     layer = _layer(rows, width, dtype)

@@ -18,7 +18,7 @@ from npbloom.types import WIDE_IDS, HashSpec, RowGrad
 
 class NpBloom(Backend):
     """
-    npbloom judged by its own oracle, which shares no line with it but the words of `npbloom.types`.
+    npbloom judged by its own oracle; the two share only `npbloom.types`.
 
     Examples
     --------
@@ -49,12 +49,13 @@ class NpBloom(Backend):
         Parameters
         ----------
         case : Case
-            Any operation, in float32 or float64; ``bloom64`` with more than 2^31 ids, whose hash is the wide one here (L20).
+            Any operation, in float32 or float64; ``bloom64`` with more than 2^31 ids, since only
+            then is the hash the wide one (L20).
 
         Returns
         -------
         dict of str to array
-            Everything the operation has; gradients as ``rows`` and ``values``.
+            All outputs of the operation; gradients as ``rows`` and ``values``.
 
         Raises
         ------
@@ -70,7 +71,7 @@ class NpBloom(Backend):
 
     def session(self, case: Case) -> Session:
         """
-        A layer and an optimizer that stay.
+        Return a session whose layer and optimizer stay.
 
         Parameters
         ----------
@@ -80,13 +81,14 @@ class NpBloom(Backend):
         Returns
         -------
         Session
-            Its steps are in turn ``optimizer.update`` and ``optimizer.step``, which are one and the same (L26).
+            Its steps alternate between ``optimizer.update`` and ``optimizer.step``, which must
+            agree (L26).
         """
         return Training(self, case)
 
 
 class Training(Session):
-    """A `ScaledEmbedding` over the table of a case, and its optimizer."""
+    """A session: a `ScaledEmbedding` over the table of a case, and its optimizer."""
 
     def __init__(self, backend: NpBloom, case: Case) -> None:
         super().__init__(backend, case)
@@ -99,7 +101,7 @@ class Training(Session):
         self._fused = False
 
     def step(self, case: Case) -> Outputs:
-        """One update; table and state as they are then."""
+        """Take one step; return table and state after it."""
         self._fused = not self._fused
         if self._fused:
             self._optimizer.update(self._layer, case.rows, case.values)
@@ -110,7 +112,11 @@ class Training(Session):
 
 
 def _hash(case: Case) -> Outputs:
-    """The table rows that ids read; hashes of negative ids and of foreign seeds are not a layer's, but the hash is the same."""
+    """
+    Return the table rows that ids read.
+
+    A layer has neither negative ids nor foreign seeds, but it uses the same hash.
+    """
     assert case.num_rows is not None
     hashes = [murmurhash3_32(case.ids.astype(np.int32), seed).view(np.int32) for seed in case.seeds or ()]
     rows = np.stack(hashes, axis=-1).astype(np.int64) % case.num_rows
@@ -119,23 +125,23 @@ def _hash(case: Case) -> Outputs:
 
 
 def _hash_bytes(case: Case) -> Outputs:
-    """Hashes of keys of any length."""
+    """Return hashes of keys of any length."""
     assert case.seed is not None
     return {"hash": murmurhash3_32([key.tobytes() for key in case.keys], case.seed)}
 
 
 def _gradient(grad: RowGrad) -> Outputs:
-    """A RowGrad as outputs."""
+    """Return a RowGrad as outputs."""
     return {"rows": grad.rows, "values": grad.values}
 
 
 def _limits(case: Case) -> dict[str, Any]:
-    """The arguments of max_norm, where there is one."""
+    """Return the arguments of max_norm, if the case has it."""
     return {} if case.max_norm is None else {"max_norm": case.max_norm, "norm_type": case.norm_type}
 
 
 def _embedding(case: Case) -> Outputs:
-    """Rows of a table."""
+    """Run a lookup of rows."""
     weight = case.weight.copy()  # max_norm writes to it
     outputs = {"out": ops.embedding_forward(weight, case.ids, **_limits(case))}
     if case.max_norm is not None:
@@ -148,7 +154,7 @@ def _embedding(case: Case) -> Outputs:
 
 
 def _bag(case: Case) -> Outputs:
-    """Bags of rows."""
+    """Run a lookup of bags."""
     weight = case.weight.copy()
     bags: dict[str, Any] = {"padding_idx": case.padding_idx, "include_last_offset": bool(case.include_last_offset)}
     factors = case.per_sample_weights
@@ -165,7 +171,7 @@ def _bag(case: Case) -> Outputs:
 
 
 def _bloom(case: Case) -> Outputs:
-    """Hashed lookups."""
+    """Run a lookup through hashed rows."""
     assert case.num_embeddings is not None
     assert case.num_hash_functions is not None
     if (case.op == "bloom64") != (case.num_embeddings > WIDE_IDS):
@@ -178,7 +184,7 @@ def _bloom(case: Case) -> Outputs:
 
 
 def _step(case: Case) -> Outputs:
-    """One optimizer step; the gradient is coalesced as the backward of a lookup does it."""
+    """Take one optimizer step; the gradient is coalesced as in the backward of a lookup."""
     assert case.options is not None
     options = dict(case.options)
     weight, state = case.weight.copy(), {name: np.array(array) for name, array in (case.state or {}).items()}
@@ -189,7 +195,7 @@ def _step(case: Case) -> Outputs:
     elif case.op == "rowwise_adagrad":
         ops.rowwise_adagrad_update(weight, state["sum"], grad, lr, **options)
     elif case.op == "adagrad":
-        options.pop("initial_accumulator_value")  # it is in the state
+        options.pop("initial_accumulator_value")  # the state already has it
         lr = lr / (1 + before * options.pop("lr_decay"))
         ops.adagrad_update(weight, state["sum"], grad, lr, **options)
     else:

@@ -1,4 +1,4 @@
-"""Thinc's `HashEmbed`: forward and backward of its layer, on rows that are given."""
+"""Thinc's `HashEmbed`: forward and backward of its layer, on given rows."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from npbloom.conformance.cases.case import Case, Outputs
 
 class ThincHashEmbed(Backend):
     """
-    The layer `thinc.api.HashEmbed` with its hash replaced: an id reads as many rows as its bag has entries.
+    The layer `thinc.api.HashEmbed` with its hash replaced by given rows.
 
-    Its hash is MurmurHash3_x86_128 of eight bytes, so that ``hash`` and ``bloom`` are other operations and are declined; what is
-    asked is the layer's sum of rows and its gradient, as a bag of one size, and as an embedding of one row.
+    Thinc's hash is MurmurHash3_x86_128 of eight bytes, so ``hash`` and ``bloom`` are different
+    operations and are declined. The checks run the layer's sum of rows and its gradient, as bags of
+    one size, and as an embedding of one row. An id reads as many rows as its bag has entries.
 
     Parameters
     ----------
     empty_batches : bool, default False
-        Ask for batches without ids, too, whose backward pass raises a NameError, to see it fail.
+        Also run batches without ids, whose backward pass raises a NameError. The check then fails.
     profile : dict of str to dict, optional
-        Dtypes and accumulators, by default float32; gradients come back in float32 whatever the table is.
+        Dtypes and accumulators, by default float32; gradients are float32 for every table.
     """
 
     name = "thinc-hash-embed"
@@ -43,7 +44,7 @@ class ThincHashEmbed(Backend):
         self.__dict__.update(profile={dtype: dict(sums) for dtype, sums in (profile or self.profile).items()})
 
     def __repr__(self) -> str:
-        """The call that makes this adapter."""
+        """Return the call that makes this adapter."""
         given = ["empty_batches=True"] if self.empty_batches else []
         given += [f"profile={self._given!r}"] if self._given else []
         return f"ThincHashEmbed({', '.join(given)})"
@@ -55,7 +56,7 @@ class ThincHashEmbed(Backend):
         Parameters
         ----------
         case : Case
-            ``embedding``, or ``bag`` in which sums have equally many entries; without any option.
+            ``embedding``, or a ``bag`` of sums with equally many entries; without any option.
 
         Returns
         -------
@@ -74,7 +75,8 @@ class ThincHashEmbed(Backend):
             raise Unsupported("backward of an empty batch raises a NameError, which `empty_batches=True` shows")
         layer: Any = HashEmbed(case.weight.shape[1], len(case.weight), seed=0)
         operations: Any = NumpyOps()
-        operations.hash = lambda ids, seed: rows  # in place of Thinc's own hash, which is none of the kit's
+        # In place of Thinc's hash, which differs from the kit's.
+        operations.hash = lambda ids, seed: rows
         layer.ops = operations
         layer.set_param("E", case.weight)
         out, backprop = layer(np.arange(len(rows), dtype=np.uint64), is_train=True)
@@ -84,7 +86,7 @@ class ThincHashEmbed(Backend):
 
 
 def _probes(case: Case) -> Any:
-    """The rows of each output, equally many for all."""
+    """Return the rows of each output, equally many for all."""
     if case.op not in ("embedding", "bag"):
         raise Unsupported(f"no {case.op!r}: Thinc hashes otherwise, and its optimizers are dense")
     if (

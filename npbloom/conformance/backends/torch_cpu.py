@@ -34,13 +34,17 @@ ACCUMULATORS: dict[str, dict[str, str]] = {
 
 COUNTS = "pytorch#190063: embedding_bag divides a gradient by how often another id occurs, on a CPU"
 EARLY = "max_norm scales rows before it looks at the next id: a lookup that raises has written to the table"
-NOTHING = 5e-324  # SparseAdam refuses an eps of 0; this one is lost in every sum but that with 0
+NOTHING = 5e-324  # SparseAdam refuses an eps of 0; this one only changes a sum with 0
 LATE_EPS = "SparseAdam adds eps before bias correction"
 
 
 @cache
 def warm_up() -> None:
-    """Take one step: the first one imports torch's compiler, and would do so in the child of every check."""
+    """
+    Take one step.
+
+    The first step imports torch's compiler; without this, the child of every check would import it.
+    """
     weight = torch.nn.Parameter(torch.zeros(1))
     weight.grad = torch.zeros(1)
     torch.optim.SGD([weight], lr=0.1).step()
@@ -48,23 +52,28 @@ def warm_up() -> None:
 
 class TorchCPU(Backend):
     """
-    `torch.nn.functional.embedding` and `embedding_bag`, and `torch.optim`'s SGD, Adagrad and (dense) Adam.
+    `torch.nn.functional.embedding` and `embedding_bag`, and `torch.optim`'s optimizers.
+
+    These are SGD, Adagrad and (dense) Adam.
 
     Parameters
     ----------
     sparse : bool, default False
-        Ask for sparse gradients, which torch has for lookups, and for sums and means without frequencies.
+        Request sparse gradients, which torch has for lookups, and for sums and means without
+        frequencies.
     profile : dict of str to dict, optional
-        Dtypes and accumulators, by default float32 and float64; `torch_cpu.ACCUMULATORS` has those of float16 and bfloat16, too.
+        Dtypes and accumulators, by default float32 and float64; `torch_cpu.ACCUMULATORS` also has
+        those of float16 and bfloat16.
     policy : dict of str to str, optional
-        Claims in place of `TorchCPU.policy`, to see what torch does where it promises nothing.
+        Claims in place of `TorchCPU.policy`, to test torch where it promises nothing.
     num_threads : int, default 1
-        Checks run in forked children, which cannot use more where the parent's torch did before.
+        Number of threads. Checks run in forked children, which cannot use more than one if the
+        parent's torch did before.
 
     Notes
     -----
-    Momentum, weight decay and Adam move every row of a dense gradient. A step is answered where torch takes its gradient
-    sparse, or where it names every row, so that both ways are the same.
+    Momentum, weight decay and Adam move every row of a dense gradient. The adapter answers a step
+    if torch takes its gradient sparse, or if it names every row, so that both ways are the same.
     """
 
     name = "torch-cpu"
@@ -101,7 +110,7 @@ class TorchCPU(Backend):
         warm_up()
 
     def __repr__(self) -> str:
-        """The call that makes this adapter."""
+        """Return the call that makes this adapter."""
         given = ["sparse=True"] if self.sparse else []
         given += [f"{name}={claims!r}" for name, claims in self._given.items() if claims]
         given += [f"num_threads={self.num_threads}"] if self.num_threads != 1 else []
@@ -119,7 +128,8 @@ class TorchCPU(Backend):
         Returns
         -------
         dict of str to array
-            Gradients of lookups as ``grad_weight``, or as ``rows`` and ``values`` where they are sparse.
+            Gradients of lookups as ``grad_weight``, or as ``rows`` and ``values`` if they are
+            sparse.
 
         Raises
         ------
@@ -142,7 +152,7 @@ class TorchCPU(Backend):
 
     def session(self, case: Case) -> Session:
         """
-        An optimizer and its parameter, which stay.
+        Return a session whose optimizer and parameter stay.
 
         Parameters
         ----------
@@ -152,7 +162,7 @@ class TorchCPU(Backend):
         Returns
         -------
         Session
-            Its steps give the optimizer a sparse gradient where it takes one.
+            Its steps give the optimizer a sparse gradient if it takes one.
         """
         if case.op not in OPTIMIZERS:
             raise Unsupported(f"torch has no {case.op!r}")
@@ -165,7 +175,7 @@ class TorchCPU(Backend):
 
 
 def _embedding(case: Case, sparse: bool) -> Outputs:
-    """Rows of a table."""
+    """Run a lookup of rows."""
 
     def lookup(weight: torch.Tensor) -> torch.Tensor:
         return functional.embedding(
@@ -182,7 +192,7 @@ def _embedding(case: Case, sparse: bool) -> Outputs:
 
 
 def _bag(case: Case, sparse: bool) -> Outputs:
-    """Bags of rows."""
+    """Run a lookup of bags."""
     factors = None if case.per_sample_weights is None else tensor(case.per_sample_weights, case.dtype).requires_grad_()
 
     def lookup(weight: torch.Tensor) -> torch.Tensor:
@@ -208,10 +218,10 @@ def _bag(case: Case, sparse: bool) -> Outputs:
 
 def _forward_backward(case: Case, lookup: Callable[[torch.Tensor], torch.Tensor]) -> Outputs:
     """
-    Look up, and send the output's gradient back.
+    Run forward, and backward from the output's gradient.
 
-    What torch writes to the table before an error arrives at the case, where the kit looks for it; where max_norm writes
-    rightly, the case gets back what it had.
+    If torch raises an error, all that it wrote to the table before is copied to the case, where the
+    kit detects it. If max_norm wrote as it should, the case keeps its table.
     """
     before = None if case.max_norm is None else case.weight.copy()
     weight = tensor(case.weight, case.dtype).requires_grad_()
@@ -237,7 +247,7 @@ def _forward_backward(case: Case, lookup: Callable[[torch.Tensor], torch.Tensor]
 
 
 class Training(Session):
-    """A parameter and its optimizer."""
+    """A session: a parameter and its optimizer."""
 
     def __init__(self, backend: Backend, case: Case, num_threads: int) -> None:
         super().__init__(backend, case)
@@ -250,17 +260,17 @@ class Training(Session):
         }
 
     def _make(self, options: dict[str, Any]) -> torch.optim.Optimizer:
-        """The optimizer; it can take sparse gradients unless something would move every row."""
+        """Return the optimizer; it takes sparse gradients unless an option would move every row."""
         moves_all = self._op == "adam" or options.get("momentum") or options["weight_decay"]
         self._dense = bool(moves_all)
         return OPTIMIZERS[self._op]([self._weight], **options)
 
     def _count(self, steps: int) -> Any:
-        """Steps as this optimizer counts them."""
+        """Return the number of steps as this optimizer counts them."""
         return torch.tensor(float(steps))
 
     def step(self, case: Case) -> Outputs:
-        """One step; table and state as they are then."""
+        """Take one step; return table and state after it."""
         if self._dense and not names_every_row(case, len(self._weight)):
             raise Unsupported("momentum, weight decay and Adam move every row, named or not")
         with threads(self._threads):
@@ -274,13 +284,15 @@ class Training(Session):
 
 class TorchSparseAdam(Backend):
     """
-    `torch.optim.SparseAdam`, the lazy one: it moves the rows that are named.
+    `torch.optim.SparseAdam`, the lazy Adam: it moves only the rows that are named.
 
     Parameters
     ----------
     convert_eps : bool, default True
-        SparseAdam adds eps before bias correction, ``lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps)``. It gets
-        ``eps * sqrt(1 - beta2**t)``, with which both formulas are the same. With False it gets eps as it is, and differs.
+        SparseAdam adds eps before bias correction,
+        ``lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps)``. With True it gets
+        ``eps * sqrt(1 - beta2**t)``, which makes both formulas the same. With False it gets eps
+        unchanged, and differs.
     """
 
     name = "torch-sparse-adam"
@@ -295,7 +307,7 @@ class TorchSparseAdam(Backend):
         warm_up()
 
     def __repr__(self) -> str:
-        """The call that makes this adapter."""
+        """Return the call that makes this adapter."""
         return f"TorchSparseAdam({'' if self.convert_eps else 'convert_eps=False'})"
 
     def run(self, case: Case) -> Outputs:
@@ -321,7 +333,7 @@ class TorchSparseAdam(Backend):
 
     def session(self, case: Case) -> Session:
         """
-        An optimizer and its parameter, which stay.
+        Return a session whose optimizer and parameter stay.
 
         Parameters
         ----------
@@ -343,24 +355,24 @@ class TorchSparseAdam(Backend):
 
 
 class LazyTraining(Training):
-    """A parameter and its SparseAdam."""
+    """A session: a parameter and its SparseAdam."""
 
     def __init__(self, backend: Backend, case: Case, convert_eps: bool) -> None:
         self._convert = convert_eps
         super().__init__(backend, case, num_threads=1)
 
     def _make(self, options: dict[str, Any]) -> torch.optim.Optimizer:
-        """It takes sparse gradients only."""
+        """Return the optimizer; it takes sparse gradients only."""
         self._dense = False
         self._eps, self._beta = options["eps"], options["betas"][1]
         return torch.optim.SparseAdam([self._weight], lr=options["lr"], betas=options["betas"], eps=self._eps or NOTHING)
 
     def _count(self, steps: int) -> Any:
-        """Powers of the betas are computed from a Python integer."""
+        """Return the number of steps as a Python integer, as SparseAdam takes powers of betas."""
         return steps
 
     def step(self, case: Case) -> Outputs:
-        """One step, with the eps that gives it Adam's formula where that is wanted."""
+        """Take one step, if wanted with the eps that gives Adam's formula."""
         if self._convert:
             count = self._optimizer.state[self._weight]["step"] + 1
             self._optimizer.param_groups[0]["eps"] = self._eps * math.sqrt(1 - self._beta**count) or NOTHING

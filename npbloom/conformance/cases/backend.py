@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from npbloom.conformance.cases.case import Case, Outputs, copied
 
-POLICIES: dict[str, tuple[str, ...]] = {  # choices where backends may differ; the first is the default
+# Choices where backends may differ; the first is the default.
+POLICIES: dict[str, tuple[str, ...]] = {
     "out_of_bounds": ("raise", "undefined"),
     "invalid_offsets": ("undefined", "raise"),
     "max_tie": ("first", "last", "any"),

@@ -9,9 +9,12 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 STORED = {"float16": "float16", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
-ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}  # half of a unit of 1.0
-SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 2.0**-1074}  # subnormal numbers
-INTEGERS = {name: int(1 / roundoff) for name, roundoff in ROUNDOFF.items()}  # every integer up to it is exact
+# Half of the spacing of floats at 1.0.
+ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
+# The smallest subnormal numbers.
+SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 2.0**-1074}
+# Every integer up to these is exact.
+INTEGERS = {name: int(1 / roundoff) for name, roundoff in ROUNDOFF.items()}
 
 
 def stored(values: Any, dtype: str) -> Array:

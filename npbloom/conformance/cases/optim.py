@@ -26,10 +26,12 @@ from npbloom.conformance.cases.floats import stored
 
 Array = np.ndarray[Any, Any]
 
-ROOTS = {0.0: (1, 2, 4, 8), 1.0: (1, 3, 7), 3.0: (1, 5)}  # for each eps, roots at most 8 that it makes a power of two
+# For each eps, roots at most 8 that it makes a power of two.
+ROOTS = {0.0: (1, 2, 4, 8), 1.0: (1, 3, 7), 3.0: (1, 5)}
 WIDTHS = (1, 2, 3, 4, 5, 8, 9, 16, 17)
 LATE = 1000  # steps after which corrections of these betas are 1 in every dtype
-RATES = ((1, 1.0), (3, 1.0), (2, 0.5), (7, 1.0), (4, 0.25))  # steps and rate decays whose divisor is a power of two
+# Steps and rate decays whose divisor is a power of two.
+RATES = ((1, 1.0), (3, 1.0), (2, 0.5), (7, 1.0), (4, 0.25))
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0},
     "adagrad": {"lr": 0.01, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
@@ -268,7 +270,8 @@ def full_range_step(op: str, dtype: str, batch: Batch, width: int, rng: np.rando
 
     def floats(size: tuple[int, ...], factor: float = 1.0) -> Array:
         sizes = np.ldexp(rng.uniform(0.5, 1.0, size), rng.integers(1 - reach, 1 + reach, size))
-        return np.asarray(sizes * rng.choice([-1, 1], size) * factor)  # the square of the smallest does not underflow
+        # The square of the smallest does not underflow.
+        return np.asarray(sizes * rng.choice([-1, 1], size) * factor)
 
     lr = float(rng.choice([0.5, 0.1, 0.01] if not narrow else [0.5, 0.25]))
     decay = float(rng.choice([0.0, 0.25, 0.01]))

@@ -86,7 +86,8 @@ def in_two_dimensions(features: Features) -> Iterator[Structure]:
 
 def _all_options(op: str, rows: int, flat: np.ndarray[Any, Any], features: Features) -> Iterator[dict[str, Any]]:
     """Yield every padding, and for bags every mode and partition."""
-    negative = rows == 2 and not features.frequency and not features.weighted  # one check of a negative index is enough
+    # One check of a negative index is enough.
+    negative = rows == 2 and not features.frequency and not features.weighted
     paddings: list[int | None] = [*range(rows), *([-1] if negative else [])] if features.padding else [None]
     for padding in paddings:
         common = {"ids": flat, "padding_idx": padding, "scale_grad_by_freq": features.frequency, "norm_type": 2.0}

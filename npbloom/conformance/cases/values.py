@@ -65,7 +65,8 @@ def exact(
     base, width = divisors(structure), width * structure.slices
     terms = max(1, structure.fields["ids"].size) * structure.fields.get("num_hash_functions", 1)
     largest = terms * max(structure.rows, 3) * base
-    if features.weighted:  # weights are multiples of 0.5, at most 3; their gradients are sums over the columns
+    # Weights are multiples of 0.5, at most 3; their gradients are sums over the columns.
+    if features.weighted:
         largest = max(6 * largest, width * 3 * structure.rows * base * base)
     if largest > min(INTEGERS[name] for name in (dtype, *claims.values())):
         return None
@@ -140,7 +141,8 @@ def normed(structure: Structure, features: Features, dtype: str, width: int, rng
     No rounding decides which rows are scaled.
     """
     limit = float(rng.choice([0.5, 1.0, 3.0]))
-    above = (6.0, 8.0) if dtype == "float16" else (8.0, 20.0)  # the cube of a norm must fit a float16
+    # The cube of a norm must fit a float16.
+    above = (6.0, 8.0) if dtype == "float16" else (8.0, 20.0)
     weight = rng.standard_normal((structure.rows, width)) + 0.1
     norms = np.linalg.norm(weight, axis=1, keepdims=True)
     factor = rng.choice([0.1 / width, 0.3 / width, *above], (structure.rows, 1))

@@ -1,4 +1,4 @@
-"""Checks of `bloom`, `bloom_mean` and `bloom_concat`: many ids in a small table, reached through murmurhash3."""
+"""Checks of `bloom`, `bloom_mean` and `bloom_concat`: many ids in a small, hashed table."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from npbloom.conformance.runner.answers import Failure
 from npbloom.conformance.runner.check_run import CheckRun
 from npbloom.types import SPOTLIGHT_SEEDS
 
-ROWS = (1, 2, 3, 5, 7, 1000, 1021, 65537, 200_000, 2**31 - 1)  # at powers of two all remainders would agree
+# At powers of two all remainders would agree.
+ROWS = (1, 2, 3, 5, 7, 1000, 1021, 65537, 200_000, 2**31 - 1)
 
 
 def ask(run: CheckRun, ids: Any, num_rows: int, seeds: tuple[int, ...], padding_idx: int | None = None) -> None:

@@ -138,7 +138,8 @@ def judge_identity(run: CheckRun, structure: Structure, dtype: str, keys: Keys) 
         judge(run, forward, answers(run, forward, ("out",)), ("out",))
     gradients = tuple(key for key in keys if key != "out")
     if gradients:
-        if backward.mode == "max" and run.policy("max_tie") != "first":  # rows would tie among zeros
+        # Rows would tie among zeros.
+        if backward.mode == "max" and run.policy("max_tie") != "first":
             ranks = np.arange(structure.rows)[:, None] + np.zeros(backward.weight.shape)
             backward = backward.replace(weight=stored(ranks, dtype))
         judge(run, backward, answers(run, backward, gradients), gradients)

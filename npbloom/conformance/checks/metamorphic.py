@@ -29,7 +29,8 @@ def on_exact_cases(run: CheckRun, op: str, features: Features, judge: Any) -> No
             run.discarded += 1
             return
         shares = case.mode == "max" and run.policy("max_tie") == "any"
-        if shares or not divides_exactly(case):  # thirds and reciprocals round, which makes the order of the terms visible
+        # Thirds and reciprocals round, which makes the order of the terms visible.
+        if shares or not divides_exactly(case):
             case = case.replace(mode="sum")
         outputs = run.ask(case)
         if outputs:

@@ -100,7 +100,8 @@ def _gradient(case: Case, unit: float, accumulator: float) -> tuple[Interval, Ar
     np.add.at(total, case.rows, wide(case.values))
     np.add.at(size, case.rows, np.abs(wide(case.values)))
     count = np.bincount(case.rows, minlength=len(size)).astype(np.float64)[:, None]
-    error = gamma(count, accumulator) * size + unit * np.abs(total)  # n - 1 additions, and storing a partial sum
+    # There are n - 1 additions, and storing a partial sum.
+    error = gamma(count, accumulator) * size + unit * np.abs(total)
     error[size == 0] = 0.0
     decay = options_decay(case)
     if decay:
@@ -198,7 +199,8 @@ def _adam(case: Case, grad: Interval, size: Array, unit: float) -> dict[str, Int
 
 def _moment(before: Array, new: Interval, size: Array, beta: float, dtype: str, unit: float) -> Interval:
     """Return the interval of ``beta * before + (1 - beta) * new``."""
-    rest = 1 - beta  # ``before + (1 - beta) * (new - before)`` is allowed, too: the old moment may count in full
+    # ``before + (1 - beta) * (new - before)`` is allowed, too: the old moment may count in full.
+    rest = 1 - beta
     slack = ROUNDINGS * unit * (np.abs(before) + rest * size) + _inexact(beta, dtype) * unit * size + 4 * SMALLEST[dtype]
     return Interval(beta * before + rest * new.lo - slack, beta * before + rest * new.hi + slack)
 

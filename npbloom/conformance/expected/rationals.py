@@ -99,7 +99,8 @@ def floats_within(intervals: list[Interval], shape: tuple[int, ...], dtype: str)
 def _nearest(value: Fraction, dtype: str, up: bool) -> Any:
     """Return the nearest float above or below a rational; the rational itself if it is a float."""
     real = np.dtype(dtype).type
-    found = real(float(value))  # int division rounds once; the cast may round again, which is corrected
+    # Integer division rounds once; the cast may round again, which is corrected.
+    found = real(float(value))
     toward = real(np.inf if up else -np.inf)
     while (Fraction(float(found)) < value) if up else (Fraction(float(found)) > value):
         found = np.nextafter(found, toward)

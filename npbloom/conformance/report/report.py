@@ -156,7 +156,8 @@ def _failure(result: CheckResult, width: int) -> list[str]:
         lines += textwrap.wrap(f"{result.sentence} ({result.law})", width)
     lines += textwrap.wrap(result.message, width, break_on_hyphens=False)
     program, equals, rest = result.snippet.partition("case = ")
-    snippet = (program + equals + rest.partition("\n# ")[0]).rstrip()  # the comment at its end repeats the message
+    # The comment at its end repeats the message.
+    snippet = (program + equals + rest.partition("\n# ")[0]).rstrip()
     if snippet and len(snippet) <= LONGEST:
         lines += ["", snippet]
     elif snippet:

@@ -75,7 +75,8 @@ def _as_state(case: Case, state: Any) -> dict[str, Array]:
             raise Failure(case, f"`state[{key!r}]` must have shape {np.shape(before[key])}, not {array.shape}")
         if array.dtype.kind not in "fiu":
             raise Failure(case, f"`state[{key!r}]` must be numbers, not {array.dtype}")
-        if key in before and key != "step" and np.asarray(before[key]).dtype.kind == "f":  # the step count may be of any dtype
+        # The step count may be of any dtype.
+        if key in before and key != "step" and np.asarray(before[key]).dtype.kind == "f":
             _check_float(case, f"state[{key!r}]", array, np.shape(before[key]))
     return arrays
 

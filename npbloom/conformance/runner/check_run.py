@@ -45,11 +45,13 @@ class CheckRun:
     judged: int = 0
     elements: Counter[str] = field(default_factory=Counter)  # elements compared, by output
     blind: Counter[str] = field(default_factory=Counter)  # blind elements among them, by output
-    returned: set[str] = field(default_factory=set)  # outputs that the backend returned at least once
+    # Outputs that the backend returned at least once.
+    returned: set[str] = field(default_factory=set)
     draws: int = 0
     name: str = ""  # of the check
     stages: list[str] = field(default_factory=list)
-    watch: Callable[[Case], None] = lambda case: None  # called with every case before the backend gets it
+    # Called with every case before the backend gets it.
+    watch: Callable[[Case], None] = lambda case: None
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -171,7 +173,8 @@ class CheckRun:
                 self.judged += 1
                 self.elements[key] += np.size(expected[key].value)
                 self.blind[key] += compared(case, key, outputs[key], expected[key])
-                if key == "grad_weight" and "dense" in outputs:  # returned in both forms: both must be right
+                # Returned in both forms: both must be right.
+                if key == "grad_weight" and "dense" in outputs:
                     compared(case, "values", outputs["dense"], expected[key])
 
     # ---- drawing ---------------------------------------------------------------------------------
@@ -183,7 +186,8 @@ class CheckRun:
         self.stage(stage)
         self.draws += 1
         count = self.budget.drawn
-        start = crc32(f"{self.name} {self.draws} {self.seed}".encode())  # different draws in every stage
+        # Different draws in every stage.
+        start = crc32(f"{self.name} {self.draws} {self.seed}".encode())
         drawn = st.tuples(strategy, st.integers(0, 2**16), st.sampled_from(self.dtypes))
         failures: list[Failure] = []
 
@@ -234,16 +238,16 @@ def _search(test: Callable[[Any], None], strategy: st.SearchStrategy[Any], start
     )()
 
 
-_DRAWN: dict[Any, list[Any]] = {}  # the latest few, shared by runs without shrinking over many backends
+# The latest few, shared by runs without shrinking over many backends.
+_DRAWN: dict[Any, list[Any]] = {}
 
 
 def _examples(key: Any, strategy: st.SearchStrategy[Any]) -> list[Any]:
     """Return the examples that `_search` would try first; they do not depend on the backend."""
     if key not in _DRAWN:
         examples: list[Any] = []
-        _search(
-            lambda example: examples.append(example), strategy, key[-2], key[-1], [Phase.generate]
-        )  # a lambda, since Hypothesis reads its signature
+        # A lambda, since Hypothesis reads the signature, which a built-in lacks.
+        _search(lambda example: examples.append(example), strategy, key[-2], key[-1], [Phase.generate])
         while len(_DRAWN) >= 16:
             del _DRAWN[next(iter(_DRAWN))]
         _DRAWN[key] = examples

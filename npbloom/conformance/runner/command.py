@@ -19,7 +19,8 @@ from npbloom.conformance.cases.backend import Backend, Crashed, Hung, Unsupporte
 from npbloom.conformance.cases.case import Case, Outputs
 from npbloom.conformance.runner.wire import as_line, as_object, case_object, kind_of, outputs_of
 
-MAX_REPLY_BYTES = 1 << 28  # bytes of a reply; a program that writes without end is stopped before memory runs out
+# Bytes of a reply; a program that writes without end is stopped before memory runs out.
+MAX_REPLY_BYTES = 1 << 28
 PIPE_BYTES = 1 << 20  # bytes
 EXIT_SECONDS = 1.0  # seconds that a program has to exit after its input has closed
 QUOTED_CHARACTERS = 200  # characters of stderr quoted in a sentence about a death
@@ -129,7 +130,8 @@ class CommandBackend(Backend):
             The program answered ``error``: it refuses the case.
         """
         self._number += 1
-        if self._runner is None or self._runner.owner != os.getpid():  # a forked child shares its parent's pipes
+        # A forked child shares its parent's pipes.
+        if self._runner is None or self._runner.owner != os.getpid():
             self._runner = _Runner(self._words)
         try:
             line = self._runner.ask(as_line(case_object(self._number, case)), self._limit)
@@ -203,11 +205,13 @@ class _Runner:
         assert self._process.stdout is not None
         self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._to, False)
-        for pipe in (self._to, self._from):  # longer pipes, where possible, pass a large table in fewer turns
+        # Longer pipes, where possible, pass a large table in fewer turns.
+        for pipe in (self._to, self._from):
             with contextlib.suppress(AttributeError, OSError):
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._pending = bytearray()  # bytes read, not returned yet
-        self.end = weakref.finalize(self, _end, self._process, opened, self.owner)  # runs at exit, too
+        # Runs at exit, too.
+        self.end = weakref.finalize(self, _end, self._process, opened, self.owner)
 
     def ask(self, line: str, limit: float) -> bytes:
         """

@@ -40,7 +40,8 @@ def isolated(backend: Backend, jobs: Iterable[Job], run: Run, limit: float) -> I
         with _Child(left, run) as child:
             for result in child.results(limit):
                 left.pop(0)
-                if result.status == "failed" and not result.snippet:  # the check did not record its case
+                # The check did not record its case.
+                if result.status == "failed" and not result.snippet:
                     result.snippet = snippet_of(backend, child.shared.case(), message=result.message)
                 yield result
             if left:
@@ -85,7 +86,8 @@ class _Child:
         self._reader, writer = os.pipe()
         _flush()  # else the child would write buffered output again
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # warns of threads lost in a fork; the child starts its own
+            # Python warns of threads lost in a fork; the child starts its own.
+            warnings.simplefilter("ignore", DeprecationWarning)
             self._id = os.fork()
         if self._id == 0:
             os.close(self._reader)
@@ -173,7 +175,7 @@ def _work(writer: int, shared: SharedCase, jobs: list[Job], run: Run) -> None:
             shared.count = 0
             try:
                 result = run(check, budget, shared.note)
-            except BaseException as error:  # KeyboardInterrupt and the like: only a backend can raise them here
+            except BaseException as error:  # only a backend raises KeyboardInterrupt and the like here
                 text = f"the backend raised {type(error).__name__}: {error}".removesuffix(": ")
                 result = CheckResult(check.name, "failed", shared.count, message=text)
             _send(writer, result)

@@ -39,7 +39,8 @@ def run_check(
     start = time.perf_counter()
     status, message, snippet = "passed", "", ""
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):  # an overflow is a value here, and is judged
+        # An overflow is a value here, and is judged.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             each.run(run)
     except Unsupported as reason:

@@ -1,6 +1,7 @@
-"""Golden vectors: cases with their right answers as files, for whoever writes kernels in another language.
+"""
+Golden vectors: cases with their right answers as files, for kernels in other languages.
 
-Nothing of them is shipped: every platform makes the same bytes, which `check` proves.
+The package does not contain them: every platform makes the same bytes, which `check` proves.
 """
 
 from npbloom.conformance.vectors.files import SETS, check, export

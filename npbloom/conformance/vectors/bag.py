@@ -1,4 +1,4 @@
-"""Golden vectors of bags: one vector for each bag of ids."""
+"""Golden vectors of bags: one output row for each bag of ids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ LAWS = {"sum": "L13", "mean": "L16", "max": "L17"}
 
 
 def vectors() -> Iterator[Vector]:
-    """Empty bags at every place, padding, last offsets, weights, frequencies, ties; then whatever a counter draws."""
+    """
+    Yield empty bags at every place, padding, last offsets, weights, frequencies and ties.
+
+    Drawn structures and larger cases follow.
+    """
     yield from _empty()
     yield from _two_dimensional()
     yield from _last_offset()
@@ -35,7 +39,7 @@ def vectors() -> Iterator[Vector]:
 
 
 def _flags(structure: Structure) -> tuple[str, ...]:
-    """Flags of a structure."""
+    """Return the flags of a structure."""
     ids, padding = structure.fields["ids"], structure.fields["padding_idx"]
     kept = ids.ravel() if padding is None else ids.ravel()[ids.ravel() != padding % structure.rows]
     found = ["Duplicates"] if len(np.unique(kept)) < kept.size else []
@@ -47,7 +51,7 @@ def _flags(structure: Structure) -> tuple[str, ...]:
 
 
 def _exactly(structure: Structure, source: Source, spec: str, note: str, **options: Any) -> Vector:
-    """A vector without rounding, or without any but that of a reciprocal."""
+    """Return a vector in which nothing rounds but the product with a reciprocal."""
     case = whole(structure, source, **options)
     if has_odd_divisors(structure):
         return Vector(case, spec, note, expect_divided(case), (*_flags(structure), "Rounding"))
@@ -55,7 +59,7 @@ def _exactly(structure: Structure, source: Source, spec: str, note: str, **optio
 
 
 def _empty() -> Iterator[Vector]:
-    """Empty bags first, in the middle, last, several, all; and no bag at all."""
+    """Yield empty bags first, in the middle, last, several, all; and no bag at all."""
     source = Source(30)
     ids = integers(2, 0, 2, 1)
     for mode in MODES:
@@ -68,7 +72,7 @@ def _empty() -> Iterator[Vector]:
 
 
 def _two_dimensional() -> Iterator[Vector]:
-    """One bag a line."""
+    """Yield 2-D ids: one bag a line."""
     source = Source(31)
     for mode in MODES:
         for shape in ((3, 2), (1, 4), (2, 0), (0, 3)):
@@ -78,7 +82,7 @@ def _two_dimensional() -> Iterator[Vector]:
 
 
 def _last_offset() -> Iterator[Vector]:
-    """The last offset is no bag."""
+    """Yield offsets whose last one starts no bag."""
     source = Source(32)
     for mode in MODES:
         for offsets in ([0, 4], [0, 1, 4], [0, 0, 2, 2, 4, 4]):
@@ -87,7 +91,11 @@ def _last_offset() -> Iterator[Vector]:
 
 
 def _padding() -> Iterator[Vector]:
-    """Left out of sum, count and maximum, whatever its row holds, named from either end; bags of padding only."""
+    """
+    Yield padding, which sum, count and maximum leave out whatever its row holds.
+
+    It is named from either end; some bags hold padding only.
+    """
     source = Source(33)
     ids = integers(1, 3, 3, 0, 1, 3)
     for mode in MODES:
@@ -102,7 +110,7 @@ def _padding() -> Iterator[Vector]:
 
 
 def _weights() -> Iterator[Vector]:
-    """A weight for each entry, zero among them."""
+    """Yield a weight for each entry, zero among them."""
     source = Source(34)
     for padding in (None, 2):
         for offsets in ([0, 3], [0, 0, 5], [0]):
@@ -114,7 +122,7 @@ def _weights() -> Iterator[Vector]:
 
 
 def _frequencies() -> Iterator[Vector]:
-    """Each row's gradient by the count of its own id in the whole batch."""
+    """Yield gradients divided by the count of the row's own id in the whole batch."""
     source = Source(35)
     for mode in MODES:
         for padding in (None, 1):
@@ -125,14 +133,14 @@ def _frequencies() -> Iterator[Vector]:
 
 
 def _tied(order: list[int]) -> Case:
-    """Rows 0 and 1 tie in the first column, rows 1 and 2 in the second."""
+    """Return a case in which rows 0 and 1 tie in the first column, rows 1 and 2 in the second."""
     weight = stored([[5, -7], [5, -4], [1, -4]], "float32")
     grad_out = stored([[2, 3]], "float32")
     return bag(3, integers(*order), integers(0), "max").case("float32", weight=weight, grad_out=grad_out)
 
 
 def _choices() -> Iterator[Vector]:
-    """Choices of backends: ties and NaN in a maximum."""
+    """Yield cases in which backends may differ: ties and NaN in a maximum."""
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2, 1]):
         case = _tied(order)
         expect = {key: band for key, band in expect_exact(case).items() if key == "out"}
@@ -147,7 +155,7 @@ def _choices() -> Iterator[Vector]:
 
 
 def _drawn() -> Iterator[Vector]:
-    """Structures with everything at once."""
+    """Yield drawn structures that combine options."""
     source = Source(36)
     for number in range(60):
         mode = MODES[number % 3]
@@ -172,13 +180,13 @@ def _drawn() -> Iterator[Vector]:
 
 
 def _offsets(source: Source, size: int, last: bool) -> Array:
-    """Up to four starts in order, empty bags among them."""
+    """Return up to four starts in order, empty bags among them."""
     cuts = sorted(source.integers(0, size + 1, (source.integer(0, 4),)).tolist())
     return integers(0, *cuts, *([size] if last else []))
 
 
 def _rounding() -> Iterator[Vector]:
-    """Sums, means and weighted sums that round; a maximum does not."""
+    """Yield sums, means and weighted sums that round; a maximum does not."""
     source = Source(37)
     for mode in MODES:
         for size in (5, 40):
@@ -188,7 +196,7 @@ def _rounding() -> Iterator[Vector]:
 
 
 def _large() -> Iterator[Vector]:
-    """More bags and rows than a byte counts, and integers that float32 does not hold."""
+    """Yield more bags and rows than a byte counts, and integers that float32 does not hold."""
     source = Source(38)
     for mode in MODES:
         offsets = np.append(np.arange(0, 280), np.full(20, 280))
@@ -200,7 +208,7 @@ def _large() -> Iterator[Vector]:
 
 
 def _norms() -> Iterator[Vector]:
-    """Bags are made of the rows as they are after scaling."""
+    """Yield bags of rows as they are after scaling by max_norm."""
     source = Source(39)
     for mode in MODES:
         structure = bag(4, integers(1, 0, 1, 2), integers(0, 3), mode, max_norm=1.0)
@@ -214,7 +222,7 @@ def _norms() -> Iterator[Vector]:
 
 
 def _together() -> Iterator[Vector]:
-    """Weights and frequencies; a NaN in a sum."""
+    """Yield weights together with frequencies, and a NaN in a sum."""
     source = Source(46)
     for padding in (None, 0):
         structure = bag(3, integers(1, 0, 1, 2, 2, 2), integers(0, 2), "sum", padding_idx=padding, scale_grad_by_freq=True)

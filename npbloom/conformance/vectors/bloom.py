@@ -16,7 +16,7 @@ from npbloom.conformance.vectors.vector import Vector, expect_exact, expect_roun
 
 
 def vectors() -> Iterator[Vector]:
-    """Heights, numbers of probes, padding, ids at both ends, 64-bit ids."""
+    """Yield heights, numbers of probes, padding, ids at both ends, 64-bit ids."""
     yield from _heights()
     yield from _probes()
     yield from _padding()
@@ -27,7 +27,7 @@ def vectors() -> Iterator[Vector]:
 
 
 def _vector(case: Case, spec: str, note: str, *flags: str) -> Vector:
-    """A vector without rounding; probes that coincide are flagged."""
+    """Return a vector without rounding; probes that coincide are flagged."""
     rows = np.sort(reference.hash_rows(np.asarray(case.ids).ravel(), spec_of(case)), axis=-1)
     counted = rows[(rows > 0).all(axis=1)] if case.padding_idx is not None else rows
     if (np.diff(counted, axis=-1) == 0).any():
@@ -36,7 +36,7 @@ def _vector(case: Case, spec: str, note: str, *flags: str) -> Vector:
 
 
 def _heights() -> Iterator[Vector]:
-    """Tables that are no powers of two, and a few that are."""
+    """Yield tables whose heights are no powers of two, and a few that are."""
     source = Source(40)
     for rows in (1, 2, 3, 5, 7, 12, 16, 100, 101, 200):
         ids = source.integers(0, 1000, (8,))
@@ -44,7 +44,7 @@ def _heights() -> Iterator[Vector]:
 
 
 def _probes() -> Iterator[Vector]:
-    """From one probe to all 24."""
+    """Yield numbers of probes from one to all 24."""
     source = Source(41)
     for hashes in (1, 2, 3, 5, 8, 24):
         case = whole(bloom(11, source.integers(0, 50, (5,)), 50, hashes), source)
@@ -56,7 +56,7 @@ def _probes() -> Iterator[Vector]:
 
 
 def _padding() -> Iterator[Vector]:
-    """Row 0 is reserved, and holds no zeros here."""
+    """Yield a reserved row 0, which holds no zeros here."""
     source = Source(42)
     for padding in (0, 7, 19):
         for share in (True, False):
@@ -70,7 +70,7 @@ def _padding() -> Iterator[Vector]:
 
 
 def _shapes() -> Iterator[Vector]:
-    """Ids of every shape, both dtypes, widths around those of vector registers."""
+    """Yield ids of every shape, both dtypes, widths around those of vector registers."""
     source = Source(43)
     for shape in ((), (0,), (2, 3), (2, 0), (1, 2, 2)):
         for dtype in ("float32", "float64"):
@@ -83,7 +83,7 @@ def _shapes() -> Iterator[Vector]:
 
 
 def _wide_ids() -> Iterator[Vector]:
-    """A layer of more than 2**31 ids hashes all of them as eight bytes."""
+    """Yield layers of more than 2**31 ids, which hash all of them as eight bytes."""
     source = Source(44)
     for padding in (None, 0):
         ids = integers(0, 1, 2**31 - 1, 2**31, 2**32, 2**62 + 5, 2**63 - 1)
@@ -94,7 +94,7 @@ def _wide_ids() -> Iterator[Vector]:
 
 
 def _rounding() -> Iterator[Vector]:
-    """Sums that round."""
+    """Yield sums that round."""
     source = Source(45)
     for hashes in (2, 4, 24):
         case = wide(bloom(50, source.integers(0, 1000, (20,)), 1000, hashes, 0), source)
@@ -102,7 +102,7 @@ def _rounding() -> Iterator[Vector]:
 
 
 def _large() -> Iterator[Vector]:
-    """More rows than a byte counts, and integers that float32 does not hold."""
+    """Yield more rows than a byte counts, and integers that float32 does not hold."""
     source = Source(47)
     yield _vector(
         whole(bloom(400, source.integers(0, 9999, (250,)), 9999, 3), source, 1), "L21", "More than 256 rows are probed."

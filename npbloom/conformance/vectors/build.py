@@ -17,24 +17,24 @@ WEIGHTS = np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])
 
 
 def integers(*values: Any) -> Array:
-    """Ids or offsets."""
+    """Return ids or offsets."""
     return np.array(values, dtype=np.int64)
 
 
 def embedding(rows: int, ids: Array, padding_idx: int | None = None, frequency: bool = False, **options: Any) -> Structure:
-    """A lookup of one row for each id."""
+    """Return a lookup of one row for each id."""
     fields = {"ids": ids, "padding_idx": padding_idx, "scale_grad_by_freq": frequency, "norm_type": 2.0}
     return Structure("embedding", rows, {**fields, **options})
 
 
 def bag(rows: int, ids: Array, offsets: Array | None, mode: str, **options: Any) -> Structure:
-    """Bags of ids."""
+    """Return bags of ids."""
     fields = {"padding_idx": None, "scale_grad_by_freq": False, "norm_type": 2.0, "include_last_offset": False}
     return Structure("bag", rows, {"ids": ids, "offsets": offsets, "mode": mode, **fields, **options})
 
 
 def bloom(rows: int, ids: Array, count: int, hashes: int, padding_idx: int | None = None, share: bool = True) -> Structure:
-    """A lookup through hashed rows."""
+    """Return a lookup through hashed rows."""
     fields = {
         "ids": ids,
         "num_embeddings": count,
@@ -46,7 +46,7 @@ def bloom(rows: int, ids: Array, count: int, hashes: int, padding_idx: int | Non
 
 
 def has_odd_divisors(structure: Structure) -> bool:
-    """True if a count that divides is no power of two: its reciprocal is no float."""
+    """Return True if a divisor of the structure is no power of two: no float is its reciprocal."""
     divisor = divisors(structure)
     return bool(divisor & (divisor - 1))
 
@@ -54,7 +54,11 @@ def has_odd_divisors(structure: Structure) -> bool:
 def whole(
     structure: Structure, source: Source, width: int = 2, dtype: str = "float32", weighted: bool = False, factor: int = 1
 ) -> Case:
-    """Small integers times every divisor and a factor, so that no sum, product or quotient rounds, in any order."""
+    """
+    Return small integers times every divisor and a factor.
+
+    No sum, product or quotient rounds, in any order.
+    """
     base = divisors(structure) * factor
     terms = structure.fields["ids"].size * structure.fields.get("num_hash_functions", 1) + 1
     if base * 3 * (structure.rows + 1) * terms * 4 > (2**24 if dtype == "float32" else 2**53):
@@ -70,7 +74,7 @@ def whole(
 
 
 def wide(structure: Structure, source: Source, width: int = 3, weighted: bool = False) -> Case:
-    """Floats of a wide range, in float32."""
+    """Return floats of a wide range, in float32."""
     shapes = {"weight": (structure.rows, width), "grad_out": (*structure.outputs, width)}
     if weighted:
         shapes["per_sample_weights"] = structure.fields["ids"].shape
@@ -78,7 +82,7 @@ def wide(structure: Structure, source: Source, width: int = 3, weighted: bool = 
 
 
 def zeroed(case: Case, row: int) -> Case:
-    """The case with a table whose padding row is zero, as it is in practice."""
+    """Return the case with a padding row of zeros, as layers have it."""
     weight = case.weight.copy()
     weight[row] = 0
     return case.replace(weight=weight)

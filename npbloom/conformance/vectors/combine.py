@@ -13,7 +13,11 @@ from npbloom.conformance.vectors.vector import Vector, expect_divided, expect_ex
 
 
 def vectors() -> Iterator[Vector]:
-    """Both, from one probe to 24, with a padding id and without, ids of every shape, sums that round."""
+    """
+    Yield both, from one probe to 24, with a padding id and without.
+
+    Ids of every shape and sums that round follow.
+    """
     yield from _probes()
     yield from _padding()
     yield from _shapes()
@@ -21,18 +25,18 @@ def vectors() -> Iterator[Vector]:
 
 
 def _structure(op: str, structure: Structure) -> Structure:
-    """The same lookup, combined otherwise."""
+    """Return the same lookup with another way of combining rows."""
     return replace(structure, op=op)
 
 
 def _vector(case: Case, structure: Structure, spec: str, note: str, *flags: str) -> Vector:
-    """A vector that rounds only where somebody multiplies by a reciprocal."""
+    """Return a vector that rounds only if a kernel multiplies by a reciprocal."""
     expect = expect_divided if has_odd_divisors(structure) else expect_exact
     return Vector(case, spec, note, expect(case), flags)
 
 
 def _probes() -> Iterator[Vector]:
-    """Numbers of probes, and tables of any height."""
+    """Yield numbers of probes, and tables of any height."""
     source = Source(48)
     for hashes in (1, 2, 3, 4, 8, 24):
         for rows in (2, 11):
@@ -49,7 +53,7 @@ def _probes() -> Iterator[Vector]:
 
 
 def _padding() -> Iterator[Vector]:
-    """Row 0 is reserved, and holds no zeros here."""
+    """Yield a reserved row 0, which holds no zeros here."""
     source = Source(49)
     for op, width in (("bloom_mean", 2), ("bloom_concat", 8)):
         for share in (True, False):
@@ -62,7 +66,7 @@ def _padding() -> Iterator[Vector]:
 
 
 def _shapes() -> Iterator[Vector]:
-    """Ids of every shape, both dtypes."""
+    """Yield ids of every shape, both dtypes."""
     source = Source(50)
     for shape in ((), (0,), (2, 3), (1, 2, 2)):
         for dtype in ("float32", "float64"):
@@ -73,7 +77,7 @@ def _shapes() -> Iterator[Vector]:
 
 
 def _rounding() -> Iterator[Vector]:
-    """Means, and sums of gradients, that round."""
+    """Yield means, and sums of gradients, that round."""
     source = Source(51)
     for hashes in (2, 3):
         for op, width in (("bloom_mean", 3), ("bloom_concat", 3 * hashes)):

@@ -1,4 +1,8 @@
-"""Golden vectors that must be refused: ids out of range, offsets that are no partition. Each stands beside a valid twin."""
+"""
+Golden vectors that must be refused: ids out of range, offsets that are no partition.
+
+Each has a valid twin beside it.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,12 @@ from npbloom.conformance.vectors.build import bag, bloom, embedding, integers, w
 from npbloom.conformance.vectors.source import Array, Source
 from npbloom.conformance.vectors.vector import Vector, expect_exact
 
-FAR = (2**31 - 1, -(2**31), 2**32, 2**63 - 1, -(2**63))  # as 32-bit numbers, some of them are in range
+# As 32-bit numbers, some of them are in range.
+FAR = (2**31 - 1, -(2**31), 2**32, 2**63 - 1, -(2**63))
 
 
 def vectors() -> Iterator[Vector]:
-    """Ids, padding ids, offsets, weights that are not for this mode."""
+    """Yield invalid ids, padding ids, offsets, and weights that do not fit the mode."""
     yield from _ids()
     yield from _padding_ids()
     yield from _offsets()
@@ -25,7 +30,11 @@ def vectors() -> Iterator[Vector]:
 
 
 def _ids() -> Iterator[Vector]:
-    """One id out of range: at the start, in the middle, at the end, far away, and with a table that must not be scaled first."""
+    """
+    Yield one id out of range: at the start, in the middle, at the end, far away.
+
+    Some tables have max_norm; an error must come before any scaling.
+    """
     source = Source(60)
     twins: list[tuple[Structure, int]] = [
         (embedding(4, integers(0, 3, 1)), 4),
@@ -48,7 +57,11 @@ def _ids() -> Iterator[Vector]:
 
 
 def _padding_ids() -> Iterator[Vector]:
-    """A padding id beyond either end: npbloom refuses it where a layer is made, others may elsewhere, or not."""
+    """
+    Yield a padding id beyond either end.
+
+    npbloom refuses it when a layer is made. Others may refuse it later, or never.
+    """
     source = Source(61)
     for padding in (4, -5):
         for structure in (embedding(4, integers(0, 3, 1)), bag(4, integers(0, 3, 1), integers(0, 1), "sum")):
@@ -58,14 +71,14 @@ def _padding_ids() -> Iterator[Vector]:
 
 
 def _bags(offsets: Array, mode: str, bags: int, last: bool) -> Case:
-    """Four ids in bags that these offsets try to make."""
+    """Return four ids with offsets that may be no partition."""
     structure = bag(3, integers(0, 1, 2, 1), offsets, mode, include_last_offset=last)
     values = {"weight": np.eye(3), "grad_out": np.ones((bags, 3))}
     return structure.case("float32", **{name: stored(array, "float32") for name, array in values.items()})
 
 
 def _offsets() -> Iterator[Vector]:
-    """Offsets that start late, decrease, run over, are negative, are missing, or end early."""
+    """Yield offsets that start late, decrease, run over, end early, are negative or missing."""
     for mode in ("sum", "mean", "max"):
         for offsets, why, last in (
             ([1, 2], "start at 1", False),
@@ -82,7 +95,7 @@ def _offsets() -> Iterator[Vector]:
 
 
 def _mean_weights() -> Iterator[Vector]:
-    """Weights that a mean or a maximum has no meaning for."""
+    """Yield weights for a mean or a maximum, where they have no meaning."""
     weights = stored([2.0, 1.0, 0.5, 1.0], "float32")
     for mode in ("mean", "max"):
         case = _bags(integers(0, 2), mode, 2, last=False).replace(per_sample_weights=weights)

@@ -1,4 +1,4 @@
-"""Sets of golden vectors as files: written anywhere, and proven to be the same everywhere."""
+"""Sets of golden vectors as files, and the proof that they are the same on every platform."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAKERS: dict[str, Callable[[], Iterator[Vector]]] = {
     "combine": combine.vectors,
 }
 SETS = tuple(MAKERS)
-# SHA-256 of each set's JSON file, without safetensors: what every platform must make.
+# SHA-256 of each set's JSON file, without safetensors, on every platform.
 DIGESTS: dict[str, str] = {
     "hash": "79b2c73d3c8cc52e50333465d3bbb6a66267aba209aafc932648f72cac46081d",
     "lookup": "faa37e78233e277edd7dc449a47af9e3fd610f261cb2ffc9838cd0fdcaac9923",
@@ -36,7 +36,11 @@ DIGESTS: dict[str, str] = {
 
 @cache
 def vectors_of(name: str) -> dict[int, Vector]:
-    """The vectors of a set by number: 1001 is the first of the first set. New ones are added at the end of a set."""
+    """
+    Return the vectors of a set by number: 1001 is the first of the first set.
+
+    New ones are added at the end of a set.
+    """
     first = 1000 * (SETS.index(name) + 1) + 1
     return dict(enumerate(MAKERS[name](), first))
 
@@ -48,7 +52,7 @@ def export(directory: str | os.PathLike[str], sets: Iterable[str] | None = None,
     Parameters
     ----------
     directory : path
-        Where to; made if it is not there. Files of the same names are replaced.
+        Folder to write to; created if missing. Files of the same names are replaced.
     sets : iterable of str, optional
         Some of ``hash``, ``lookup``, ``bag``, ``bloom``, ``optim``, ``errors``, ``combine``; all by
         default.
@@ -86,26 +90,27 @@ def export(directory: str | os.PathLike[str], sets: Iterable[str] | None = None,
 
 def check(directory: str | os.PathLike[str] | None = None, sets: Iterable[str] | None = None) -> list[str]:
     """
-    Make golden vectors again, and name every difference: to what all platforms make, and to files.
+    Make golden vectors again, and name every difference from the digests and from files.
 
     Parameters
     ----------
     directory : path, optional
-        Where `export` has written. Without one, only what is made here and now is compared with the digests of npbloom.
+        Folder that `export` has written. Without one, the vectors made now are compared only with
+        the digests of npbloom.
     sets : iterable of str, optional
         As for `export`; by default those that are in the directory, or all.
 
     Returns
     -------
     list of str
-        A sentence for each file that differs; none where all bytes are the same.
+        A sentence for each file that differs; empty if all bytes are the same.
 
     Raises
     ------
     ValueError
         There is no such set.
     FileNotFoundError
-        The directory is not there, or holds no vectors.
+        The directory does not exist, or holds no vectors.
 
     Examples
     --------
@@ -124,7 +129,7 @@ def check(directory: str | os.PathLike[str] | None = None, sets: Iterable[str] |
 
 
 def known(sets: Iterable[str] | None) -> list[str]:
-    """The named sets, in their order; a ValueError for one that does not exist."""
+    """Return the named sets, in their order; raise a ValueError for one that does not exist."""
     wanted = list(SETS if sets is None else sets)
     for name in wanted:
         if name not in SETS:
@@ -133,12 +138,12 @@ def known(sets: Iterable[str] | None) -> list[str]:
 
 
 def digest(name: str) -> str:
-    """SHA-256 of a set's JSON file."""
+    """Return the SHA-256 of a set's JSON file."""
     return hashlib.sha256(_contents(name, False)[f"{name}.json"]).hexdigest()
 
 
 def _contents(name: str, safetensors: bool) -> dict[str, bytes]:
-    """Names and bytes of a set's files."""
+    """Return names and bytes of a set's files."""
     tensors: Place | None = {} if safetensors else None
     text = "\n".join(lines_of(name, vectors_of(name), tensors)) + "\n"
     files = {f"{name}.json": text.encode("ascii")}
@@ -146,13 +151,13 @@ def _contents(name: str, safetensors: bool) -> dict[str, bytes]:
 
 
 def _unlike_digest(name: str) -> Iterator[str]:
-    """A complaint where this platform makes other bytes than npbloom's tests have seen."""
+    """Yield a complaint if this platform makes other bytes than npbloom's digest says."""
     if digest(name) != DIGESTS[name]:
         yield f"{name}: this platform makes other vectors than the digest in npbloom says"
 
 
 def _unlike_files(name: str, folder: Path) -> Iterator[str]:
-    """A complaint for each file of a set that is missing, or not what is made now."""
+    """Yield a complaint for each file of a set that is missing or differs from the one made now."""
     path = folder / f"{name}.json"
     bulk = path.is_file() and b'"tensors":"' in path.read_bytes().partition(b"\n")[0]
     for file, data in _contents(name, bulk).items():
@@ -164,7 +169,7 @@ def _unlike_files(name: str, folder: Path) -> Iterator[str]:
 
 
 def _difference(found: bytes, data: bytes) -> str:
-    """Which tests of a JSON file differ."""
+    """Return a sentence that names the tests of a JSON file that differ."""
     theirs, ours = found.split(b"\n"), data.split(b"\n")
     if len(theirs) != len(ours):
         return f"{len(theirs) - 1} lines, not {len(ours) - 1}"
@@ -176,6 +181,6 @@ def _difference(found: bytes, data: bytes) -> str:
 
 
 def _tc_id(line: bytes) -> str:
-    """The number of a test, from its line."""
+    """Return the number of a test, from its line."""
     start = b'{"tcId":'
     return f"tcId {line[len(start) :].partition(b',')[0].decode()}" if line.startswith(start) else ""

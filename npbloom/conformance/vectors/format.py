@@ -1,4 +1,8 @@
-"""Vectors as text: one JSON file for each set, one line for each test, so that a reader needs no JSON library."""
+"""
+Vectors as text: one JSON file for each set, one line for each test.
+
+A reader needs no JSON library.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +27,18 @@ HEADER = (
     "A gradient is grad_weight, or rows and values. An output that does not come is not exercised: omits: [name] declines it.",
     "Integers are murmurhash3_x86_32(bytes of the 32-bit counter, seed of the stream); see npbloom.conformance.vectors.",
 )
-KINDS = {name: f"{'F' if name[0] == 'f' else name[0].upper()}{name.lstrip('uintfloa')}" for name in DTYPES}  # of safetensors
+# Names of dtypes in safetensors.
+KINDS = {name: f"{'F' if name[0] == 'f' else name[0].upper()}{name.lstrip('uintfloa')}" for name in DTYPES}
 
 Place = dict[str, Array]
 
 
 def lines_of(name: str, vectors: Mapping[int, Vector], tensors: Place | None = None) -> Iterator[str]:
-    """The lines of a set's file. With `tensors` the arrays go there, and ``@name`` stands for their digits."""
+    """
+    Yield the lines of a set's file.
+
+    With `tensors` the arrays go there, and ``@name`` stands for their digits.
+    """
     used = sorted({flag for vector in vectors.values() for flag in vector.flags})
     beside = {} if tensors is None else {"tensors": f"{name}.safetensors: a value @name is the bytes of that tensor"}
     head = {
@@ -47,7 +56,7 @@ def lines_of(name: str, vectors: Mapping[int, Vector], tensors: Place | None = N
 
 
 def _test(number: int, vector: Vector, tensors: Place | None) -> dict[str, Any]:
-    """One test."""
+    """Return one test as an object."""
     entry = {
         "tcId": number,
         "op": vector.case.op,
@@ -64,7 +73,7 @@ def _test(number: int, vector: Vector, tensors: Place | None) -> dict[str, Any]:
 
 
 def _expected(expect: Band | Mapping[str, Band]) -> dict[str, Any]:
-    """A band, or the bands of a state."""
+    """Return a band, or the bands of a state, as an object."""
     if not isinstance(expect, Band):
         return {name: _expected(each) for name, each in expect.items()}
     edges = {"bits": expect.lo} if expect.bits else {"lo": expect.lo, "hi": expect.hi}
@@ -73,7 +82,7 @@ def _expected(expect: Band | Mapping[str, Band]) -> dict[str, Any]:
 
 
 def _moved(entry: Any, path: str, tensors: Place) -> Any:
-    """The same object with every array's digits moved to `tensors`."""
+    """Return the same object with every array's digits moved to `tensors`."""
     if isinstance(entry, dict) and {"dtype", "shape"} <= entry.keys():
         moved = dict(entry)
         for edge in ("hex", "lo", "hi", "bits"):
@@ -91,7 +100,7 @@ def _moved(entry: Any, path: str, tensors: Place) -> Any:
 
 
 def tests_of(text: str, tensors: Place) -> dict[int, Vector]:
-    """The vectors of a set's file by number; a ValueError says what is wrong with it."""
+    """Return the vectors of a set's file by number; raise a ValueError that describes its fault."""
     try:
         whole = json.loads(text)
     except (RecursionError, ValueError) as error:
@@ -113,7 +122,7 @@ def tests_of(text: str, tensors: Place) -> dict[int, Vector]:
 
 
 def _vector(entry: Mapping[str, Any]) -> Vector:
-    """The vector of a test."""
+    """Return the vector of a test."""
     if entry["result"] not in RESULTS:
         raise ValueError(f"its result is {entry['result']!r}")
     expect: Bands = {name: _bands(each, name) for name, each in entry.get("expect", {}).items()}
@@ -121,7 +130,7 @@ def _vector(entry: Mapping[str, Any]) -> Vector:
 
 
 def _bands(each: Mapping[str, Any], name: str) -> Any:
-    """A band, or those of a state."""
+    """Return a band, or the bands of a state."""
     if not {"dtype", "shape"} <= each.keys():
         return {key: _bands(item, key) for key, item in each.items()}
     if "bits" in each:
@@ -132,7 +141,11 @@ def _bands(each: Mapping[str, Any], name: str) -> Any:
 
 
 def _filled(entry: Any, tensors: Place) -> Any:
-    """The object with the digits of its tensors. These are taken out: one that many tests name would be copied for each."""
+    """
+    Return the object with the digits of its tensors.
+
+    They are removed from `tensors`: else a tensor that many tests name would be copied for each.
+    """
     if isinstance(entry, dict):
         return {key: _filled(item, tensors) for key, item in entry.items()}
     if isinstance(entry, str) and entry.startswith("@"):
@@ -146,9 +159,11 @@ def _filled(entry: Any, tensors: Place) -> Any:
 
 
 def safetensors_of(tensors: Place) -> bytes:
-    """The tensors as a safetensors file, widest dtype first so that each is aligned: the same bytes wherever it is made.
+    """
+    Return the tensors as a safetensors file: the same bytes on every platform.
 
-    The format is stable; how the library of that name orders and pads a file is its own affair.
+    The widest dtype comes first, so that each is aligned. The format is stable, but the safetensors
+    library may change how it orders and pads a file.
     """
     header: dict[str, Any] = {}
     data = bytearray()

@@ -20,7 +20,7 @@ HEIGHTS = (1, 2, 3, 5, 7, 12, 1000, 1021, 1024, 65537, 200_000, 2**31 - 1)
 
 
 def vectors() -> Iterator[Vector]:
-    """Bytes first: who has the hash wrong need not look at rows."""
+    """Yield hashes of bytes, then rows: a program with a wrong hash need not look at rows."""
     yield from _lengths()
     yield from _tails()
     yield _verification()
@@ -30,7 +30,7 @@ def vectors() -> Iterator[Vector]:
 
 
 def _hashed(keys: Array, seed: int, note: str, *flags: str) -> Vector:
-    """A vector of hash_bytes."""
+    """Return a vector of hash_bytes."""
     keys = np.asarray(keys, dtype=np.uint8)
     hashes = [reference.murmurhash3_32(key.tobytes(), seed) for key in keys]
     right = exact(np.array(hashes, dtype=np.uint32), "uint32")
@@ -38,7 +38,7 @@ def _hashed(keys: Array, seed: int, note: str, *flags: str) -> Vector:
 
 
 def _lengths() -> Iterator[Vector]:
-    """Every length up to two blocks and a tail, every kind of seed."""
+    """Yield every length up to two blocks and a tail, and every kind of seed."""
     source = Source(1)
     for seed in SEEDS:
         yield _hashed(np.zeros((1, 0)), seed, f"The empty key, seed {seed}.")
@@ -48,7 +48,7 @@ def _lengths() -> Iterator[Vector]:
 
 
 def _tails() -> Iterator[Vector]:
-    """A byte above 127 at each place of a block and of a tail."""
+    """Yield a byte above 127 at each place of a block and of a tail."""
     source = Source(2)
     for length in (1, 2, 3, 4, 5, 6, 7):
         keys = source.integers(0, 128, (length, length))
@@ -58,7 +58,12 @@ def _tails() -> Iterator[Vector]:
 
 
 def _verification() -> Vector:
-    """The hash of 256 hashes: key i is the bytes 0 to i - 1, its seed 256 - i; their little-endian bytes with seed 0."""
+    """
+    Return the hash of 256 hashes.
+
+    Key i is the bytes 0 to i - 1, its seed 256 - i. The little-endian bytes of their hashes are
+    hashed with seed 0.
+    """
     hashes = [reference.murmurhash3_32(bytes(range(i)), 256 - i) for i in range(256)]
     key = np.array(hashes, dtype="<u4").view(np.uint8)[None, :]
     note = "SMHasher's verification value 0xB0F57EE3: the key is the hashes of the bytes 0 to i - 1 with seed 256 - i, i < 256."
@@ -66,7 +71,7 @@ def _verification() -> Vector:
 
 
 def _rowed(ids: Array, num_rows: int, seeds: tuple[int, ...], note: str, padding_idx: int | None = None) -> Vector:
-    """A vector of hash: the rows of each id."""
+    """Return a vector of hash: the rows of each id."""
     case = Case("hash", ids=ids, num_rows=num_rows, seeds=seeds, padding_idx=padding_idx)
     rows = hash_rows(case)["rows"]
     unsigned = np.stack([reference.murmurhash3_32(ids.astype(np.int32), seed) for seed in seeds], axis=-1) % num_rows
@@ -77,7 +82,7 @@ def _rowed(ids: Array, num_rows: int, seeds: tuple[int, ...], note: str, padding
 
 
 def _rows() -> Iterator[Vector]:
-    """Heights that are no powers of two, ids at both ends of int32, all seeds."""
+    """Yield heights that are no powers of two, ids at both ends of int32, all seeds."""
     for num_rows in HEIGHTS:
         yield _rowed(EXTREMES, num_rows, SPOTLIGHT_SEEDS[:4], f"Ids from 0 to the largest int32, {num_rows} rows.")
     for num_rows in (3, 1000, 1021, 1024, 2**31 - 1):
@@ -89,7 +94,7 @@ def _rows() -> Iterator[Vector]:
 
 
 def _padding() -> Iterator[Vector]:
-    """The padding id reads row 0, decided before hashing."""
+    """Yield a padding id, which reads row 0 without hashing."""
     ids = np.array([0, 3, 49, 3, 7, 0], dtype=np.int64)
     for padding_idx in (0, 3, 49):
         for num_rows in (7, 1000):
@@ -98,7 +103,7 @@ def _padding() -> Iterator[Vector]:
 
 
 def _extreme_hashes() -> Iterator[Vector]:
-    """Ids whose hash with the first seed is a number at either end."""
+    """Yield ids whose hash with the first seed is an extreme number."""
     for hashed in (0, 1, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 1):
         ids = np.array([id_with_hash(hashed, SPOTLIGHT_SEEDS[0])], dtype=np.int64)
         yield _rowed(ids, 1021, SPOTLIGHT_SEEDS[:2], f"An id whose first hash is {hashed:#x}.")

@@ -1,4 +1,4 @@
-"""Judge a file of results: what a program in any language answered to golden vectors."""
+"""The judgement of a file of results: a program's answers against golden vectors."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ STATUSES = ("passed", "failed", "acceptable", "partial", "unsupported", "unanswe
 @dataclass
 class Judgement:
     """
-    What came of a file of results.
+    The verdicts on a file of results.
 
     Parameters
     ----------
     verdicts : dict of int to (str, str)
-        For each test: ``passed``; ``failed``; ``acceptable`` (a documented choice that is not npbloom's); ``partial`` (right as
-        far as it goes, but an output is missing and not omitted by name); ``unsupported``; ``unanswered``; and a sentence.
+        For each test a status and a sentence. The status is ``passed``; ``failed``; ``acceptable``
+        (a documented choice that is not npbloom's); ``partial`` (no output is wrong, but one is
+        missing and not omitted by name); ``unsupported``; or ``unanswered``.
     sets : dict of int to str
         The set of each test.
 
     Examples
     --------
-    >>> judgement = Judgement({1001: ("passed", ""), 1002: ("partial", "without hash")}, {1001: "hash", 1002: "hash"})
+    >>> verdicts = {1001: ("passed", ""), 1002: ("partial", "without hash")}
+    >>> judgement = Judgement(verdicts, {1001: "hash", 1002: "hash"})
     >>> judgement.ok, judgement.counts()["hash"]["passed"]
     (False, 1)
     """
@@ -48,21 +50,21 @@ class Judgement:
 
     @property
     def ok(self) -> bool:
-        """Something passed, nothing failed or is partial, and no set is answered in part."""
+        """True if some tests passed, none failed or is partial, and no set is answered in part."""
         counts = Counter(status for status, _ in self.verdicts.values())
         unanswered = {self.sets[number] for number, (status, _) in self.verdicts.items() if status == "unanswered"}
         answered = {self.sets[number] for number, (status, _) in self.verdicts.items() if status != "unanswered"}
         return bool(counts["passed"]) and not counts["failed"] and not counts["partial"] and not unanswered & answered
 
     def counts(self) -> dict[str, Counter[str]]:
-        """Number of tests of each set by status."""
+        """Return the number of tests of each set by status."""
         found: dict[str, Counter[str]] = {}
         for number, (status, _) in self.verdicts.items():
             found.setdefault(self.sets[number], Counter())[status] += 1
         return found
 
     def to_json(self) -> str:
-        """The judgement as a JSON object."""
+        """Return the judgement as a JSON object."""
         rows = [
             {"tcId": number, "set": self.sets[number], "status": status, "message": message}
             for number, (status, message) in self.verdicts.items()
@@ -70,7 +72,7 @@ class Judgement:
         return json.dumps({"ok": self.ok, "results": rows}, indent=2)
 
     def __str__(self) -> str:
-        """A line for each set, and one for each test that failed or is partial."""
+        """Return a line for each set, and one for each test that failed or is partial."""
         lines = ["set     " + "".join(f"{status:>13}" for status in STATUSES)]
         for name, counts in self.counts().items():
             lines.append(f"{name:<8}" + "".join(f"{counts[status] or '':>13}" for status in STATUSES))
@@ -87,9 +89,9 @@ def judge(directory: str | os.PathLike[str], results: Iterable[str]) -> Judgemen
     Parameters
     ----------
     directory : path
-        Where `export` has written.
+        Folder that `export` has written.
     results : iterable of str
-        The lines of a file of results, each a reply; or those of one JSON array of replies.
+        The lines of a file of results, each a reply; or the lines of one JSON array of replies.
 
     Returns
     -------
@@ -99,7 +101,8 @@ def judge(directory: str | os.PathLike[str], results: Iterable[str]) -> Judgemen
     Raises
     ------
     ValueError
-        A file is not what it should be: no vectors, no JSON, no reply, a test that does not exist or is answered twice.
+        A file is invalid: no vectors, no JSON, no reply, a test that does not exist or is answered
+        twice.
     OSError
         A file cannot be read.
 
@@ -129,7 +132,7 @@ def judge(directory: str | os.PathLike[str], results: Iterable[str]) -> Judgemen
 
 
 def _read(folder: Path) -> tuple[dict[int, Vector], dict[int, str]]:
-    """All vectors of a directory, and the set of each."""
+    """Return all vectors of a directory, and the set of each."""
     vectors: dict[int, Vector] = {}
     sets: dict[int, str] = {}
     if not folder.is_dir():
@@ -151,7 +154,7 @@ def _read(folder: Path) -> tuple[dict[int, Vector], dict[int, str]]:
 
 
 def _check_consistent(number: int, vector: Vector) -> None:
-    """A ValueError for a test that its own answer does not pass: nobody else's could be judged by it."""
+    """Raise a ValueError for a test that its own answer does not pass: it cannot judge others."""
     if not vector.expect:
         return
     try:
@@ -163,7 +166,7 @@ def _check_consistent(number: int, vector: Vector) -> None:
 
 
 def _tensors(path: Path) -> Place:
-    """The arrays of a safetensors file, if it is there."""
+    """Return the arrays of a safetensors file, if there is one."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -177,7 +180,7 @@ def _tensors(path: Path) -> Place:
 
 
 def _replies(results: Iterable[str]) -> Iterable[tuple[int, Mapping[str, Any]]]:
-    """Number and object of each reply."""
+    """Yield number and object of each reply."""
     lines = [line.strip() for line in results]
     lines = [line for line in lines if line]
     if lines and lines[0].startswith("["):
@@ -203,7 +206,7 @@ def _replies(results: Iterable[str]) -> Iterable[tuple[int, Mapping[str, Any]]]:
 
 
 def verdict(vector: Vector, reply: Mapping[str, Any]) -> tuple[str, str]:
-    """Status and sentence of one reply."""
+    """Return status and sentence of one reply."""
     try:
         kind = kind_of(reply)
         outputs = outputs_of(reply) if kind == "outputs" else {}
@@ -222,7 +225,7 @@ def verdict(vector: Vector, reply: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _compared(vector: Vector, outputs: Outputs, omits: list[str]) -> tuple[str, str]:
-    """Status and sentence of an answer with outputs."""
+    """Return status and sentence of an answer with outputs."""
     if not vector.expect:
         return "acceptable", "answered, where npbloom refuses"
     try:
@@ -238,7 +241,7 @@ def _compared(vector: Vector, outputs: Outputs, omits: list[str]) -> tuple[str, 
 
 
 def _compare(key: str, got: Any, expected: Band | Mapping[str, Band]) -> None:
-    """A Failure that names the first wrong element."""
+    """Raise a Failure that names the first wrong element, if there is one."""
     if not isinstance(expected, Band):
         for name, band in expected.items():
             _compare(f"state[{name!r}]", got[name], band)
@@ -253,7 +256,7 @@ def _compare(key: str, got: Any, expected: Band | Mapping[str, Band]) -> None:
 
 
 def _described(key: str, got: Array, expected: Band, wrong: Array) -> str:
-    """Place of the first wrong element, its value, and the right values."""
+    """Return a sentence on the first wrong element: its place, its value, and the right values."""
     where = tuple(int(at) for at in np.argwhere(wrong)[0])
     place = f"[{', '.join(map(str, where))}]" if where else ""
     low, high = expected.lo[where].item(), expected.hi[where].item()

@@ -23,7 +23,7 @@ from npbloom.conformance.vectors.vector import (
 
 
 def vectors() -> Iterator[Vector]:
-    """Shapes, repeats, padding, frequencies, bits, norms, sums that round."""
+    """Yield shapes, repeats, padding, frequencies, bits, norms, sums that round."""
     yield from _shapes()
     yield from _repeats()
     yield from _padding()
@@ -35,7 +35,7 @@ def vectors() -> Iterator[Vector]:
 
 
 def _shapes() -> Iterator[Vector]:
-    """Ids of every shape, both dtypes."""
+    """Yield ids of every shape, both dtypes."""
     source = Source(20)
     for dtype in ("float32", "float64"):
         for shape in ((), (1,), (0,), (0, 3), (2, 0), (2, 3), (2, 1, 3)):
@@ -44,7 +44,7 @@ def _shapes() -> Iterator[Vector]:
 
 
 def _repeats() -> Iterator[Vector]:
-    """Widths around those of vector registers, and many occurrences of few rows."""
+    """Yield widths around those of vector registers, and many occurrences of few rows."""
     source = Source(21)
     for width in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17):
         case = whole(embedding(5, source.integers(0, 5, (9,))), source, width)
@@ -56,7 +56,7 @@ def _repeats() -> Iterator[Vector]:
 
 
 def _padding() -> Iterator[Vector]:
-    """The padding row, named from either end."""
+    """Yield a padding row, named from either end."""
     source = Source(22)
     ids = integers(0, 3, 1, 3, 0, 2)
     for padding in (0, 3, 1, -1, -4):
@@ -71,7 +71,7 @@ def _padding() -> Iterator[Vector]:
 
 
 def _frequencies() -> Iterator[Vector]:
-    """Gradients divided by how often an id occurs."""
+    """Yield gradients divided by the count of an id."""
     source = Source(23)
     structures = [
         (embedding(4, integers(0, 1, 1, 3, 3, 3), None, True), "Counts 1, 2 and 3."),
@@ -89,7 +89,7 @@ def _frequencies() -> Iterator[Vector]:
 
 
 def _raw_bits() -> Iterator[Vector]:
-    """Bits that arithmetic would change."""
+    """Yield bits that arithmetic would change."""
     for dtype, words in (
         ("float32", [[0x00000000, 0x80000000, 0x00000001, 0x80000001], [0x7F800000, 0xFF800000, 0x7FC00123, 0x3EAAAAAB]]),
         ("float64", [[0, 1 << 63, 1, (1 << 63) + 1], [0x7FF << 52, 0xFFF << 52, (0x7FF8 << 48) + 0x123, 0x3FD5555555555555]]),
@@ -101,14 +101,14 @@ def _raw_bits() -> Iterator[Vector]:
 
 
 def _bits(case: Case) -> dict[str, Band]:
-    """The rows themselves, and no gradient."""
+    """Return the rows themselves as bands, and no gradient."""
     rows = case.weight[case.ids]
     zeros = exact(np.zeros(case.weight.shape), case.dtype)
     return {"out": Band(rows, rows, bits=True), "grad_weight": zeros}
 
 
 def _norms() -> Iterator[Vector]:
-    """Rows well above and well below a limit, looked up several times."""
+    """Yield rows well above and well below a limit, looked up several times."""
     source = Source(24)
     ids = integers(1, 0, 1, 3, 1)
     for norm_type in (2.0, 1.0, np.inf):
@@ -123,7 +123,11 @@ def _norms() -> Iterator[Vector]:
 
 
 def _rows_of_two_sizes(source: Source, limit: float) -> Array:
-    """Rows 1 and 3 far longer than the limit and row 0 far shorter, in any norm of four columns; 2 and 4 are longer, too."""
+    """
+    Return rows 1 and 3 far longer than the limit and row 0 far shorter, in any norm.
+
+    Rows 2 and 4 are longer, too. The rows have four columns.
+    """
     weight = source.integers(64, 128, (5, 4)) * source.signs((5, 4)) / 64.0 * limit
     weight[[1, 3]] *= 8
     weight[0] /= 16
@@ -131,14 +135,14 @@ def _rows_of_two_sizes(source: Source, limit: float) -> Array:
 
 
 def _norm_of_padding(source: Source) -> Case:
-    """A long padding row."""
+    """Return a case with a long padding row."""
     structure: Structure = embedding(5, integers(1, 3), 3, max_norm=1.0)
     weight = _rows_of_two_sizes(source, 1.0)
     return structure.case("float32", weight=weight, grad_out=stored(np.zeros((2, 4)), "float32"))
 
 
 def _rounding() -> Iterator[Vector]:
-    """Gradients whose sums round."""
+    """Yield gradients whose sums round."""
     source = Source(25)
     for size in (2, 9, 100):
         case = wide(embedding(3, source.integers(0, 3, (size,))), source)
@@ -147,7 +151,7 @@ def _rounding() -> Iterator[Vector]:
 
 
 def _large() -> Iterator[Vector]:
-    """More rows than a byte counts, and integers that float32 does not hold."""
+    """Yield more rows than a byte counts, and integers that float32 does not hold."""
     source = Source(26)
     case = whole(embedding(300, np.append(source.integers(0, 300, (80,)), np.arange(20, 300))), source, 1)
     yield Vector(case, "L7", "More than 256 rows are looked up.", expect_exact(case), ("Duplicates",))

@@ -1,4 +1,8 @@
-"""Golden vectors of optimizer steps: table and state before and after, by interval where an update rounds."""
+"""
+Golden vectors of optimizer steps: table and state before and after.
+
+If an update rounds, its result is an interval.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,11 @@ BATCHES = (
     (integers(2, 2, 2, 2), "one row, four times"),
     (integers(), "no rows"),
 )
-ROUNDINGS = 2  # of each operation: its own, and that of a scalar stored in the table's dtype or of another association
+ROUNDINGS = 2  # of each operation: its own, and one for a stored scalar or another association
 
 
 def vectors() -> Iterator[Vector]:
-    """Steps whose arithmetic is exact in any association, then steps as they occur."""
+    """Yield steps whose arithmetic is exact in any association, then steps that round."""
     yield from _sgd()
     yield from _adagrad()
     yield from _rowwise_adagrad()
@@ -41,19 +45,23 @@ def vectors() -> Iterator[Vector]:
 
 @dataclass
 class Arithmetic:
-    """Each operation, as wide as its rounding makes it; exact where no operation of a case rounds."""
+    """
+    Arithmetic on intervals: each operation widens its result by its rounding.
+
+    If no operation of a case rounds, nothing is widened.
+    """
 
     dtype: str
     rounds: bool
 
     def __call__(self, result: Interval) -> Interval:
-        """The result of one operation."""
+        """Return the result of one operation."""
         return (
             result.widened(ROUNDINGS * Fraction(ROUNDOFF[self.dtype]), Fraction(SMALLEST[self.dtype])) if self.rounds else result
         )
 
     def scalar(self, result: Interval) -> Interval:
-        """The result of an operation in double precision, as hyperparameters are made."""
+        """Return the result of an operation on hyperparameters, in double precision."""
         return result.widened(ROUNDINGS * Fraction(ROUNDOFF["float64"])) if self.rounds else result
 
 
@@ -61,12 +69,16 @@ Numbers = dict[tuple[int, ...], Interval]
 
 
 def _numbers(array: Array) -> Numbers:
-    """The elements of an array."""
+    """Return the elements of an array."""
     return {index: Interval.of(value.item()) for index, value in np.ndenumerate(array)}
 
 
 def _summed(case: Case) -> Numbers:
-    """The gradient of each row that occurs: its contributions added up, which no case here lets round (L26)."""
+    """
+    Return the gradient of each row that occurs: the sum of its contributions (L26).
+
+    These sums do not round in any case here.
+    """
     total: Numbers = {}
     for row, values in zip(case.rows.tolist(), case.values, strict=True):
         for column, value in enumerate(values.tolist()):
@@ -75,7 +87,7 @@ def _summed(case: Case) -> Numbers:
 
 
 def step_of(case: Case, rounds: bool) -> dict[str, Any]:
-    """Bands of table and state after a step."""
+    """Return the bands of table and state after a step."""
     assert case.options is not None
     assert case.state is not None
     op = Arithmetic(case.dtype, rounds)
@@ -103,7 +115,7 @@ def step_of(case: Case, rounds: bool) -> dict[str, Any]:
 
 
 def _band(numbers: Numbers, shape: tuple[int, ...], dtype: str, lost: Array) -> Band:
-    """The floats of each interval; NaN where a gradient was lost to it."""
+    """Return the floats of each interval; NaN where `lost` marks an element that met a NaN."""
     assert len(numbers) == prod(shape)
     low, high = floats_within([numbers[index] for index in np.ndindex(shape)], shape, dtype)
     low[lost] = high[lost] = np.nan
@@ -111,7 +123,7 @@ def _band(numbers: Numbers, shape: tuple[int, ...], dtype: str, lost: Array) -> 
 
 
 def _after_sgd(op: Arithmetic, options: dict[str, Any], gradient: Numbers, state: dict[str, Numbers], step: int) -> Numbers:
-    """L28."""
+    """Return the moves of SGD (L28)."""
     lr, momentum = Interval.of(options["lr"]), Interval.of(options["momentum"])
     if options["momentum"]:
         buffer = state["momentum_buffer"]
@@ -122,7 +134,7 @@ def _after_sgd(op: Arithmetic, options: dict[str, Any], gradient: Numbers, state
 
 
 def _after_adagrad(op: Arithmetic, options: dict[str, Any], gradient: Numbers, state: dict[str, Numbers], step: int) -> Numbers:
-    """L29."""
+    """Return the moves of Adagrad (L29)."""
     one, total = Interval.of(1), state["sum"]
     rate = op.scalar(Interval.of(options["lr"]) / op.scalar(one + Interval.of(step - 1) * Interval.of(options["lr_decay"])))
     moved = {}
@@ -133,7 +145,7 @@ def _after_adagrad(op: Arithmetic, options: dict[str, Any], gradient: Numbers, s
 
 
 def _after_rowwise(op: Arithmetic, options: dict[str, Any], gradient: Numbers, state: dict[str, Numbers], step: int) -> Numbers:
-    """L30."""
+    """Return the moves of row-wise Adagrad (L30)."""
     rate, total, width = Interval.of(options["lr"]), state["sum"], 1 + max((at[1] for at in gradient), default=0)
     for row in {at[0] for at in gradient}:
         squares = Interval.of(0)
@@ -145,7 +157,7 @@ def _after_rowwise(op: Arithmetic, options: dict[str, Any], gradient: Numbers, s
 
 
 def _after_adam(op: Arithmetic, options: dict[str, Any], gradient: Numbers, state: dict[str, Numbers], step: int) -> Numbers:
-    """L31."""
+    """Return the moves of Adam (L31)."""
     one = Interval.of(1)
     first, second = state["exp_avg"], state["exp_avg_sq"]
     beta1, beta2 = (Interval.of(beta) for beta in options["betas"])
@@ -164,35 +176,39 @@ def _after_adam(op: Arithmetic, options: dict[str, Any], gradient: Numbers, stat
 
 
 def _vector(case: Case, spec: str, note: str, rounds: bool) -> Vector:
-    """A step with its bands; rows that the gradient does not name keep their bits."""
+    """Return a step with its bands; rows that the gradient does not name keep their bits."""
     flags = ["Duplicates"] if len(np.unique(case.rows)) < len(case.rows) else []
     flags += ["Lazy"] + (["Rounding"] if rounds else [])
     return Vector(case, spec, note, step_of(case, rounds), tuple(flags))
 
 
 def _small(source: Source, *shape: int) -> Array:
-    """Integers between 1 and 4 of either sign."""
+    """Return integers between 1 and 4 of either sign."""
     return source.integers(1, 5, shape) * source.signs(shape)
 
 
 def _case(op: str, dtype: str, weight: Array, rows: Array, values: Array, state: dict[str, Array], **options: Any) -> Case:
-    """A step; `step` stays an integer."""
+    """Return a step; `step` stays an integer."""
     kept = {name: np.array(array) if name == "step" else stored(array, dtype) for name, array in state.items()}
     return Case(op, dtype, weight=stored(weight, dtype), rows=rows, values=stored(values, dtype), state=kept, options=options)
 
 
 def _floats(source: Source, dtype: str, *shape: int) -> Array:
-    """Floats around 1."""
+    """Return floats around 1."""
     return stored(source.floats(shape, 2), dtype)
 
 
 def _whole_gradients(source: Source, rows: Array) -> Array:
-    """Gradients with few bits, so that sums of a row's contributions are exact, whatever the rest of a step does."""
+    """
+    Return gradients with few bits, so that sums of a row's contributions are exact.
+
+    The rest of a step may round.
+    """
     return source.integers(1, 64, (len(rows), WIDTH)) * source.signs((len(rows), WIDTH)) / 16.0
 
 
 def _sgd() -> Iterator[Vector]:
-    """Without and with momentum and decay."""
+    """Yield steps without and with momentum and decay."""
     source = Source(50)
     for momentum in (0.0, 0.5):
         for decay in (0.0, 0.25):
@@ -210,18 +226,18 @@ def _sgd() -> Iterator[Vector]:
         yield _vector(case, "L28, L32", "Hyperparameters that are no binary fractions.", rounds=True)
 
 
-# (sum, gradient, eps): the root of the new sum is an integer that eps makes a power of two
+# (sum, gradient, eps): the new sum's root is an integer, and eps makes it a power of two
 TRIPLES = ((9, 4, 3.0), (16, 3, 3.0), (25, 12, 3.0), (144, 5, 3.0), (0, 1, 3.0), (0, 5, 3.0), (0, -1, 3.0), (25, -12, 3.0))
 
 
 def _triples(source: Source, *shape: int) -> tuple[Array, Array]:
-    """Sums and gradients of which each pair has an integer root."""
+    """Return sums and gradients; the new sum of each pair has an integer root."""
     chosen = np.array([triple[:2] for triple in TRIPLES])[source.integers(0, len(TRIPLES), shape)]
     return chosen[..., 0], chosen[..., 1]
 
 
 def _adagrad() -> Iterator[Vector]:
-    """Pythagorean triples, where nothing rounds; duplicates; decay of the rate; first steps."""
+    """Yield Pythagorean triples, where nothing rounds; duplicates; rate decay; first steps."""
     source = Source(51)
     options = {"lr": 0.5, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 3.0}
     for number, (rows, which) in enumerate(BATCHES):
@@ -241,7 +257,7 @@ def _adagrad() -> Iterator[Vector]:
 
 
 def _split(source: Source, total: Array, rows: Array) -> Array:
-    """Contributions whose sums are the total of each row."""
+    """Return contributions whose sums are the total of each row."""
     values = _small(source, len(rows), total.shape[1])
     for row in set(rows.tolist()):
         entries = np.flatnonzero(rows == row)
@@ -250,12 +266,13 @@ def _split(source: Source, total: Array, rows: Array) -> Array:
 
 
 def _rowwise_adagrad() -> Iterator[Vector]:
-    """One sum a row."""
+    """Yield steps with one sum a row."""
     source = Source(52)
     options = {"lr": 0.5, "weight_decay": 0.0, "eps": 3.0}
     for rows, which in BATCHES:
         total, gradient = _triples(source, HEIGHT)
-        spread = gradient[:, None] * source.signs((HEIGHT, 4))  # four equal squares, so that their mean is one of them
+        # Four equal squares, whose mean is one of them.
+        spread = gradient[:, None] * source.signs((HEIGHT, 4))
         values = _split(source, spread, rows)
         case = _case("rowwise_adagrad", "float32", _small(source, HEIGHT, 4), rows, values, {"sum": total}, **options)
         yield _vector(case, "L26, L27, L30", f"Integer roots, {which}.", rounds=False)
@@ -270,7 +287,7 @@ def _rowwise_adagrad() -> Iterator[Vector]:
 
 
 def _adam() -> Iterator[Vector]:
-    """First and later steps, betas that are binary fractions and those that people use."""
+    """Yield first and later steps, with betas that are binary fractions, and common betas."""
     source = Source(53)
     for dtype, betas, spec in (
         ("float32", (0.5, 0.75), "L27, L31"),
@@ -292,7 +309,7 @@ def _adam() -> Iterator[Vector]:
 
 
 def _traits() -> Iterator[Vector]:
-    """For each optimizer: gradients that are zero, a NaN, as many rows as columns."""
+    """Yield, for each optimizer, zero gradients, a NaN, and as many rows as columns."""
     source = Source(54)
     settings: dict[str, dict[str, Any]] = {
         "sgd": {"lr": 0.5, "momentum": 0.5, "weight_decay": 0.25},
@@ -315,7 +332,7 @@ def _traits() -> Iterator[Vector]:
 
 
 def _shapes_of(op: str) -> dict[str, tuple[int, ...]]:
-    """State of an optimizer, besides its step."""
+    """Return the shapes of an optimizer's state, without its step."""
     table: tuple[int, ...] = (HEIGHT, WIDTH)
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "sgd": {"momentum_buffer": table},

@@ -1,4 +1,4 @@
-"""Golden vectors: a case, the interval in which each element of its outputs lies, and why it is there."""
+"""Golden vectors: a case, the interval of each element of its outputs, and a note."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class Band:
-    """The smallest and the largest right value of each element; NaN in both where only NaN is right."""
+    """The smallest and largest right value of each element; NaN in both if only NaN is right."""
 
     lo: Array
     hi: Array
-    bits: bool = False  # the very bits of `lo`
+    bits: bool = False  # the exact bits of `lo`
 
     def holds(self, got: Array) -> Array:
-        """Which elements of an array of this shape are right."""
+        """Return a mask of the elements of an array of this shape that are right."""
         if self.bits:
             kind = f"u{self.lo.dtype.itemsize}"
             with np.errstate(invalid="ignore"):
@@ -59,7 +59,7 @@ Bands: TypeAlias = Mapping[str, "Band | Mapping[str, Band]"]
 
 @dataclass(frozen=True)
 class Vector:
-    """One golden vector. Its number is given by its place in its set."""
+    """One golden vector; its place in its set gives its number."""
 
     case: Case
     spec: str  # the law: "L21"
@@ -70,7 +70,7 @@ class Vector:
 
 
 def exact(values: Any, dtype: str) -> Band:
-    """A band of one value each: exactly this float, or this integer."""
+    """Return a band of one value each: exactly this float, or this integer."""
     array = np.asarray(values).astype(dtype)
     if not np.array_equal(array, values, equal_nan=True):
         raise ValueError(f"A value that is to be exact is no {dtype}.")
@@ -78,7 +78,7 @@ def exact(values: Any, dtype: str) -> Band:
 
 
 def within(value: Array, tolerance: Array, dtype: str = "float32") -> Band:
-    """The floats that are this close to a value."""
+    """Return a band of the floats that are this close to a value."""
     low, high = value - tolerance, value + tolerance
     bands = []
     for edge, toward in ((low, np.inf), (high, -np.inf)):
@@ -91,29 +91,45 @@ def within(value: Array, tolerance: Array, dtype: str = "float32") -> Band:
 
 
 def expect_exact(case: Case) -> dict[str, Band]:
-    """Outputs of a lookup whose arithmetic does not round, in any order, in the table's dtype."""
+    """
+    Return the outputs of a lookup whose arithmetic does not round.
+
+    This holds in any order, in the table's dtype.
+    """
     return {key: exact(value, case.dtype) for key, value in _outputs(case).items()}
 
 
 def expect_divided(case: Case) -> dict[str, Band]:
-    """Outputs of a lookup on integers with divisors like 3: exact, but for whoever multiplies by the reciprocal."""
+    """
+    Return the outputs of a lookup on integers with divisors like 3.
+
+    They are exact for a division, but not for a product with the reciprocal.
+    """
     return _rounded(case, least=np.array(0.5))
 
 
 def expect_rounded(case: Case) -> dict[str, Band]:
-    """Outputs of a lookup on floats of a wide range, each sum within the error of its accumulator in any order."""
+    """
+    Return the outputs of a lookup on floats of a wide range.
+
+    Each sum is within the error of its accumulator, in any order.
+    """
     return _rounded(case, least=None)
 
 
 def _rounded(case: Case, least: Array | None) -> dict[str, Band]:
-    """Bands of sums that round, in the table's dtype or wider. In float64 the expected value errs as much itself."""
+    """
+    Return bands of sums that round, in the table's dtype or wider.
+
+    In float64 the expected value has the same error, so the unit doubles.
+    """
     values, sizes = _outputs(case), _outputs(absolute(case))
     unit = ROUNDOFF[case.dtype] * (2 if case.dtype == "float64" else 1)
     terms = np.asarray(case.ids).size * (case.num_hash_functions or 1)
     bands = {}
     for key, value in values.items():
         if key == "out" and (case.mode == "max" or case.op == "bloom_concat"):
-            bands[key] = exact(value, case.dtype)  # a selection
+            bands[key] = exact(value, case.dtype)  # copies values, adds none
             continue
         count = case.weight.shape[1] if key == "grad_per_sample_weights" else terms
         tolerance = sum_error(sizes[key], count, unit, (terms + 4) * SMALLEST[case.dtype])
@@ -124,7 +140,11 @@ def _rounded(case: Case, least: Array | None) -> dict[str, Band]:
 
 
 def expect_normed(case: Case) -> dict[str, Band]:
-    """Output and table of a lookup with max_norm, each row within 16 roundings of a norm, a quotient and a product."""
+    """
+    Return output and table of a lookup with max_norm.
+
+    Each row is within 16 roundings of a norm, a quotient and a product.
+    """
     values, before = _outputs(case), np.asarray(case.weight, dtype=np.float64)
     moved = (values["weight"] != before).any(axis=1, keepdims=True)
     table = np.where(moved, 16 * ROUNDOFF[case.dtype] * np.abs(values["weight"]), 0.0)
@@ -136,14 +156,14 @@ def expect_normed(case: Case) -> dict[str, Band]:
 
 
 def _outputs(case: Case) -> dict[str, Array]:
-    """Outputs of the reference in float64, without the list of touched rows."""
+    """Return outputs of the reference in float64, without the list of touched rows."""
     answer = LOOKUPS["bloom" if case.op == "bloom64" else case.op]
     outputs = answer(case)
     return {key: value for key, value in outputs.items() if key != "rows" or case.op == "hash"}
 
 
 def answer_of(vector: Vector) -> Outputs:
-    """The middle of each band: outputs that are right."""
+    """Return the middle of each band: outputs that are right."""
     return {
         key: _middle(band) if isinstance(band, Band) else {name: _middle(each) for name, each in band.items()}
         for key, band in vector.expect.items()
@@ -151,7 +171,7 @@ def answer_of(vector: Vector) -> Outputs:
 
 
 def _middle(band: Band) -> Array:
-    """A right array, in the dtype of the band."""
+    """Return a right array, in the dtype of the band."""
     if band.bits or band.lo.dtype.kind != "f":
         return band.lo.copy()
     middle: Array = stored((band.lo.astype(np.float64) + band.hi.astype(np.float64)) / 2, band.lo.dtype.name)

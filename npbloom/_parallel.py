@@ -168,6 +168,8 @@ def run_tasks(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
     part, delays no other. Of several exceptions the first task's is raised. Tasks after one that
     has failed may not be called.
     """
+    if len(tasks) == 1:
+        return [tasks[0]()]
     threads = max(1, min(len(tasks), _threads.get_num_threads() if most is None else most))
     if threads == len(tasks):
         return _run_each(tasks)

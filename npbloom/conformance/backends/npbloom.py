@@ -198,8 +198,10 @@ def _step(case: Case) -> Outputs:
         options.pop("initial_accumulator_value")  # the state already has it
         lr = lr / (1 + before * options.pop("lr_decay"))
         ops.adagrad_update(weight, state["sum"], grad, lr, **options)
-    else:
+    elif case.op == "adam":
         ops.adam_update(weight, state["exp_avg"], state["exp_avg_sq"], grad, lr, before + 1, **options)
+    else:
+        raise Unsupported(f"no operation {case.op!r}")
     if "step" in state:
         state["step"] += 1
     return {"weight": weight, "state": state}

@@ -200,7 +200,8 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
     Examples
     --------
     >>> table = np.array([[0.0], [1.0], [10.0], [100.0]])
-    >>> layer = BloomEmbeddingBag(3, 1, num_rows=4, hash_table=[[0, 0], [1, 2], [3, 3]], weight=table)
+    >>> rows = [[0, 0], [1, 2], [3, 3]]
+    >>> layer = BloomEmbeddingBag(3, 1, num_rows=4, hash_table=rows, weight=table)
     >>> layer.forward([[1, 2], [2, 0]])           # the mean leaves padding out
     array([[105.5],
            [200. ]])

@@ -1,4 +1,4 @@
-"""Headers that `npbloom.checkpoint` refuses: bytes that are no header, and entries that do not fit their tensors."""
+"""Headers that `npbloom.checkpoint` refuses: no header, or entries that do not fit tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files beside other writers: leftovers of those that were killed, threads that save, exceptions at any line."""
+"""Files beside other writers: leftovers of killed ones, threads that save, exceptions anywhere."""
 
 from __future__ import annotations
 

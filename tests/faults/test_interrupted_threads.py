@@ -1,4 +1,4 @@
-"""Threads that are interrupted, that raise, and that cannot be had: exceptions, Control-C, and a system without threads."""
+"""Threads that are interrupted, that raise, and that a system does not give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models whose descriptions were changed: refused or loaded within the memory that their files promise."""
+"""Models with changed descriptions: refused, or loaded within the memory of their files."""
 
 from __future__ import annotations
 

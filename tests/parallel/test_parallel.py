@@ -1,4 +1,4 @@
-"""The thread runner: ranges cover everything once, exceptions arrive, settings belong to whom they should, forks live."""
+"""The thread runner: ranges cover everything once, exceptions arrive, settings stay, forks live."""
 
 from __future__ import annotations
 

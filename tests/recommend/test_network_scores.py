@@ -1,4 +1,4 @@
-"""Scores of `ImplicitNetworkModel` are log-probabilities of bits; measures and recommendations follow from them."""
+"""Scores of `ImplicitNetworkModel`: log-probabilities of bits, and what follows from them."""
 
 from __future__ import annotations
 

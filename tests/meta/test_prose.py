@@ -40,9 +40,7 @@ def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
     files = prose.tracked(ROOT, "*.py")
     assert len(files) > 300
     faults = [
-        f"{path.relative_to(ROOT)}:{line}: {word}"
-        for path in files
-        for line, word in prose.questions(path.read_text("utf-8"))
+        f"{path.relative_to(ROOT)}:{line}: {word}" for path in files for line, word in prose.questions(path.read_text("utf-8"))
     ]
     assert faults == []
 

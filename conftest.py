@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ def kernel_cache_dir(kernels: Path) -> Path:
 
 os.environ["NUMBA_CACHE_DIR"] = str(kernel_cache_dir(Path(__file__).parent / "npbloom" / "_kernels"))
 
+
+# A shell starts a job in the background with SIGINT ignored, and children inherit that. Tests of
+# Control-C would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Adapters of other packages. The packages may be missing, and the files have no examples.
 collect_ignore = [f"npbloom/conformance/backends/{name}.py" for name in ("_jax", "_torch", "fbgemm_cpu", "jax_cpu", "torch_cpu")]

@@ -13,12 +13,14 @@ import pytest
 from hypothesis import settings
 
 from npbloom.cli import main
+from tests.support import _examples
 from tests.support._files import write_example
 
 # A kernel that compiles inside an example takes seconds, so there is no deadline. CI uses the same
-# examples every time.
-settings.register_profile("dev", deadline=None, print_blob=True)
-settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+# examples every time; `python check.py nightly` draws more, and others each time.
+settings.register_profile("dev", deadline=None, print_blob=True, max_examples=_examples.USUAL)
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
+settings.register_profile("nightly", settings.get_profile("dev"), max_examples=_examples.NIGHTLY)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 

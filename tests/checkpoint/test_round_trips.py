@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from safetensors import numpy as safetensors_numpy
 from safetensors import safe_open
@@ -21,6 +21,7 @@ from safetensors import safe_open
 import npbloom as nb
 from npbloom import checkpoint
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._files import HASH_TABLE, IDS, LAYERS, assert_same_layer, bytes_of, edit, sealed, train
 from tests.support._layers import OPTIMIZERS
 
@@ -40,7 +41,7 @@ def test_layers_of_every_kind_come_back(name: str, mmap: bool, path: Path) -> No
 
 
 @given(st.data())
-@settings(max_examples=60)
+@examples(60)
 def test_any_options_come_back(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     draw = data.draw
     kind = draw(

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom.cli as cli
 from npbloom.cli import _arguments, _commands, _generated
+from tests.support._examples import examples
 
 ODD = (
     *(
@@ -143,7 +144,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             os.chdir(before)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(words=command_lines())
 def test_any_command_line_ends_with_a_status_and_one_line(folder: Path, words: list[str]) -> None:
     out, err = io.StringIO(), io.StringIO()

@@ -12,23 +12,25 @@ import os
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom._kernels import coding, hashing, lookup, network, optim, pairs, ranking, scatter
+from tests.support._examples import examples
 from tests.support._threads import split_everything
 from tests.support._twins import TWINS
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
-@settings(max_examples=10)
+@examples(10)
 @given(data=st.data())
 def test_kernels_equal_the_reference(twin, data):
     case = data.draw(twin.cases())
-    with np.errstate(all="ignore"):  # un-jitted, NumPy's scalars warn where IEEE 754 has an answer
+    # Un-jitted, NumPy's scalars warn where IEEE 754 has an answer. `errstate` holds for one thread.
+    with np.errstate(all="ignore"), nb.num_threads(1):
         twin.assert_agree(case)
-        with split_everything(1):  # in this thread: `errstate` holds for one thread only
+        with split_everything(1):
             twin.assert_agree(case)
 
 

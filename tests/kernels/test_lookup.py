@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from npbloom.types import HashSpec
 from tests.kernels import _tiny
 from tests.support import _twins
+from tests.support._examples import examples
 from tests.support.strategies import COMBINES, MODES
 
 DTYPES = ("f4", "f8")
@@ -21,7 +22,7 @@ TWINS = _tiny.twins_of("hash_rows", "_forward")
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
-@settings(max_examples=12)
+@examples(12)
 @given(data=st.data())
 def test_drawn_cases(twin, data):
     _tiny.draw_and_check(twin, data)

@@ -9,19 +9,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.kernels import _tiny
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._layers import OPTIMIZERS
 
 TWINS = _tiny.twins_of("_update")
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
-@settings(max_examples=12)
+@examples(12)
 @given(data=st.data())
 def test_drawn_cases(twin, data):
     _tiny.draw_and_check(twin, data)

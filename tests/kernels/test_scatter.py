@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.kernels import _tiny
 from tests.support import _twins
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support.strategies import COMBINES, MODES
 
 DTYPES = ("f4", "f8")
@@ -21,7 +22,7 @@ TWINS = _tiny.twins_of("_backward", "_backward_weights")
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
-@settings(max_examples=12)
+@examples(12)
 @given(data=st.data())
 def test_drawn_cases(twin, data):
     _tiny.draw_and_check(twin, data)

@@ -9,17 +9,18 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
+from tests.support._examples import examples
 from tests.support._layers import ROWS, TAKERS
 
 BAD = [-1, ROWS, -ROWS, ROWS + 1, 2**31, -(2**31), 2**32, 2**63 - 1, -(2**63)]
 
 
 @pytest.mark.parametrize("taker", TAKERS, ids=lambda taker: taker.name)
-@settings(max_examples=20)  # for each of some thirty calls
+@examples(20)  # for each of some thirty calls
 @given(data=st.data())
 def test_the_first_bad_id_is_named_with_its_position(taker, data):
     shape = data.draw(st.sampled_from([(5,), (2, 3), (1,), (4, 1), *([(2, 1, 2)] if taker.any_shape else [])]))

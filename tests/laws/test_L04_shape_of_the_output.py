@@ -6,12 +6,13 @@ Bags have shape (bags, d).
 from __future__ import annotations
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 
 from tests.support import _layers, strategies
+from tests.support._examples import examples
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(strategies.lookups())
 def test_lookups(case):
     layer = _layers.embedding(case)
@@ -22,7 +23,7 @@ def test_lookups(case):
     assert layer.backward(case.ids, case.grad_out, sparse=False).shape == case.weight.shape
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(strategies.blooms())
 def test_bloom_lookups(case):
     layer = _layers.bloom(case)
@@ -37,7 +38,7 @@ def test_bloom_lookups(case):
 
 @pytest.mark.parametrize("cases", [strategies.bags, strategies.bloom_bags])
 def test_bags(cases):
-    @settings(max_examples=40)
+    @examples(40)
     @given(cases())
     def check(case):
         layer, arguments = _layers.bag(case), _layers.bag_arguments(case)

@@ -9,13 +9,14 @@ from functools import lru_cache, partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.types import HashSpec, RowGrad
 from tests.support import _twins
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._threads import COUNTS, split_everything, split_sooner, watch
 from tests.support._twins import TWINS
 from tests.support.strategies import Bags, Bloom, Lookup, Partition, Update
@@ -25,7 +26,7 @@ NORM = {"max_norm": 2.9, "norm_type": 2}
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
-@settings(max_examples=15)  # for each of some fifty operations
+@examples(15)  # for each of some fifty operations
 @given(data=st.data())
 def test_kernels_equal_the_reference_on_any_number_of_threads(twin, data):
     case = data.draw(twin.cases())

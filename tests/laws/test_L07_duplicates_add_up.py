@@ -7,16 +7,17 @@ from operator import add
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.support import _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._layers import OPTIMIZERS
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.lookups(lane="small"))
 def test_a_batch_is_the_sum_of_its_lookups(case):
     flat, grads = case.ids.ravel(), case.grad_out.reshape(case.ids.size, case.weight.shape[1])
@@ -27,7 +28,7 @@ def test_a_batch_is_the_sum_of_its_lookups(case):
     assert_same_bits(layer.backward(case.ids, case.grad_out, sparse=True), reduce(add, parts, nothing))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.sampled_from(["sum", "concat"]).flatmap(lambda combine: strategies.blooms(lane="small", combine=combine)))
 def test_a_batch_of_hashed_ids_is_the_sum_of_its_lookups(case):
     flat, grads = case.ids.ravel(), case.grad_out.reshape(case.ids.size, case.weight.shape[1])
@@ -48,7 +49,7 @@ def test_probes_that_coincide_count_each_time(times):
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@settings(max_examples=20)
+@examples(20)
 @given(twice=st.integers(2, 9))
 def test_a_repeated_id_moves_once_by_the_sum(rule, twice):
     layers = [nb.ZeroEmbedding(3, 2, dtype=np.float64) for _ in range(2)]

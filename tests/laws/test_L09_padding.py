@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.types import RowGrad
 from tests.support import _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._layers import DIM, LAYERS, OPTIMIZERS, ROWS, gradient
 
 PLAIN = ["ScaledEmbedding", "ZeroEmbedding", "ScaledEmbeddingBag"]
@@ -62,7 +63,7 @@ def test_bags_send_padding_no_gradient(case):
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
 @pytest.mark.parametrize("name", LAYERS)
-@settings(max_examples=5)
+@examples(5)
 @given(padding_idx=st.integers(0, ROWS - 1))
 def test_a_dense_gradient_moves_every_row_but_padding(name, rule, padding_idx):
     layer = LAYERS[name](padding_idx=padding_idx)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import npbloom as nb
 from npbloom.types import RowGrad
 from tests.support import _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._layers import DIM, LAYERS, gradient, is_bag
 
 
@@ -45,7 +46,7 @@ def test_one_call_may_say_otherwise(name):
         assert_same_bits(dense, grad.to_dense())
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(strategies.blooms())
 def test_a_dense_gradient_has_the_tables_shape_also_of_a_concatenation(case):
     layer = _layers.bloom(case)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.support import _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support.strategies import MODES
 
 KINDS = {
@@ -22,7 +23,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("cases", [strategies.bags, strategies.bloom_bags])
-@settings(max_examples=60)
+@examples(60)
 @given(data=st.data())
 def test_every_bag_is_what_a_loop_over_bags_gives(cases, data):
     case = data.draw(cases())

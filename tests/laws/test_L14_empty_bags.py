@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.types import RowGrad
 from tests.support import _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support.strategies import MODES
 
 
 @pytest.mark.parametrize("cases", [strategies.bags, strategies.bloom_bags])
-@settings(max_examples=60)
+@examples(60)
 @given(data=st.data())
 def test_empty_bags_are_zero_and_send_nothing(cases, data):
     case = data.draw(cases())

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.support import _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 
 
 @pytest.mark.parametrize("cases", [strategies.bags, strategies.bloom_bags])
-@settings(max_examples=60)
+@examples(60)
 @given(data=st.data())
 def test_a_mean_is_a_float64_sum_over_the_count(cases, data):
     case = data.draw(cases(mode="mean", dtype=np.float64))

@@ -10,16 +10,17 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.support import _expected, _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 
 
 @pytest.mark.parametrize("cases", [strategies.bags, strategies.bloom_bags])
-@settings(max_examples=100)
+@examples(100)
 @given(data=st.data())
 def test_maxima_and_their_gradients_are_the_loop(cases, data):
     case = data.draw(cases(mode="max"))

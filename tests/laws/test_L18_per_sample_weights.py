@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.support import _expected, _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 
 KINDS = {
     "ScaledEmbeddingBag": lambda mode: nb.ScaledEmbeddingBag(5, 2, mode=mode, weight=_layers.table(5, 2)),
@@ -21,7 +22,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("cases", [strategies.bags, strategies.bloom_bags])
-@settings(max_examples=100)
+@examples(100)
 @given(data=st.data())
 def test_weighted_sums_and_both_gradients_are_the_loop(cases, data):
     case = data.draw(cases(mode="sum"))

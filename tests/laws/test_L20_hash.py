@@ -8,12 +8,13 @@ from __future__ import annotations
 import mmh3
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.hashing import SPOTLIGHT_SEEDS
 from tests.support import strategies
+from tests.support._examples import examples
 
 # MurmurHash3_x86_32 of five ids with the first four seeds, as signed numbers.
 GOLDEN = {
@@ -53,7 +54,7 @@ def test_golden_rows(num_rows):
 
 @pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("n", [1, 9, 2**31 - 1, 2**31, 2**31 + 1, 2**40, 2**63])
-@settings(max_examples=25)  # for each of fourteen layers
+@examples(25)  # for each of fourteen layers
 @given(data=st.data())
 def test_rows_of_every_layer(n, share, data):
     padding_idx = data.draw(st.none() | st.sampled_from([0, n - 1, n // 2]))

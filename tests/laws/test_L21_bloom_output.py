@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.support import _expected, _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._layers import OPTIMIZERS
 
 
@@ -24,7 +25,7 @@ def test_output_and_gradient_are_the_loop(case):
     assert_same_bits(layer.backward(case.ids, case.grad_out), _expected.bloom_backward(case))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.blooms(), st.data())
 def test_hashed_or_given_as_a_table_the_bits_are_the_same(case, data):
     if case.hashing.num_embeddings > 2**20:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 
 import numpy as np
-from hypothesis import event, given, settings
+from hypothesis import event, given
 
 import npbloom as nb
 from npbloom.types import RowGrad
 from tests.support import _expected, _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 
 
 @given(strategies.bloom_bags())
@@ -27,7 +28,7 @@ def test_forward_and_both_gradients_are_the_loop(case):
         assert_same_bits(products, _expected.bag_backward_weights(case))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.bloom_bags(lane="small", dtype=np.float64))
 def test_a_bag_of_one_is_a_bloom_lookup(case):
     arguments = {**_layers.hashing(case), "weight": case.weight}

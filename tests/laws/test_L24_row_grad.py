@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from npbloom.types import RowGrad
 from tests.support import _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._layers import DIM, LAYERS, gradient, is_bag
 
 
@@ -28,7 +29,7 @@ def assert_form(grad, layer, looked_up, slices=1):
     assert grad.num_rows == m * slices
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.lookups(), st.booleans())
 def test_exactly_the_looked_up_rows_without_padding_occur(case, zero):
     layer = _layers.embedding(case)
@@ -36,7 +37,7 @@ def test_exactly_the_looked_up_rows_without_padding_occur(case, zero):
     assert_form(layer.backward(case.ids, grad_out, sparse=True), layer, set(case.ids.ravel().tolist()) - {case.padding})
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.bags(), st.booleans())
 def test_in_bags_also_where_another_won_or_a_weight_is_zero(case, zero):
     layer = _layers.bag(case)
@@ -54,7 +55,7 @@ def probed(case, ids):
     return (rows * k + np.arange(k) if case.combine == "concat" else rows)[kept].tolist()
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.blooms())
 def test_the_probed_rows_or_slices_of_hashed_ids(case):
     slices = case.hashing.num_hash_functions if case.combine == "concat" else 1
@@ -62,7 +63,7 @@ def test_the_probed_rows_or_slices_of_hashed_ids(case):
     assert_form(layer.backward(case.ids, case.grad_out), layer, probed(case, case.ids), slices)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.bloom_bags())
 def test_the_probed_rows_or_slices_of_bags(case):
     slices = case.hashing.num_hash_functions if case.combine == "concat" else 1
@@ -140,7 +141,7 @@ def test_functions_without_a_table_keep_float32_and_float64(given_dtype, dtype):
         assert grad.values.tolist() == [[0.5, 0.25]]
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(strategies.lookups(lane="special"))
 def test_gradients_are_not_written_to_and_not_kept(case):
     before = case.grad_out.copy()

@@ -9,11 +9,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from tests.support import _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 
 
 def inner(one, other):
@@ -39,7 +40,7 @@ def assert_adjoint(out, grad_out, weight, dense, exact):
 exact_or_not = st.sampled_from(["small", "full"])
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.data())
 def test_lookups(data):
     lane = data.draw(exact_or_not)
@@ -51,7 +52,7 @@ def test_lookups(data):
     assert_adjoint(layer.forward(case.ids), case.grad_out, case.weight, dense, lane == "small")
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.data())
 def test_bloom_lookups(data):
     lane = data.draw(exact_or_not)
@@ -80,7 +81,7 @@ def test_bags_of_every_mode(cases, data):
     assert_adjoint(layer.forward(case.indices, **arguments), case.grad_out, case.weight, dense, exact)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.bags(lane="small", mode="sum"))
 def test_weights_have_a_transpose_too(case):
     if case.per_sample_weights is None:
@@ -90,7 +91,7 @@ def test_weights_have_a_transpose_too(case):
     assert inner(layer.forward(case.indices, **arguments), case.grad_out) == inner(case.per_sample_weights, products)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.bags(lane="small", mode="max"), st.data())
 def test_a_maximum_is_differentiated_at_the_table_as_it_is_now(case, data):
     layer, offsets = _layers.bag(case), case.partition.offsets

@@ -9,12 +9,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.support import _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._layers import DIM, OPTIMIZERS, gradient
 from tests.support._threads import split_everything
 
@@ -36,7 +37,7 @@ threads = st.sampled_from([1, 2, 3, 7])
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@settings(max_examples=12)  # for each of seven rules
+@examples(12)  # for each of seven rules
 @given(strategies.lookups(), st.booleans(), st.booleans(), threads)
 def test_lookups(rule, case, sparse, frequency, threads):
     def make():
@@ -46,7 +47,7 @@ def test_lookups(rule, case, sparse, frequency, threads):
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@settings(max_examples=12)  # for each of seven rules
+@examples(12)  # for each of seven rules
 @given(strategies.bags(), st.booleans(), threads)
 def test_bags(rule, case, frequency, threads):
     event(case.mode)
@@ -59,7 +60,7 @@ def test_bags(rule, case, frequency, threads):
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@settings(max_examples=12)  # for each of seven rules
+@examples(12)  # for each of seven rules
 @given(strategies.blooms(), threads)
 def test_hashed_ids(rule, case, threads):
     event(case.combine)
@@ -67,7 +68,7 @@ def test_hashed_ids(rule, case, threads):
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@settings(max_examples=12)  # for each of seven rules
+@examples(12)  # for each of seven rules
 @given(strategies.bloom_bags(), threads)
 def test_bags_of_hashed_ids(rule, case, threads):
     event(f"{case.mode} of {case.combine}")

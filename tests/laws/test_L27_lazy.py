@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.support import _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._layers import OPTIMIZERS
 
 
@@ -27,7 +28,7 @@ def arrays_of(layer, optimizer):
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@settings(max_examples=25)
+@examples(25)
 @given(strategies.lookups(), st.booleans())
 def test_untouched_rows_and_their_state_keep_their_bits(rule, case, fused):
     layer = _layers.embedding(case)
@@ -46,7 +47,7 @@ def test_untouched_rows_and_their_state_keep_their_bits(rule, case, fused):
 
 
 @pytest.mark.parametrize("rule", ["SGD", "Adagrad", "RowWiseAdagrad"])
-@settings(max_examples=40)
+@examples(40)
 @given(data=st.data())
 def test_plain_rules_give_the_same_bits_either_way(rule, data):
     make = {

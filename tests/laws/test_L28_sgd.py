@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.laws._steps import assert_steps
 from tests.support import _expected, strategies
+from tests.support._examples import examples
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.updates(), st.data())
 def test_three_steps_are_scalar_arithmetic(case, data):
     event("momentum" if case.momentum else "no momentum")

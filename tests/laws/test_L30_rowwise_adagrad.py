@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.laws._steps import assert_steps
 from tests.support import _expected, strategies
+from tests.support._examples import examples
 
 
 def by_row(case):
@@ -23,7 +24,7 @@ def by_row(case):
     return _expected.rowwise_adagrad(replace(case, state=column))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.updates(), st.data())
 def test_three_steps_are_scalar_arithmetic(case, data):
     assert_steps(

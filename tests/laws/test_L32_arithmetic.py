@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import npbloom as nb
 from tests.support import _expected, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 
 F = np.float32
 RULES = {
@@ -30,7 +31,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=60)
+@examples(60)
 @given(st.data())
 def test_float32_tables_are_updated_in_float32(rule, data):
     case = replace(data.draw(strategies.updates(lane="full", dtype=np.float32)), step=1)

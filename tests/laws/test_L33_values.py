@@ -10,11 +10,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import npbloom as nb
 from tests.support import _expected, _layers, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._layers import LAYERS, OPTIMIZERS
 
 KINDS = {name: getattr(nb, name) for name in LAYERS}
@@ -23,7 +24,7 @@ BLOOM = ("BloomEmbedding", "BloomEmbeddingBag")
 BELOW_ZERO = (-1e-300, -1.0, -math.inf, math.nan)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(strategies.lookups(lane="special"), strategies.bags(lane="special"), strategies.blooms(lane="special"))
 def test_nan_and_infinity_flow_through_forward_and_backward(lookup, bag, bloom):
     layer = _layers.embedding(lookup)

@@ -7,12 +7,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from npbloom import reference
 from npbloom.types import RowGrad
 from tests.support import _expected, strategies
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 
 GRAD = RowGrad(np.array([1]), np.array([[3.0, 4.0]]), 3)
 WEIGHT = np.array([[9.0, 9.0], [10.0, 20.0], [-0.0, 9.0]])
@@ -88,14 +89,14 @@ def test_one_rounding_of_scalars():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40)  # for each of four names
+@examples(40)  # for each of four names
 @given(case=strategies.updates())
 def test_updates_are_the_loop(name, case):
     assert_same_bits(call(name, case), getattr(_expected, name)(case))
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40)  # for each of four names
+@examples(40)  # for each of four names
 @given(case=strategies.updates())
 def test_nothing_is_written_to_and_other_rows_keep_their_bits(name, case):
     before = dataclasses.astuple(dataclasses.replace(case, grad=case.grad.values))
@@ -115,7 +116,7 @@ def test_nothing_is_written_to_and_other_rows_keep_their_bits(name, case):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40)  # for each of four names
+@examples(40)  # for each of four names
 @given(case=strategies.updates())
 def test_a_dense_gradient_updates_every_row_but_padding(name, case):
     m = len(case.weight)

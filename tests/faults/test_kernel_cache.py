@@ -39,7 +39,9 @@ def look_up():
 HITS = """
 from npbloom._kernels import lookup
 kernels = [kernel for kernel in vars(lookup).values() if hasattr(kernel, "stats")]
-print(sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels), {kernel.stats.cache_path for kernel in kernels})
+# Helpers that are compiled into kernels have no cache of their own.
+paths = {kernel.stats.cache_path for kernel in kernels} - {None} or {None}
+print(sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels), paths)
 """
 
 

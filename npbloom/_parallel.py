@@ -84,8 +84,6 @@ def _offer(tasks: Sequence[_Task]) -> None:
     """
     Queue tasks for the workers.
 
-    Workers are made on first use, and more of them when there are more tasks than workers.
-
     Workers are made on first use, and again when there are more tasks than workers.
 
     The queue is C's: a KeyboardInterrupt may come between any two steps of Python, and in the

@@ -11,7 +11,7 @@ import numpy as np
 from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import scatter as kernels
 from npbloom._kernels.segments import Segments
-from npbloom.ops._bags import Bags, read_bags, read_bloom_bags
+from npbloom.ops._bags import Bags, read_bloom_bags, read_table_bags
 from npbloom.ops._bloom import check_combine, check_hashing, divisor_of, reserved_row, slices_of
 from npbloom.ops._forward import bag_output, bloom_bag_output
 from npbloom.ops._ids import check_range, checked_rows_range, rows_of
@@ -134,16 +134,7 @@ def bag_contributions(
 ) -> Contributions:
     """Return the sums of `embedding_bag_backward`."""
     by_frequency = _check.flag(scale_grad_by_freq, "scale_grad_by_freq")
-    bags = read_bags(
-        indices,
-        offsets,
-        per_sample_weights,
-        mode=mode,
-        padding=padding,
-        include_last_offset=include_last_offset,
-        num_embeddings=table.shape[0],
-        dtype=table.dtype,
-    )
+    bags = read_table_bags(table, indices, offsets, per_sample_weights, mode, padding, include_last_offset)
     grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
     winners = bag_output(table, bags)[1] if mode == "max" else None
     rows = bags.ids.reshape(-1, 1)

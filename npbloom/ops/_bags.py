@@ -79,6 +79,28 @@ def read_bags(
     return Bags(array.shape, array.reshape(-1), starts, weights, mode, padding)
 
 
+def read_table_bags(
+    table: FloatArray,
+    indices: Any,
+    offsets: Any,
+    per_sample_weights: Any,
+    mode: str,
+    padding: int,
+    include_last_offset: bool,
+) -> Bags:
+    """Check and return bags of rows of a table."""
+    return read_bags(
+        indices,
+        offsets,
+        per_sample_weights,
+        mode=mode,
+        padding=padding,
+        include_last_offset=include_last_offset,
+        num_embeddings=table.shape[0],
+        dtype=table.dtype,
+    )
+
+
 def read_bloom_bags(
     table: FloatArray,
     indices: Any,

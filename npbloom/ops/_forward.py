@@ -8,7 +8,7 @@ import numpy as np
 
 from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import lookup as kernels
-from npbloom.ops._bags import GRAIN, Bags, read_bags
+from npbloom.ops._bags import GRAIN, Bags, read_table_bags
 from npbloom.ops._bloom import combination, divisor_of, reserved_row
 from npbloom.ops._ids import check_ids, check_range, checked_rows_range
 from npbloom.ops._pairs import distinct_rows
@@ -68,16 +68,7 @@ def bag_vectors(
     limits: tuple[float, float] | None,
 ) -> FloatArray:
     """Return the result of `embedding_bag_forward`, of a checked table."""
-    bags = read_bags(
-        indices,
-        offsets,
-        per_sample_weights,
-        mode=mode,
-        padding=padding,
-        include_last_offset=include_last_offset,
-        num_embeddings=table.shape[0],
-        dtype=table.dtype,
-    )
+    bags = read_table_bags(table, indices, offsets, per_sample_weights, mode, padding, include_last_offset)
     return bag_output(table, bags, limits)[0]
 
 

@@ -12,7 +12,7 @@ from npbloom.ops._backward import (
     bloom_contributions,
     embedding_contributions,
 )
-from npbloom.ops._bags import read_bags, read_bloom_bags
+from npbloom.ops._bags import read_bloom_bags, read_table_bags
 from npbloom.ops._bloom import bloom_table, combination
 from npbloom.ops._ids import rows_of
 from npbloom.types import MAX_IDS, ArrayLike, FloatArray, HashSpec, RowGrad
@@ -189,16 +189,8 @@ def embedding_bag_backward_weights(
     array([12., 34.])
     """
     table = _check.table(weight)
-    bags = read_bags(
-        indices,
-        offsets,
-        None,
-        mode="sum",
-        padding=_check.padding_row(padding_idx, table.shape[0]),
-        include_last_offset=include_last_offset,
-        num_embeddings=table.shape[0],
-        dtype=table.dtype,
-    )
+    padding = _check.padding_row(padding_idx, table.shape[0])
+    bags = read_table_bags(table, indices, offsets, None, "sum", padding, include_last_offset)
     grad = _check.grad_out(grad_out, (bags.size,), table.shape[1], table.dtype)
     out = np.empty(bags.ids.size, dtype=table.dtype)
     arrays = (_check.read_only(table), bags.ids, bags.indptr, grad, bags.padding, out)

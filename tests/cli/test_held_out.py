@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from npbloom.cli import _compare, main
-from tests.cli._ratings import USERS, run_fit, write_ratings
-
-
-@pytest.fixture(scope="module")
-def ratings(tmp_path_factory):
-    """Return a small file of ratings."""
-    return write_ratings(tmp_path_factory.mktemp("ratings"))
-
-
-@pytest.fixture
-def fit(ratings, capsys):
-    """Return a function that runs `npbloom fit --json` and returns the printed object."""
-    return partial(run_fit, capsys, ratings)
+from tests.cli._ratings import USERS
 
 
 @pytest.fixture

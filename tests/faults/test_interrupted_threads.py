@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from unittest import mock
@@ -16,15 +15,7 @@ from npbloom import _parallel
 from tests.faults._callers import BATCH, DIM, ROWS, grad_of, ids_of, trained
 from tests.faults._scripts import run_script
 
-
-@pytest.fixture(autouse=True)
-def _four_threads() -> Iterator[None]:
-    """Split every call into four, also on a machine with one processor."""
-    before = nb.get_num_threads()
-    nb.set_num_threads(4)
-    yield
-    nb.set_num_threads(before)
-
+pytestmark = pytest.mark.usefixtures("four_threads")
 
 # ---- exceptions and signals ----------------------------------------------------------------------
 

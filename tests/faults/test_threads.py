@@ -7,7 +7,7 @@ A system may also have no threads left.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,7 @@ EACH = BATCH // 500
 SECONDS = 100  # a hang is one after that
 
 
-@pytest.fixture(autouse=True)
-def _four_threads() -> Iterator[None]:
-    """Split every call into four, also on a machine with one processor."""
-    before = nb.get_num_threads()
-    nb.set_num_threads(4)
-    yield
-    nb.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("four_threads")
 
 
 def together(work: Callable[[int], Any], count: int = THREADS) -> list[Any]:

@@ -33,6 +33,19 @@ def sources(root: Path, *folders: str) -> Iterator[Path]:
         yield from sorted((root / folder).rglob("*.py"))
 
 
+def written_files(root: Path) -> Iterator[Path]:
+    """Yield the files of a tree that somebody wrote: no caches, builds or environments."""
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(
+            name
+            for name in names
+            if name not in {".git", ".hypothesis", "__pycache__", "build", "dist"}
+            and not name.startswith((".venv", "venv"))
+            and not name.endswith(("_cache", ".egg-info"))
+        )
+        yield from sorted(Path(folder, file) for file in files if file != ".git")  # a worktree has a file of that name
+
+
 def code_lines(source: str) -> set[int]:
     """Return the numbers of the lines that hold code.
 
@@ -177,16 +190,11 @@ def machine_paths(root: Path) -> list[str]:
     """Return absolute paths of one machine in any text file of the tree."""
     pattern = re.compile(r"(?<![\w.$}~)/-])/(?:root|tmp|work|farm|home|Users|opt|mnt)/\w")
     faults = []
-    for folder, names, files in os.walk(root):
-        names[:] = [
-            name for name in names if name not in {".git", "__pycache__", "build", "dist"} and not name.startswith(".venv")
-        ]
-        names[:] = [name for name in names if not name.endswith(("_cache", ".egg-info")) and name != ".hypothesis"]
-        for path in sorted(Path(folder, file) for file in files if file != ".git"):  # a worktree has a file of that name
-            if path.suffix in TEXT_SUFFIXES:
-                for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-                    if pattern.search(line):
-                        faults.append(f"{path.relative_to(root)}:{number} {line.strip()[:100]}")
+    for path in written_files(root):
+        if path.suffix in TEXT_SUFFIXES:
+            for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+                if pattern.search(line):
+                    faults.append(f"{path.relative_to(root)}:{number} {line.strip()[:100]}")
     return faults
 
 

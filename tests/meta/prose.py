@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 WIDTH = 100
 QUESTIONS = ("What", "Whether", "Where", "How", "Who")  # a docstring says what a thing is or does
@@ -16,13 +14,6 @@ QUESTIONS = ("What", "Whether", "Where", "How", "Who")  # a docstring says what 
 UNBREAKABLE = re.compile(r"\s*(\||!\[|<|\$\$.*\$\$$|\[[^\]]*\]:|[-*]?\s*\[[^\]]*\]\([^)]*\)\S*$)")
 FENCE = re.compile(r"\s*(```|~~~|\$\$)")
 WRITTEN = re.compile(r"<!-- written by .*: (begin|end) -->")  # around what a program writes
-
-
-def tracked(root: Path, *patterns: str) -> list[Path]:
-    """Return the files of the repository that match."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
-    listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
-    return [root / name for name in listed.split("\0") if name and (root / name).exists()]
 
 
 def long_lines(text: str) -> Iterator[tuple[int, int]]:

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.meta import prose
+from tests.meta import house, prose
 
 ROOT = Path(__file__).parents[2]
 LONG = "word " * 25
 
 
+def written(suffix: str) -> list[Path]:
+    """Return the files of the project with a suffix."""
+    return [path for path in house.written_files(ROOT) if path.suffix == suffix]
+
+
 def test_documents_are_wrapped() -> None:
-    pages = [page for page in prose.tracked(ROOT, "*.md") if "results" not in page.parts]  # those are written
+    pages = [page for page in written(".md") if "results" not in page.parts]  # those are written
     assert len(pages) > 20
     faults = [
         f"{page.relative_to(ROOT)}:{number}: {length} columns"
@@ -25,7 +30,7 @@ def test_documents_are_wrapped() -> None:
 
 
 def test_lessons_are_wrapped() -> None:
-    notebooks = prose.tracked(ROOT, "notebooks/*.ipynb")
+    notebooks = written(".ipynb")
     assert len(notebooks) >= 9
     faults = [
         f"{notebook.name}: {cell.splitlines()[number - 1]}"
@@ -37,7 +42,7 @@ def test_lessons_are_wrapped() -> None:
 
 
 def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
-    files = prose.tracked(ROOT, "*.py")
+    files = written(".py")
     assert len(files) > 300
     faults = [
         f"{path.relative_to(ROOT)}:{line}: {word}" for path in files for line, word in prose.questions(path.read_text("utf-8"))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 import npbloom as nb
+from benchmarks import huge_pages
 
 Call = Callable[[], object]
 WARM_UP = 2
@@ -93,6 +94,7 @@ def interleave(contenders: Mapping[str, Call], rounds: int, *, calls: int = 1, l
     for call in contenders.values():
         for _ in range(WARM_UP):
             call()
+    huge_pages.note()  # all tables exist and have been written to
     with without_collector():
         for turn in range(rounds):
             for name in order(list(contenders), turn):

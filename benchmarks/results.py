@@ -61,6 +61,7 @@ class Result:
     machine: dict[str, Any]
     sizes: dict[str, Any]
     cases: list[Case]
+    pages: dict[str, list[int]] = field(default_factory=dict)  # `huge_pages.ranges`, in bytes
 
     def all(self, **labels: str | int) -> list[Case]:
         """Return the cases that have these labels, in the order they were measured in."""
@@ -76,6 +77,11 @@ class Result:
         return list(dict.fromkeys(case.labels[label] for case in self.cases if label in case.labels))
 
     @property
+    def instructions(self) -> str:
+        """The instruction set that was measured: `avx512`, `avx2` or another."""
+        return str(self.machine["instructions"]["set"])
+
+    @property
     def threads(self) -> int:
         """The largest number of threads that was measured. Targets are about it."""
         return max(int(value) for value in self.values("threads"))
@@ -83,6 +89,7 @@ class Result:
     def to_json(self) -> str:
         """Return JSON, a case a line, numbers with six digits."""
         head = {"benchmark": self.benchmark, "run": self.run, "machine": self.machine, "sizes": self.sizes}
+        head["pages"] = self.pages
         lines = [json.dumps(_short({"labels": c.labels, "samples": c.samples, "facts": c.facts})) for c in self.cases]
         return json.dumps(head, indent=1)[:-2] + ',\n "cases": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
 
@@ -108,6 +115,12 @@ def write(result: Result, folder: Path) -> Path:
     path = folder / f"{result.benchmark}.json"
     path.write_text(result.to_json(), encoding="utf-8")
     return path
+
+
+def read_machines(folder: Path) -> dict[str, dict[str, Result]]:
+    """Return the results of all machines that have a folder in this one, by the folder's name."""
+    found = {each.name: read(each) for each in sorted(folder.glob("*")) if each.is_dir()}
+    return {name: results for name, results in found.items() if results}
 
 
 def read(folder: Path) -> dict[str, Result]:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 COLOURS = {"npbloom": "#0072B2", "fbgemm": "#E69F00", "torch": "#D55E00", "torch_dense": "#CC79A7", "copy": "#555555"}
+MACHINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # in the order of their folders
 MARKERS = {"npbloom": "o", "fbgemm": "s", "torch": "^"}
 SETTINGS = {
     "font.size": 9,

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
 import npbloom as nb
+from benchmarks import huge_pages
 from benchmarks.resident import resident, settle
 from npbloom.coding import learned_hash_tables
 
@@ -41,19 +43,20 @@ def learn(users: np.ndarray, items: np.ndarray, ids: int) -> None:
     learned_hash_tables(users, items, num_users=ids, num_items=ids, user_rows=rows, item_rows=rows, rng=0)
 
 
-def main(ids: int, pairs: int, number: int) -> dict[str, float]:
+def main(ids: int, pairs: int, number: int) -> dict[str, Any]:
     """
-    Return seconds, and two peaks in bytes: of the whole process, and beyond interactions and
-    interpreter.
+    Return seconds, two peaks in bytes (of the whole process, and beyond interactions and
+    interpreter), and the huge pages after the draw of the interactions.
     """
     few = np.arange(FEW) % 50
     with nb.num_threads(number):
         learn(few, few[::-1].copy(), FEW)  # compiles
         users, items = draw(ids, pairs)
-        before = settle()
+        before, pages = settle(), huge_pages.of_this_process()
         start = time.perf_counter()
         learn(users, items, ids)
-        return {"seconds": time.perf_counter() - start, "peak": resident("VmHWM"), "more": resident("VmHWM") - before}
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "peak": resident("VmHWM"), "more": resident("VmHWM") - before, "pages": pages}
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 
+from benchmarks import huge_pages
 from benchmarks.contenders.table import Batch, Table
 from benchmarks.measuring import threads
 from benchmarks.resident import resident, settle
@@ -41,19 +43,19 @@ def contender(name: str, optimizer: str, num_embeddings: int, count: int) -> Tab
     return (TorchDenseTable if name == "torch_dense" else TorchTable)(height, optimizer, batches)
 
 
-def main(name: str, optimizer: str, num_embeddings: int, count: int, number: int) -> dict[str, int]:
+def main(name: str, optimizer: str, num_embeddings: int, count: int, number: int) -> dict[str, Any]:
     """
-    Return the peak of the second step beyond the memory resident before it, and the table's own
-    bytes.
+    Return the peak of the second step beyond the memory resident before it, the table's own bytes,
+    and the huge pages before the step.
     """
     with threads(number):
         table = contender(name, optimizer, num_embeddings, count)
         for accumulator in table.accumulators():
             accumulator.fill(1)  # touches every page of the state before the measured step
         table.step()
-        before = settle()
+        before, pages = settle(), huge_pages.of_this_process()
         table.step()
-        return {"peak": resident("VmHWM") - before, "table": int(np.asarray(table.weight).nbytes)}
+        return {"peak": resident("VmHWM") - before, "table": int(np.asarray(table.weight).nbytes), "pages": pages}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.machine import words as described
 from benchmarks.results import OURS, Case, Result
 from npbloom.optimizers import BY_NAME
 
@@ -13,6 +14,7 @@ NAMES = {
     "torch": "torch",
     "torch_dense": "torch, dense",
     "torch_module": "torch, module",
+    "torch_embedding": "torch embedding",
     "sklearn": "scikit-learn",
     "scipy": "SciPy",
     "spotlight": "Spotlight on torch",
@@ -88,9 +90,19 @@ def caption(result: Result) -> str:
     commit = f", commit {result.run['commit']}" if result.run["commit"] else ""
     kind = " **A quick run: its sizes are too small to say anything.**" if result.run["quick"] else ""
     return (
-        f"<sub>{machine['processor']}, {machine['cores']} cores ({caches}), {machine['memory']}, {machine['system']}, huge pages "
-        f"{machine['huge pages']}; {packages}; {sizes}; {result.run['started']}{commit}.{kind}</sub>\n"
+        f"<sub>{described(machine)}, {machine['cores']} cores ({caches}), {machine['memory']}, {machine['system']}, huge pages "
+        f"{machine['huge pages']}{_huge(result.pages)}; {packages}; {sizes}; {result.run['started']}{commit}.{kind}</sub>\n"
     )
+
+
+def _huge(pages: dict[str, list[int]]) -> str:
+    """Return how much of the process's memory lay in huge pages, if it was noted."""
+    if "AnonHugePages" not in pages:
+        return ""
+    huge, anonymous = (
+        " to ".join(dict.fromkeys(digits(size / 1e9) for size in pages[name])) for name in ("AnonHugePages", "Anonymous")
+    )
+    return f" ({huge} GB of {anonymous} GB)"
 
 
 def _words(value: object) -> str:

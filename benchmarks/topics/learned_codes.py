@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 from sklearn.cluster import KMeans
 
-from benchmarks import programs
+from benchmarks import huge_pages, programs
 from benchmarks.benchmark import Benchmark, Measured, Target, at_most
 from benchmarks.measuring import Settings, interleave, threads
 from benchmarks.programs.learn_codes import draw
@@ -91,6 +91,8 @@ def run(settings: Settings) -> Measured:
     for ids, pairs in SCALES[settings.quick]:
         words = [str(value) for value in (ids, pairs, number)]
         runs = [programs.run("-m", "benchmarks.programs.learn_codes", *words) for _ in range(1 if settings.quick else 2)]
+        for each in runs:
+            huge_pages.note(each["pages"])
         facts = {name: max(each[name] for each in runs) for name in ("peak", "more")}
         labels = {"what": "both sides", "points": ids, "pairs": pairs, "threads": number}
         cases.append(Case(labels, {"npbloom": [each["seconds"] for each in runs]}, facts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import programs
+from benchmarks import huge_pages, programs
 from benchmarks.benchmark import Benchmark, Measured, Target
 from benchmarks.measuring import Settings
 from benchmarks.report import tables
@@ -28,6 +28,7 @@ def run(settings: Settings) -> Measured:
             for name, offered in CONTENDERS.items():
                 if optimizer in offered and (settings.fbgemm or name != "fbgemm"):
                     found = programs.run("-m", "benchmarks.programs.memory_step", name, optimizer, *words)
+                    huge_pages.note(found["pages"])
                     samples.setdefault(name, []).append(found["peak"])
         cases.append(Case({"optimizer": optimizer, "threads": number}, samples, {"table": found["table"]}))
     return Measured({**sized, "id distribution": "uniform", "threads": number}, cases)

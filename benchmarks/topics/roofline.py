@@ -11,7 +11,7 @@ from benchmarks.report import tables
 from benchmarks.results import Case, Result, median
 from benchmarks.topics import steps
 
-WANTED = 0.5
+WANTED, WANTED_NARROW = 0.5, 0.35  # with AVX-512, and without
 
 
 def run(settings: Settings) -> Measured:
@@ -64,8 +64,9 @@ def show(result: Result) -> str:
 def targets(result: Result) -> list[Target]:
     """Return the target: uniform ids, Adagrad, all threads."""
     share = median(shares(result.one(ids="uniform", optimizer="adagrad", threads=result.threads)))
+    wanted = WANTED if result.instructions == "avx512" else WANTED_NARROW
     limit = "bytes that must move / copy bandwidth in the same run"
-    return [Target("step, Adagrad, uniform ids", limit, f"at least {WANTED:.0%}", f"{share:.0%}", share >= WANTED)]
+    return [Target("step, Adagrad, uniform ids", limit, f"at least {wanted:.0%}", f"{share:.0%}", share >= wanted)]
 
 
 BENCHMARK = Benchmark(

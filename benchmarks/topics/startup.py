@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 
-from benchmarks import programs
+from benchmarks import huge_pages, programs
 from benchmarks.benchmark import Benchmark, Measured, Target, at_most
 from benchmarks.measuring import Settings, order
 from benchmarks.report import tables
@@ -36,7 +36,9 @@ def first_steps(rounds: int, fresh_rounds: int, number: int) -> dict[str, dict[s
 
     def measure(cache: str, folder: str) -> None:
         words = ("-m", "benchmarks.programs.first_step")
-        for part, value in programs.run(*words, NUMBA_CACHE_DIR=folder, NPBLOOM_NUM_THREADS=str(number)).items():
+        found = programs.run(*words, NUMBA_CACHE_DIR=folder, NPBLOOM_NUM_THREADS=str(number))
+        huge_pages.note(found["pages"])
+        for part, value in found["parts"].items():
             samples[cache][part].append(value)
 
     for _ in range(fresh_rounds):

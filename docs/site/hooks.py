@@ -26,7 +26,11 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "benchmarks/README.md": "benchmarks.md",
-    "benchmarks/results/tables.md": "tables.md",
+    "benchmarks/details.md": "benchmarks-in-detail.md",
+    **{
+        path.relative_to(ROOT).as_posix(): f"samples/{path.parent.name}.md"
+        for path in sorted((ROOT / "benchmarks" / "results").glob("*-*/tables.md"))
+    },
     "notebooks/README.md": "lessons/index.md",
     **{f"notebooks/{path.name}": f"lessons/{path.stem}.md" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))},
 }
@@ -87,7 +91,10 @@ def shown(path: Path) -> str:
 
 
 def on_config(config: Any) -> Any:
-    """Put every lesson into the navigation."""
+    """Put every lesson, and every machine's samples, into the navigation."""
+    project = next(entry for entry in config.nav if "The project" in entry)["The project"]
+    place = project.index("benchmarks-in-detail.md") + 1
+    project[place:place] = [name for name in PAGES.values() if name.startswith("samples/") and name not in project]
     section = next(entry for entry in config.nav if "Lessons" in entry)
     section["Lessons"] += [name for name in PAGES.values() if name.startswith("lessons/") and name not in section["Lessons"]]
     return config

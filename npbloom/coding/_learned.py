@@ -105,7 +105,7 @@ def learned_hash_tables(
     of [1]_. The mean degree in N keeps small components of the graph from taking the leading
     vectors [2]_. k-means works in levels if points times centroids are many. A million users, a
     million items and twenty million pairs take some minutes on two cores and less than 4 GB
-    (``benchmarks/README.md``).
+    (``benchmarks/details.md``).
 
     References
     ----------

@@ -8,6 +8,7 @@ from benchmarks.results import Case, Result
 
 MACHINE = {
     "processor": "A processor (family 1, model 2)",
+    "instructions": {"set": "avx512", "narrowed": False, "numba": "znver5", "torch": "AVX512", "fbgemm": "its own choice"},
     "cores": 2,
     "caches": {"L1d": "32 KiB", "L3": "32 MiB"},
     "memory": "24 GiB",
@@ -15,12 +16,19 @@ MACHINE = {
     "system": "Linux 6",
     "versions": {"python": "3.11.7", "npbloom": "0.1.0", "torch": "2.13.0"},
 }
+
+
+def machine() -> dict[str, Any]:
+    """Return a description of a machine of one's own."""
+    return dict(MACHINE)
+
+
 RUN = {"started": "2026-11-24 12:00 UTC", "commit": "abc1234", "quick": False}
 
 
 def result(benchmark: str, cases: list[Case], **sizes: Any) -> Result:
     """Return a result with a machine and a run."""
-    return Result(benchmark, dict(RUN), MACHINE, sizes, cases)
+    return Result(benchmark, dict(RUN), machine(), sizes, cases)
 
 
 def samples(**seconds: float) -> dict[str, list[float]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
 from benchmarks.plots import PLOTS
-from benchmarks.report import document, tables
-from benchmarks.results import Case, Result, read
+from benchmarks.report import document, overview, tables
+from benchmarks.results import Case, Result, read_machines
 from benchmarks.topics import BENCHMARKS
 from tests.benchmarks import _samples
 
-COMMITTED = read(document.RESULTS)
+COMMITTED = read_machines(document.RESULTS)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +113,19 @@ def synthetic() -> dict[str, Result]:
     return {result.benchmark: result for result in found}
 
 
+def folder_of(folder: Path, machines: overview.Machines) -> Path:
+    """Return a folder with a folder for each machine."""
+    for name in machines:
+        (folder / name).mkdir(parents=True)
+    return folder
+
+
 def test_everything_is_drawn_and_drawn_again_the_same(tmp_path):
-    written = document.write(synthetic(), tmp_path / "one")
-    document.write(synthetic(), tmp_path / "two")
-    assert {path.name for path in written} == {"tables.md", *PLOTS}
-    for file in PLOTS:
+    machines = {"a": synthetic(), "b": synthetic()}
+    written = document.write(machines, folder_of(tmp_path / "one", machines))
+    document.write(machines, folder_of(tmp_path / "two", machines))
+    assert {path.name for path in written} == {"tables.md", document.OVERVIEW, *PLOTS}
+    for file in [document.OVERVIEW, *(f"{name}/{file}" for name in machines for file in PLOTS)]:
         with Image.open(tmp_path / "one" / file) as image:
             assert min(image.size) > 300
             assert len(image.convert("L").resize((64, 64)).getcolors()) > 8  # the picture is not blank
@@ -122,12 +133,51 @@ def test_everything_is_drawn_and_drawn_again_the_same(tmp_path):
 
 
 def test_what_was_not_measured_is_not_drawn(tmp_path):
-    written = document.write({"startup": _samples.startup()}, tmp_path)
+    machines = {"a": {"startup": _samples.startup()}}
+    written = document.write(machines, folder_of(tmp_path, machines))
     assert [path.name for path in written] == ["tables.md"]
 
 
+def test_machines_stand_side_by_side():
+    machines = {"a": synthetic(), "b": synthetic()}
+    for result in machines["b"].values():
+        result.machine["processor"] = "Another"
+    slower = _samples.samples(torch=9e-3)
+    cases = [dataclasses.replace(case, samples={**case.samples, **slower}) for case in machines["b"]["steps"].cases]
+    machines["b"]["steps"].cases[:] = cases
+    text = overview.page(machines)
+    assert "| work | beside | A processor (family 1, model 2), AVX-512 | Another, AVX-512 |" in text
+    assert "| step, Adagrad | torch | 10.0x to 10.0x | **0.900x** to 0.900x |" in text
+
+
+def test_machines_of_one_processor_are_told_apart():
+    machines = {"a": synthetic(), "b": synthetic()}
+    assert overview.headings(machines) == [f"A processor (family 1, model 2), AVX-512: {name}" for name in "ab"]
+
+
+def test_the_worst_cell_of_each_table_is_shown():
+    cases = [
+        Case({"ids": "zipf", "threads": 2}, {"npbloom": [2.0], "torch": [1.0], "fbgemm": [9.0]}),
+        Case({"ids": "uniform", "threads": 2}, {"npbloom": [4.0], "torch": [1.0]}),
+        Case({"ids": "uniform", "threads": 1}, {"npbloom": [4.0], "torch": [3.0]}),
+    ]
+    bags = [Case({"ids": "zipf", "work": "forward", "threads": 2}, {"npbloom": [1.0], "torch": [0.75]})]
+    text = overview.worst({"steps": _samples.result("steps", cases), "bags": _samples.result("bags", bags)})
+    assert text.startswith("A peer is faster in 4 of 5 cells.")
+    assert text.splitlines()[-2:] == [
+        "| A training step | steps: ids uniform, threads 2 | torch | 0.250x |",
+        "| Bags | forward: ids zipf, threads 2 | torch | 0.750x |",
+    ]
+
+
+def test_a_ratio_below_one_is_bold():
+    assert overview.span([2.0, 1.0]) == "1.00x to 2.00x"
+    assert overview.span([2.0, 0.998]) == "**0.998x** to 2.00x"
+    assert overview.span([]) == ""
+
+
 def test_details_show_every_sample_s_contender():
-    text = document.details({"memory": _samples.memory()})
+    text = document.samples({"memory": _samples.memory()})
     assert {"20.0 MB", "200 MB", "400 MB", "20.0x (20.0x to 20.0x)", "optimizer Adam, threads 2"} <= _samples.words(text)
     assert text.count("\n| optimizer ") == 5
 
@@ -163,20 +213,25 @@ def test_a_document_without_its_markers_is_refused(text):
         document.fill(text, "new")
 
 
-def test_the_readme_says_what_the_results_say():
-    text = document.README.read_text("utf-8")
-    assert document.fill(text, document.readme_part(COMMITTED)) == text
+def test_both_pages_say_what_the_results_say():
+    for page, part in ((document.README, overview.page), (document.DETAILS, document.details_part)):
+        text = page.read_text("utf-8")
+        assert document.fill(text, part(COMMITTED)) == text
 
 
 def test_the_committed_tables_and_pictures_are_those_of_the_results():
-    files = {path.name for path in document.RESULTS.iterdir() if path.is_file()}  # the study of accuracy has a folder of its own
-    expected = {f"{name}.json" for name in COMMITTED} | {file for file, plot in PLOTS.items() if plot.benchmark in COMMITTED}
-    assert files == (expected | {"tables.md"} if COMMITTED else {".gitkeep"})
-    if COMMITTED:
-        assert (document.RESULTS / "tables.md").read_text("utf-8") == document.details(COMMITTED)
+    assert {path.name for path in document.RESULTS.iterdir() if path.is_file()} == {document.OVERVIEW}
+    for name, results in COMMITTED.items():
+        files = {path.name for path in (document.RESULTS / name).iterdir()}
+        drawn = {file for file, plot in PLOTS.items() if plot.benchmark in results}
+        assert files == {f"{each}.json" for each in results} | drawn | {"tables.md"}
+        assert (document.RESULTS / name / "tables.md").read_text("utf-8") == document.samples(results)
 
 
 def test_the_committed_results_are_complete_and_no_quick_ones():
-    assert set(COMMITTED) in (set(), set(BENCHMARKS))
-    assert not any(result.run["quick"] for result in COMMITTED.values())
-    assert sum(path.stat().st_size for path in document.RESULTS.iterdir() if path.is_file()) < 1_000_000
+    assert COMMITTED
+    for name, results in COMMITTED.items():
+        assert set(results) == set(BENCHMARKS)
+        assert not any(result.run["quick"] for result in results.values())
+        assert name.endswith(results["steps"].instructions)
+        assert sum(path.stat().st_size for path in (document.RESULTS / name).iterdir()) < 1_000_000

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import programs
+from benchmarks import huge_pages, programs
 from benchmarks.benchmark import Target, at_least, at_most
 from benchmarks.contenders.same_work import DifferentWork
 from benchmarks.contenders.spotlight import Spotlight
@@ -26,7 +26,7 @@ TINY = Settings(quick=True, rounds=1, threads=(1,), fbgemm=False)
 IN_PROCESS = ["steps", "forward", "hashing", "roofline", "profile", "table_size", "small_batches", "bags", "recommender", "sweep"]
 IN_PROCESS += ["learned_codes"]
 ALONE = ("steps", "learned_codes")  # some of their cases have no peer
-TARGETS = {"steps": 6, "forward": 2, "profile": 0, "hashing": 1, "roofline": 1, "table_size": 4, "small_batches": 8}
+TARGETS = {"steps": 6, "forward": 4, "profile": 0, "hashing": 1, "roofline": 1, "table_size": 4, "small_batches": 8}
 TARGETS |= {"bags": 8, "recommender": 2, "sweep": 1, "learned_codes": 2}
 
 
@@ -73,8 +73,9 @@ def test_a_step_s_memory(name, optimizer):
 
 def test_a_first_step_in_parts():
     found = programs.run("-m", "benchmarks.programs.first_step")
-    assert list(found) == list(startup.PARTS)
-    assert all(value > 0 for value in found.values())
+    assert list(found["parts"]) == list(startup.PARTS)
+    assert all(value > 0 for value in found["parts"].values())
+    assert set(found["pages"]) <= set(huge_pages.FIELDS)
 
 
 def test_an_import_s_time():
@@ -103,6 +104,20 @@ def test_shares_and_growth_by_hand():
 def test_nanoseconds_by_hand():
     result = _samples.result("sweep", [Case({"d": 16, "k": 2}, {"npbloom": [6.4e-6]})], **{"ids a batch": 100})
     assert sweep.per_value(result, result.cases[0]) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("instructions", "wanted"), [("avx512", 10.0), ("avx2", 7.0)])
+def test_targets_go_by_the_instruction_set(instructions, wanted):
+    case = Case({"ids": "zipf", "optimizer": "adagrad", "threads": 2}, {"npbloom": [1.0], "torch": [9.0]})
+    others = [Case({**case.labels, "optimizer": name}, {"npbloom": [1.0]}) for name in ("sgd", "rowwise_adagrad", "adam")]
+    result = _samples.result("steps", [case, *others])
+    result.machine["instructions"] = {**result.machine["instructions"], "set": instructions}
+    (target,) = BENCHMARKS["steps"].targets(result)
+    assert target == at_least(target.work, target.against, wanted, 9.0)
+    rate = Case(
+        {"ids": "uniform", "optimizer": "adagrad", "threads": 2}, {"npbloom": [1.0], "copy": [0.4]}, {"bytes": 1, "copied": 1}
+    )
+    assert roofline.BENCHMARK.targets(dataclasses.replace(result, cases=[rate]))[0].held is (instructions == "avx2")
 
 
 def test_targets_at_their_limits():

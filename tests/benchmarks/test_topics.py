@@ -63,7 +63,7 @@ def test_fbgemm_takes_part(name, fbgemm):
     assert len(BENCHMARKS[name].targets(result)) == TARGETS[name] + extra
 
 
-@pytest.mark.parametrize(("name", "optimizer"), [("npbloom", "adagrad"), ("torch", "sgd")])
+@pytest.mark.parametrize(("name", "optimizer"), [("npbloom", "adagrad"), pytest.param("torch", "sgd", marks=pytest.mark.nightly)])
 def test_a_step_s_memory(name, optimizer):
     found = programs.run("-m", "benchmarks.programs.memory_step", name, optimizer, "50000", "65536", "1")
     assert found["table"] == 10_000 * 64 * 4

@@ -144,7 +144,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             os.chdir(before)
 
 
-@examples(200)
+@examples(60)
 @given(words=command_lines())
 def test_any_command_line_ends_with_a_status_and_one_line(folder: Path, words: list[str]) -> None:
     out, err = io.StringIO(), io.StringIO()

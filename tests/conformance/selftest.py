@@ -100,9 +100,10 @@ def finds(each: Check, mutant: Backend, profile: str) -> bool:
     return result.status == "failed" and not result.message.startswith(BROKEN)
 
 
-def silent_checks(mutant: Mutant) -> list[str]:
-    """Return the checks that the fault names, but that do not find it."""
-    return [name for name in mutant.caught_by if not any(finds(CHECKS[name], mutant, profile) for profile in ("fast", "full"))]
+def silent_checks(mutant: Mutant, names: Iterable[str] | None = None) -> list[str]:
+    """Return the checks that do not find the fault, of these or of all that it names."""
+    asked = mutant.caught_by if names is None else names
+    return [name for name in asked if not any(finds(CHECKS[name], mutant, profile) for profile in ("fast", "full"))]
 
 
 def likely(mutant: Mutant) -> list[Check]:
@@ -145,17 +146,22 @@ def ok_nulls() -> list[str]:
 
 
 def failing_variants(
-    variants: Iterable[Backend] = VARIANTS, drawn: int = 5, exhaustive: bool = False, seed: int = 0
+    variants: Iterable[Backend] = VARIANTS,
+    checks: Iterable[Check] | None = None,
+    drawn: int = 5,
+    exhaustive: bool = False,
+    seed: int = 0,
 ) -> list[str]:
     """
     Return the failures of right backends, each with its check and message.
 
-    The exhaustive small cases run on demand only.
+    All checks run if none are given. The exhaustive small cases run on demand only.
     """
     budget = replace(PROFILES["fast"], drawn=drawn, exhaustive=exhaustive, shrink=False)
+    asked = list(CHECKS.values() if checks is None else checks)
     failures = []
     for backend in variants:
-        for each in CHECKS.values():
+        for each in asked:
             if each.name in backend.omits:
                 continue
             result = run_check(backend, each, budget, seed)

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-CASES = int(os.environ.get("NPBLOOM_FUZZ_CASES", "400"))  # of each target; more by hand
+from tests.support._examples import repeats
+
+CASES = int(os.environ.get("NPBLOOM_FUZZ_CASES", repeats(150)))  # of each target; more by hand
 FIRST = int(os.environ.get("NPBLOOM_FUZZ_FIRST", "0"))  # first case
 PATIENCE = 600  # seconds for a whole test, after which a hang is ended with a traceback
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults._mutations import tried
+from tests.support._examples import repeats
 
-CASES = int(os.environ.get("NPBLOOM_FUZZ_CASES", "60"))
+CASES = int(os.environ.get("NPBLOOM_FUZZ_CASES", repeats(20)))
 FIRST = int(os.environ.get("NPBLOOM_FUZZ_FIRST", "0"))
 LOG = logging.getLogger(__name__)  # figures: --log-cli-level=INFO
 ROOT = Path(__file__).resolve().parents[2]

@@ -117,7 +117,7 @@ def test_a_child_forked_while_a_kernel_compiles(tmp_path: Path) -> None:
     assert run_script(script, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)) == "8 [6]\n"
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.nightly)])
 def test_processes_of_multiprocessing(method: str, tmp_path: Path) -> None:
     script = f"""
     def trained(layer_and_optimizer):
@@ -138,7 +138,7 @@ def test_processes_of_multiprocessing(method: str, tmp_path: Path) -> None:
     assert run_script(PROBLEM + script, tmp_path) == "True\n"
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.nightly)])
 def test_workers_of_a_torch_data_loader(method: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     script = f"""

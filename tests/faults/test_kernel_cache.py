@@ -104,8 +104,15 @@ def test_a_cache_that_can_no_longer_be_written_costs_time_and_no_call(installati
     assert (installation / ".cache").is_file()
 
 
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-@pytest.mark.parametrize("size", [0, 40])
+@pytest.mark.parametrize(
+    ("suffix", "size"),
+    [
+        (".nbi", 40),
+        (".nbc", 0),
+        pytest.param(".nbi", 0, marks=pytest.mark.nightly),
+        pytest.param(".nbc", 40, marks=pytest.mark.nightly),
+    ],
+)
 def test_a_cache_that_is_cut_off_is_compiled_again_and_replaced(suffix: str, size: int, installation: Path) -> None:
     """A power cut may leave such a file, since Numba flushes nothing."""
     output("look_up()", installation, HOME=installation)

@@ -6,7 +6,7 @@ keeps tables and states in arrays of its own. Between these calls the machine ma
 sets attributes, and changes tables, states, hash tables and files under the layers. Whatever was
 changed is refused until it is restored.
 
-`NPBLOOM_MACHINE_RUNS` asks for more than 100 runs of at most 30 steps.
+`NPBLOOM_MACHINE_RUNS` asks for more than 40 runs of at most 30 steps.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ from tests.faults._machine import (
     values,
 )
 from tests.support._bits import assert_same_bits
+from tests.support._examples import repeats
 
-RUNS = int(os.environ.get("NPBLOOM_MACHINE_RUNS", "100"))
+RUNS = int(os.environ.get("NPBLOOM_MACHINE_RUNS", repeats(40)))
 
 
 class Machine(RuleBasedStateMachine):

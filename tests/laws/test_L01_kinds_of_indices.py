@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support._bits import assert_same_bits
+from tests.support._examples import examples
 from tests.support._layers import ROWS, TAKERS
 from tests.support.strategies import id_arrays
 
@@ -70,6 +71,7 @@ def shapes(taker):
 
 
 @pytest.mark.parametrize("form", FORMS)
+@examples(40)  # for each of some twenty forms
 @given(data=st.data())
 def test_every_form_means_the_same(form, data):
     taker = data.draw(st.sampled_from(TAKERS))

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 MAX_FILE_LINES = 300
@@ -46,7 +47,8 @@ def written_files(root: Path) -> Iterator[Path]:
         yield from sorted(Path(folder, file) for file in files if file != ".git")  # a worktree has a file of that name
 
 
-def code_lines(source: str) -> set[int]:
+@cache
+def code_lines(source: str) -> frozenset[int]:
     """Return the numbers of the lines that hold code.
 
     Blank lines, lines of comments and docstrings do not count.
@@ -61,7 +63,7 @@ def code_lines(source: str) -> set[int]:
         if documented and ast.get_docstring(node, clean=False) is not None:
             docstring = node.body[0]
             lines.difference_update(range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1))
-    return lines
+    return frozenset(lines)
 
 
 def functions(path: Path) -> Iterator[Function]:

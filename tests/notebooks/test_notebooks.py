@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -14,7 +15,13 @@ from tests.notebooks import faults
 LESSONS = build.lessons()
 MAX_BYTES = 4_000_000
 
+LONG = ("05", "06", "07", "08", "09")  # by night: four fifths of the time of all
 by_name = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+
+
+def runs(path: Path) -> Any:
+    """Return a lesson to run; a long one runs by night."""
+    return pytest.param(path, id=path.stem, marks=pytest.mark.nightly if path.stem[:2] in LONG else ())
 
 
 def test_lessons_are_numbered_and_small():
@@ -57,7 +64,7 @@ def answers_are_right_and_blanks_are_not(cells: list[Any]) -> None:
     assert all(re.fullmatch(r"Exercise .*: right", words) for words in given), given
 
 
-@by_name
+@pytest.mark.parametrize("path", [runs(path) for path in LESSONS])
 def test_lesson_runs_and_is_what_it_says(path):
     saved = build.read(path)
     done = build.execute(build.answered(saved))  # once, so that one process of many does all of a lesson

@@ -25,6 +25,11 @@ pytestmark = pytest.mark.movielens100k
 SEED = 42
 
 
+def night(*values: Any) -> Any:
+    """Return parameters for a test by night."""
+    return pytest.param(*values, marks=pytest.mark.nightly)
+
+
 @pytest.fixture(scope="module")
 def split(movielens_100k: Path) -> tuple[Interactions, Interactions]:
     """Split off a fifth of the ratings for the test."""
@@ -42,12 +47,14 @@ def mean_reciprocal_rank(split: tuple[Interactions, Interactions], loss: str, **
     return float(mrr_score(model, test, train).mean())
 
 
-@pytest.mark.parametrize(("loss", "threshold"), [("pointwise", 0.05), ("bpr", 0.07), ("hinge", 0.07), ("adaptive_hinge", 0.07)])
+@pytest.mark.parametrize(
+    ("loss", "threshold"), [night("pointwise", 0.05), ("bpr", 0.07), night("hinge", 0.07), ("adaptive_hinge", 0.07)]
+)
 def test_implicit(split: tuple[Interactions, Interactions], loss: str, threshold: float) -> None:
     assert mean_reciprocal_rank(split, loss) >= threshold
 
 
-@pytest.mark.parametrize(("ratio", "threshold"), [(0.5, 0.03), (1.0, 0.04), (1.5, 0.045), (2.0, 0.045)])
+@pytest.mark.parametrize(("ratio", "threshold"), [(0.5, 0.03), night(1.0, 0.04), night(1.5, 0.045), night(2.0, 0.045)])
 def test_bloom(split: tuple[Interactions, Interactions], ratio: float, threshold: float) -> None:
     train, _ = split
     sizes = {"user_embeddings": train.num_users, "item_embeddings": train.num_items}
@@ -58,7 +65,7 @@ def test_bloom(split: tuple[Interactions, Interactions], ratio: float, threshold
     assert mean_reciprocal_rank(split, "bpr", **layers) >= threshold - 0.005
 
 
-@pytest.mark.parametrize(("ratio", "threshold"), [(1.0, 0.09), (0.5, 0.065), (0.2, 0.04)])
+@pytest.mark.parametrize(("ratio", "threshold"), [night(1.0, 0.09), night(0.5, 0.065), (0.2, 0.04)])
 def test_network(split: tuple[Interactions, Interactions], ratio: float, threshold: float) -> None:
     """
     Training items are put last, since they are a network's input.
@@ -71,7 +78,7 @@ def test_network(split: tuple[Interactions, Interactions], ratio: float, thresho
     assert mrr_score(model, test, train).mean() >= threshold
 
 
-@pytest.mark.parametrize("loss", ["regression", "poisson"])
+@pytest.mark.parametrize("loss", ["regression", night("poisson")])
 def test_explicit(split: tuple[Interactions, Interactions], loss: str) -> None:
     train, test = split
     model = ExplicitFactorizationModel(loss, n_iter=10, batch_size=1024, l2=1e-5, learning_rate=1e-3, rng=SEED).fit(train)

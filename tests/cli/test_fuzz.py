@@ -79,6 +79,7 @@ GOOD = {  # valid values, so that not every command is refused
 }
 COSTLY = ("2147483647",)
 COMMANDS = ("demo", "fit", "plan", "recommend")
+RETIRED = "npbloom plan: --precompute-hashes has no effect any more and will be removed.\n"
 
 
 def grammar() -> dict[str, list[argparse.Action]]:
@@ -156,12 +157,24 @@ def test_any_command_line_ends_with_a_status_and_one_line(folder: Path, words: l
     event(f"{words[0]}: {status}")
     assert status in (0, 1, 2)
     assert "nan" not in out.getvalue().lower().replace("nan'", "")
+    said = err.getvalue()
+    if "--precompute-hashes" in words:
+        said = said.removeprefix(RETIRED)
     if status:
         assert out.getvalue() == ""
-        assert err.getvalue().count("\n") == 1
-        assert err.getvalue().startswith("npbloom")
+        assert said.count("\n") == 1
+        assert said.startswith("npbloom")
     else:
-        assert err.getvalue() == ""
+        assert said == ""
+
+
+@pytest.mark.parametrize("words", [["1000", "32"], ["2", "32"]])
+def test_a_retired_option_warns_in_one_line_more(words: list[str]) -> None:
+    err = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
+        status = cli.main(["plan", *words, "--precompute-hashes"])
+    assert err.getvalue().startswith(RETIRED)
+    assert err.getvalue().count("\n") == 1 + bool(status)
 
 
 def test_the_grammar_is_read_whole() -> None:

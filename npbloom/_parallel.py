@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from npbloom import _threads
 
-Scratch = TypeVar("Scratch")
+Memory = TypeVar("Memory")
+Scratch = tuple[tuple[int, ...], Any]  # shape and dtype of an array to compute in
 
 # A pool round trip costs 25 to 80 us, a kernel call 2 us: below this many items the caller's thread
 # does it all.
@@ -193,7 +194,7 @@ def run_tasks(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
     return results
 
 
-def for_each_thread(make: Callable[[], Scratch], tasks: int) -> list[Scratch]:
+def for_each_thread(make: Callable[[], Memory], tasks: int) -> list[Memory]:
     """
     Return memory for tasks to compute in: a set for each task that runs at a time.
 
@@ -234,19 +235,19 @@ def run_range(
     work: int | Sequence[int],
     *arrays: Any,
     grain: int = GRAIN,
-    scratch: tuple[int, ...] | None = None,
+    scratch: Sequence[Scratch] = (),
 ) -> list[Any]:
     """
     Call ``kernel(*arrays, lo, hi)`` on ranges, in parallel; return results in order of the ranges.
 
     `work` is a number of items, split evenly so that a range has at least `grain` of them, or the
-    bounds of the ranges. With `scratch` a float64 array of that shape, one for each call, comes
+    bounds of the ranges. Arrays of the shapes and dtypes in `scratch`, new ones for each call, come
     before ``lo``: kernels allocate nothing.
     """
     bounds = even_bounds(work, grain) if isinstance(work, int) else work
 
     def task(lo: int, hi: int) -> Callable[[], Any]:
-        extra = () if scratch is None else (np.empty(scratch),)
+        extra = [np.empty(shape, dtype) for shape, dtype in scratch]
         return lambda: kernel(*arrays, *extra, lo, hi)
 
     return run_tasks([task(lo, hi) for lo, hi in pairwise(bounds)])

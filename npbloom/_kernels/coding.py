@@ -85,11 +85,7 @@ def _mark_distinct(values: IntArray, marks: IntArray, found: IntArray, bound: in
     """
     Sort as `_sort_distinct` does, by a mark for each value below `bound`.
 
-    All marks are read.
-
-    This reads all marks.
-
-    `found` has room for one more.
+    This reads all marks. `found` has room for one more.
     """
     for i in range(values.size):
         marks[values[i]] = 1
@@ -98,7 +94,8 @@ def _mark_distinct(values: IntArray, marks: IntArray, found: IntArray, bound: in
         found[count] = value
         count += marks[value]
         marks[value] = 0
-    values[:count] = found[:count]
+    for i in range(count):
+        values[i] = found[i]
     return count
 
 
@@ -116,7 +113,8 @@ def distinct_range(
     marks[:] = 0
     for b in range(lo, hi):
         part = bits[starts[b] : starts[b + 1]]
-        part[:] = probes[starts[b] : starts[b + 1]]
+        for i in range(part.size):
+            part[i] = probes[starts[b] + i]
         if marks.size >= bound and part.size * MARKS >= bound:
             counts[b] = _mark_distinct(part, marks, found, bound)
         else:
@@ -128,7 +126,8 @@ def pack_range(bits: IntArray, starts: IntArray, packed_starts: IntArray, packed
     """Move the distinct bits of each instance together."""
     for b in range(lo, hi):
         size = packed_starts[b + 1] - packed_starts[b]
-        packed[packed_starts[b] : packed_starts[b + 1]] = bits[starts[b] : starts[b] + size]
+        for i in range(size):
+            packed[packed_starts[b] + i] = bits[starts[b] + i]
 
 
 # ---- likelihoods ---------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Rows to vectors: gathers, bags and Bloom sums.
 
-Sums run in float64 in input order and are rounded once (L5).
+Sums of rows are taken in runs of sixteen, sums over columns in eight parts (L5).
 
 Arguments that kernels here share:
 
@@ -22,8 +22,20 @@ from typing import NamedTuple
 import numpy as np
 
 from npbloom._kernels.jit import helper, kernel, prefetch
-from npbloom._kernels.lanes import WIDTH, load, load_wide, store, zero_wide
-from npbloom._kernels.segments import prefetch_row, sum_segment, whole
+from npbloom._kernels.lanes import (
+    WIDTH,
+    Columns,
+    add_to_lane,
+    columns_in,
+    load,
+    load_like,
+    store,
+    sum_lanes,
+    wide,
+    wide_zeros,
+    zeros,
+)
+from npbloom._kernels.segments import LANE, LINE, RUN, prefetch_row, sum_segment, whole
 from npbloom.types import FloatArray, IntArray, Number, RowArray
 
 AHEAD = 10  # ids between asking for rows and adding them
@@ -33,7 +45,7 @@ class Combine(NamedTuple):
     """Options of a Bloom vector: its rows are summed, or a slice is taken from each."""
 
     reserved: int  # the row that adds nothing, or -1
-    divisor: float  # of the sum of rows
+    divisor: float  # of the sum of rows; 1 for none
     concat: bool  # slice j from the row of probe j, instead of a sum
 
 
@@ -70,25 +82,22 @@ def _sum_probes(
 def _concat_probes(weight: FloatArray, rows: RowArray, i: int, reserved: int, out: FloatArray, b: int) -> None:
     """Copy slice j of id i's vector from the row of probe j, into row b of `out` (L21)."""
     k = rows.shape[1]
-    width = weight.shape[1] // k
+    width, lanes = weight.shape[1] // k, columns_in(LANE, weight)
     for j in range(k):
         begin, row = j * width, rows[i, j]
-        for c in range(begin, begin + whole(width), WIDTH):
-            store(
-                out,
-                b,
-                c,
-                zero_wide() if row == reserved else zero_wide() + load_wide(weight, row, c),
-            )
-        for c in range(begin + whole(width), begin + width):
-            out[b, c] = np.float64(0.0) if row == reserved else np.float64(0.0) + weight[row, c]
+        whole_end = begin + width - width % lanes
+        zero, zero1 = zeros(weight, LANE), zeros(weight, 1)
+        for c in range(begin, whole_end, lanes):
+            store(out, b, c, zero if row == reserved else zero + load_like(zero, weight, row, c))
+        for c in range(whole_end, begin + width):
+            out[b, c] = zero1 if row == reserved else zero1 + weight[row, c]
 
 
 @helper
-def _four_lanes(weight: FloatArray, r0: int, r1: int, r2: int, r3: int, out: FloatArray, i: int, c: int) -> None:
-    """Return eight columns of the sum of four rows."""
-    two = (zero_wide() + load_wide(weight, r0, c)) + load_wide(weight, r1, c)
-    store(out, i, c, (two + load_wide(weight, r2, c)) + load_wide(weight, r3, c))
+def _four_columns(zero: Columns, weight: FloatArray, r0: int, r1: int, r2: int, r3: int, out: FloatArray, i: int, c: int) -> None:
+    """Write the sum of four rows in the columns of `zero` from c on."""
+    two = (zero + load_like(zero, weight, r0, c)) + load_like(zero, weight, r1, c)
+    store(out, i, c, (two + load_like(zero, weight, r2, c)) + load_like(zero, weight, r3, c))
 
 
 @helper
@@ -100,27 +109,18 @@ def _four_probes(weight: FloatArray, rows: RowArray, i: int, ahead: int, out: Fl
     alternate. 65,536 ids of 64 columns take 3.6 ms on one thread, and 4.0 ms where all prefetches
     of an id come first.
     """
-    d = weight.shape[1]
+    d, line = weight.shape[1], columns_in(LINE, weight)
     r0, r1, r2, r3 = rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3]
     n0, n1, n2, n3 = rows[ahead, 0], rows[ahead, 1], rows[ahead, 2], rows[ahead, 3]
-    pairs = d - d % (2 * WIDTH)
-    for c in range(0, pairs, 2 * WIDTH):
+    lines = d - d % line
+    for c in range(0, lines, line):
         prefetch(weight, n0, c)
         prefetch(weight, n1, c)
         prefetch(weight, n2, c)
         prefetch(weight, n3, c)
-        _four_lanes(weight, r0, r1, r2, r3, out, i, c)
-        if weight.itemsize == 8:  # a line holds eight columns, not sixteen
-            prefetch(weight, n0, c + WIDTH)
-            prefetch(weight, n1, c + WIDTH)
-            prefetch(weight, n2, c + WIDTH)
-            prefetch(weight, n3, c + WIDTH)
-        _four_lanes(weight, r0, r1, r2, r3, out, i, c + WIDTH)
-    for c in range(pairs, whole(d), WIDTH):
-        _four_lanes(weight, r0, r1, r2, r3, out, i, c)
-    for c in range(whole(d), d):
-        two = (np.float64(0.0) + weight[r0, c]) + weight[r1, c]
-        out[i, c] = (two + weight[r2, c]) + weight[r3, c]
+        _four_columns(zeros(weight, LINE), weight, r0, r1, r2, r3, out, i, c)
+    for c in range(lines, d):
+        _four_columns(zeros(weight, 1), weight, r0, r1, r2, r3, out, i, c)
 
 
 @kernel
@@ -153,7 +153,7 @@ def bloom_concat_range(weight: FloatArray, rows: RowArray, reserved: int, out: F
     for i in range(lo, hi):
         ahead = min(i + 2 * AHEAD, hi - 1)
         for j in range(k):
-            for c in range(j * width, (j + 1) * width, 64 // weight.itemsize):
+            for c in range(j * width, (j + 1) * width, columns_in(LINE, weight)):
                 prefetch(weight, rows[ahead, j], c)
         _concat_probes(weight, rows, i, reserved, out, i)
 
@@ -224,7 +224,7 @@ def bag_max_range(
 
 @helper
 def _vector(weight: FloatArray, rows: RowArray, i: int, combine: Combine, vector: FloatArray) -> None:
-    """Write the Bloom vector of id i, in float64 and unrounded (L23b), into row 0 of `vector`."""
+    """Write the Bloom vector of id i into row 0 of `vector`, in the table's dtype (L23b)."""
     if combine.concat:
         _concat_probes(weight, rows, i, combine.reserved, vector, 0)
     else:
@@ -233,13 +233,22 @@ def _vector(weight: FloatArray, rows: RowArray, i: int, combine: Combine, vector
 
 
 @helper
-def _add_vector(total: FloatArray, vector: FloatArray, scale: Number) -> None:
-    """Add a vector, times its weight, to a bag's sum."""
-    d = total.shape[1]
+def _add_vector(run: FloatArray, vector: FloatArray, scale: Number | None) -> None:
+    """Add a vector, times its weight, to a run of a bag's terms."""
+    d = run.shape[1]
     for c in range(0, whole(d), WIDTH):
-        store(total, 0, c, load(total, 0, c) + load(vector, 0, c) * scale)
+        term = load(vector, 0, c)
+        store(run, 0, c, load(run, 0, c) + (term if scale is None else term * scale))
     for c in range(whole(d), d):
-        total[0, c] += vector[0, c] * scale
+        run[0, c] += vector[0, c] if scale is None else vector[0, c] * scale
+
+
+@helper
+def _close_run(run: FloatArray, total: FloatArray) -> None:
+    """Add a run to the bag's sum, and begin another one."""
+    for c in range(run.shape[1]):
+        total[0, c] += np.float64(run[0, c])
+        run[0, c] = 0.0
 
 
 @kernel
@@ -253,27 +262,33 @@ def bloom_bag_sum_range(
     padding: int,
     combine: Combine,
     out: FloatArray,
-    acc: FloatArray,
+    vectors: FloatArray,
+    total: FloatArray,
     lo: int,
     hi: int,
 ) -> None:
     """
-    Sum or average the Bloom vectors of each bag, rounded once.
+    Sum or average the Bloom vectors of each bag.
 
-    `acc` is (2, d), float64: the bag's sum and one id's vector.
+    `vectors` is (2, d), in the table's dtype: a run of terms and one id's vector; `total` (1, d),
+    float64.
     """
     d, end = weight.shape[1], indptr[hi] - 1
-    total, vector = acc[0:1], acc[1:2]
+    run, vector = vectors[0:1], vectors[1:2]
     for b in range(lo, hi):
         first, last = indptr[b], indptr[b + 1]
         for c in range(d):
             total[0, c] = 0.0
+            run[0, c] = 0.0
         for i in range(first, last):
             for j in range(rows.shape[1]):
                 prefetch_row(weight, rows[min(i + AHEAD, end), j])
             if ids[i] != padding:
                 _vector(weight, rows, i, combine, vector)
-                _add_vector(total, vector, np.float64(1.0 if weights is None else weights[i]))
+                _add_vector(run, vector, None if weights is None else weights[i])
+            if (i - first) % RUN == RUN - 1:
+                _close_run(run, total)
+        _close_run(run, total)
         count = _divisor(ids, padding, mean, first, last)
         for c in range(d):
             out[b, c] = total[0, c] / count
@@ -289,42 +304,40 @@ def bloom_bag_max_range(
     combine: Combine,
     winners: IntArray,
     out: FloatArray,
-    acc: FloatArray,
+    vector: FloatArray,
     lo: int,
     hi: int,
 ) -> None:
     """
     Write the maximum of the Bloom vectors of each bag by dimension.
 
-    Also write the entry that won it (-1: none).
-
-    Vectors are compared in float64, and the maximum is rounded once. `acc` is (2, d), float64.
+    Also write the entry that won it (-1: none). `vector` is (1, d), in the table's dtype.
     """
     d = weight.shape[1]
-    best, vector = acc[0], acc[1:2]
     for b in range(lo, hi):
         for c in range(d):
-            best[c] = 0.0
+            out[b, c] = 0.0
             winners[b, c] = -1
         for i in range(indptr[b], indptr[b + 1]):
             if ids[i] == padding:
                 continue
             _vector(weight, rows, i, combine, vector)
             for c in range(d):
-                if winners[b, c] < 0 or vector[0, c] > best[c] or (vector[0, c] != vector[0, c] and best[c] == best[c]):
-                    best[c] = vector[0, c]
+                value, best = vector[0, c], out[b, c]
+                if winners[b, c] < 0 or value > best or (value != value and best == best):
+                    out[b, c] = value
                     winners[b, c] = i
-        for c in range(d):
-            out[b, c] = best[c]
 
 
 @helper
-def _dot(grad: FloatArray, b: int, vector: FloatArray) -> Number:
-    """Return the dot product of a gradient row and a vector, in float64 and column order (L18)."""
-    total = np.float64(0.0)
-    for c in range(vector.shape[0]):
-        total += np.float64(grad[b, c]) * np.float64(vector[c])
-    return total
+def _dot(grad: FloatArray, b: int, vectors: FloatArray, row: int) -> Number:
+    """Return the dot product of two rows, in float64 and eight partial sums (L5)."""
+    d, parts = grad.shape[1], wide_zeros()
+    for c in range(0, whole(d), WIDTH):
+        parts = parts + wide(load(grad, b, c)) * wide(load(vectors, row, c))
+    for c in range(whole(d), d):
+        parts = add_to_lane(parts, c - whole(d), np.float64(grad[b, c]) * np.float64(vectors[row, c]))
+    return sum_lanes(parts)
 
 
 @kernel
@@ -347,7 +360,7 @@ def bag_dot_range(
     """
     for b in range(lo, hi):
         for i in range(indptr[b], indptr[b + 1]):
-            out[i] = 0.0 if ids[i] == padding else _dot(grad, b, weight[ids[i]])
+            out[i] = 0.0 if ids[i] == padding else _dot(grad, b, weight, ids[i])
 
 
 @kernel
@@ -360,7 +373,7 @@ def bloom_bag_dot_range(
     padding: int,
     combine: Combine,
     out: FloatArray,
-    acc: FloatArray,
+    vector: FloatArray,
     lo: int,
     hi: int,
 ) -> None:
@@ -369,42 +382,12 @@ def bloom_bag_dot_range(
 
     It is the bag's gradient times the Bloom vector.
 
-    0 for padding. `grad` is (bags, d), `out` (n,), `acc` (1, d) in float64.
+    0 for padding. `grad` is (bags, d), `out` (n,), `vector` (1, d) in the table's dtype.
     """
     for b in range(lo, hi):
         for i in range(indptr[b], indptr[b + 1]):
             if ids[i] == padding:
                 out[i] = 0.0
             else:
-                _vector(weight, rows, i, combine, acc)
-                out[i] = _dot(grad, b, acc[0])
-
-
-@kernel
-def renorm_range(weight: FloatArray, touched: IntArray, max_norm: float, norm_type: float, lo: int, hi: int) -> None:
-    """Scale each of the rows `touched` (u,) whose norm exceeds `max_norm`, in place (L10)."""
-    d = weight.shape[1]
-    for q in range(lo, hi):
-        row = touched[q]
-        norm = np.float64(0.0)
-        for c in range(d):
-            value = np.abs(np.float64(weight[row, c]))
-            if norm_type == 2.0:
-                norm += value * value
-            elif norm_type == 1.0:
-                norm += value
-            elif norm_type == np.inf:
-                if value > norm or value != value:
-                    norm = value
-                if norm != norm:
-                    break
-            else:
-                norm += value**norm_type
-        if norm_type == 2.0:
-            norm = np.sqrt(norm)
-        elif norm_type != 1.0 and norm_type != np.inf:
-            norm = norm ** (np.float64(1.0) / norm_type)
-        if norm > max_norm:
-            scale = max_norm / (norm + np.float64(1e-7))
-            for c in range(d):
-                weight[row, c] = np.float64(weight[row, c]) * scale
+                _vector(weight, rows, i, combine, vector)
+                out[i] = _dot(grad, b, vector, 0)

@@ -26,12 +26,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from npbloom._kernels.jit import helper, kernel, prefetch
-from npbloom._kernels.lanes import WIDTH, Columns, load, load_wide, root, store
+from npbloom._kernels.lanes import WIDTH, Columns, add_to_lane, load, root, store, sum_lanes, wide, wide_zeros
 from npbloom._kernels.segments import Segments, sum_segment, whole
 from npbloom.types import FloatArray, IntArray, Number
 
 AHEAD = 16  # touched rows between asking for table and state and stepping on them
-GROUP = 4  # rows whose sums of squares go on side by side
 
 
 class SGD(NamedTuple):
@@ -98,17 +97,17 @@ def _later(rows: IntArray | None, q: int, hi: int) -> int:
 
 
 @helper
-def _gradient(grad: FloatArray, segments: Segments | None, q: int, grad_row: FloatArray, r: int) -> None:
-    """Write gradient row q, the sum of its segment or row q of `grad`, into row r of `grad_row`."""
+def _gradient(grad: FloatArray, segments: Segments | None, q: int, grad_row: FloatArray) -> None:
+    """Write gradient row q, the sum of its segment or row q of `grad`, into `grad_row`."""
     if segments is None:
         for c in range(0, whole(grad.shape[1]), WIDTH):
-            store(grad_row, r, c, load(grad, q, c))
+            store(grad_row, 0, c, load(grad, q, c))
         for c in range(whole(grad.shape[1]), grad.shape[1]):
-            grad_row[r, c] = grad[q, c]
+            grad_row[0, c] = grad[q, c]
     else:
         indptr, indices, bag_of, weights = segments
         first, last = indptr[q], indptr[q + 1]
-        sum_segment(grad, indices, bag_of, weights, None, first, last, None, grad_row, r)
+        sum_segment(grad, indices, bag_of, weights, None, first, last, None, grad_row, 0)
 
 
 @helper
@@ -143,7 +142,7 @@ def sgd_range(
     d = weight.shape[1]
     for q in range(lo, hi):
         row, later = _target(rows, q), _later(rows, q, hi)
-        _gradient(grad, segments, q, grad_row, 0)
+        _gradient(grad, segments, q, grad_row)
         for c in range(0, whole(d), WIDTH):
             prefetch(weight, later, c)
             if buffer is not None:
@@ -189,7 +188,7 @@ def adagrad_range(
     d = weight.shape[1]
     for q in range(lo, hi):
         row, later = _target(rows, q), _later(rows, q, hi)
-        _gradient(grad, segments, q, grad_row, 0)
+        _gradient(grad, segments, q, grad_row)
         for c in range(0, whole(d), WIDTH):
             prefetch(weight, later, c)
             prefetch(state_sum, later, c)
@@ -199,22 +198,6 @@ def adagrad_range(
             store(weight, row, c, w)
         for c in range(whole(d), d):
             weight[row, c], state_sum[row, c] = _adagrad(weight[row, c], state_sum[row, c], grad_row[0, c], scalars)
-
-
-@helper
-def _squares(squares: FloatArray) -> tuple[Number, Number, Number, Number]:
-    """
-    Sum `GROUP` rows of squares, in column order (L30).
-
-    Each addition of a sum in order waits for the one before: four sums wait at the same time.
-    """
-    s0, s1, s2, s3 = np.float64(0.0), np.float64(0.0), np.float64(0.0), np.float64(0.0)
-    for c in range(squares.shape[1]):
-        s0 += squares[0, c]
-        s1 += squares[1, c]
-        s2 += squares[2, c]
-        s3 += squares[3, c]
-    return s0, s1, s2, s3
 
 
 @helper
@@ -231,52 +214,35 @@ def rowwise_adagrad_range(
     segments: Segments | None,
     state_sum: FloatArray,
     scalars: Adagrad,
-    grad_rows: FloatArray,
-    squares: FloatArray,
+    grad_row: FloatArray,
     lo: int,
     hi: int,
 ) -> None:
     """
     Compute ``sum_r += mean(g * g); w -= lr * g / (sqrt(sum_r) + eps)`` (L30).
 
-    The mean is in float64.
-
-    Gradients of a group of rows wait in `grad_rows` and their squares, float64, in `squares`, both
-    (GROUP, d), until these are summed. `state_sum` is (m,).
+    The mean is in float64, its sum in eight parts (L5). `state_sum` is (m,).
     """
     d = weight.shape[1]
-    for group in range(lo, hi, GROUP):
-        size = min(GROUP, hi - group)
-        for r in range(size):
-            q = group + r
-            row, later = _target(rows, q), _later(rows, q, hi)
-            _gradient(grad, segments, q, grad_rows, r)
-            for c in range(0, whole(d), WIDTH):
-                prefetch(weight, later, c)
-                g = _decayed(load(grad_rows, r, c), load(weight, row, c), scalars)
-                store(grad_rows, r, c, g)
-                wide = load_wide(grad_rows, r, c)
-                store(squares, r, c, wide * wide)
-            for c in range(whole(d), d):
-                g1 = _decayed(grad_rows[r, c], weight[row, c], scalars)
-                grad_rows[r, c] = g1
-                squares[r, c] = np.float64(g1) * np.float64(g1)
-        # Rows that a last group lacks hold what an earlier one left, and are not used.
-        sums = _squares(squares)
-        for r in range(size):
-            row = _target(rows, group + r)
-            square = sums[0] if r == 0 else (sums[1] if r == 1 else (sums[2] if r == 2 else sums[3]))
-            state_sum[row] = state_sum[row] + weight.dtype.type(square / np.float64(d))
-            scale = root(state_sum[row]) + scalars.eps
-            for c in range(0, whole(d), WIDTH):
-                store(
-                    weight,
-                    row,
-                    c,
-                    _rowwise(load(weight, row, c), load(grad_rows, r, c), scale, scalars),
-                )
-            for c in range(whole(d), d):
-                weight[row, c] = _rowwise(weight[row, c], grad_rows[r, c], scale, scalars)
+    for q in range(lo, hi):
+        row, later = _target(rows, q), _later(rows, q, hi)
+        _gradient(grad, segments, q, grad_row)
+        parts = wide_zeros()
+        for c in range(0, whole(d), WIDTH):
+            prefetch(weight, later, c)
+            g = _decayed(load(grad_row, 0, c), load(weight, row, c), scalars)
+            store(grad_row, 0, c, g)
+            parts = parts + wide(g) * wide(g)
+        for c in range(whole(d), d):
+            g1 = _decayed(grad_row[0, c], weight[row, c], scalars)
+            grad_row[0, c] = g1
+            parts = add_to_lane(parts, c - whole(d), np.float64(g1) * np.float64(g1))
+        state_sum[row] = state_sum[row] + weight.dtype.type(sum_lanes(parts) / np.float64(d))
+        scale = root(state_sum[row]) + scalars.eps
+        for c in range(0, whole(d), WIDTH):
+            store(weight, row, c, _rowwise(load(weight, row, c), load(grad_row, 0, c), scale, scalars))
+        for c in range(whole(d), d):
+            weight[row, c] = _rowwise(weight[row, c], grad_row[0, c], scale, scalars)
 
 
 @helper
@@ -306,7 +272,7 @@ def adam_range(
     d = weight.shape[1]
     for q in range(lo, hi):
         row, later = _target(rows, q), _later(rows, q, hi)
-        _gradient(grad, segments, q, grad_row, 0)
+        _gradient(grad, segments, q, grad_row)
         for c in range(0, whole(d), WIDTH):
             prefetch(weight, later, c)
             prefetch(exp_avg, later, c)

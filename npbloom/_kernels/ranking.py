@@ -1,94 +1,91 @@
 """Vectors to scores to ranks: dot products in one fixed order, and counts of better scores.
 
 A matrix product from BLAS adds in an order that depends on the place of a column, so equal vectors
-get unequal scores and ties are lost. Here every score is the sum over the columns from left to
-right, in the dtype of the vectors, wherever it is computed. Ranks are counted without sorting.
+get unequal scores and ties are lost. Here every score is a sum over the columns in float64 and
+eight parts, rounded once (L5), wherever it is computed. Ranks are counted without sorting.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from npbloom._kernels.jit import helper, kernel
-from npbloom.types import FloatArray, IntArray
+from npbloom._kernels.lanes import WIDTH, Columns, add_to_lane, load, store, sum_lanes, wide, wide_zeros
+from npbloom.types import FloatArray, IntArray, Number
 
 # Items scored at once: with all their columns they stay in the second cache while users pass by.
 TILE = 512
 
 
 @helper
-def _score_one(users: FloatArray, items: FloatArray, out: FloatArray, b: int, start: int, stop: int) -> None:
-    """Write scores of one user with the items of a tile."""
-    s0 = out[b, start:stop]
-    s0[:] = 0.0
-    for c in range(items.shape[0]):
-        u0, column = users[b, c], items[c, start:stop]
-        for q in range(s0.shape[0]):
-            s0[q] += u0 * column[q]
+def _product(users: FloatArray, items: FloatArray, b: int, c: int, q: int) -> Columns:
+    """Return products of column c of a user and of `WIDTH` items, in float64."""
+    return wide(load(items, c, q)) * np.float64(users[b, c])
 
 
 @helper
-def _score_four(users: FloatArray, items: FloatArray, out: FloatArray, b: int, start: int, stop: int) -> None:
-    """
-    Write scores of four users with the items of a tile.
+def _score_lanes(users: FloatArray, items: FloatArray, out: FloatArray, b: int, q: int) -> None:
+    """Write scores of one user with `WIDTH` items: each lane sums as `sum_lanes` does."""
+    d = items.shape[0]
+    rest = d % WIDTH
+    p0, p1, p2, p3 = wide_zeros(), wide_zeros(), wide_zeros(), wide_zeros()
+    p4, p5, p6, p7 = wide_zeros(), wide_zeros(), wide_zeros(), wide_zeros()
+    for c in range(0, d - rest, WIDTH):
+        p0, p1 = p0 + _product(users, items, b, c, q), p1 + _product(users, items, b, c + 1, q)
+        p2, p3 = p2 + _product(users, items, b, c + 2, q), p3 + _product(users, items, b, c + 3, q)
+        p4, p5 = p4 + _product(users, items, b, c + 4, q), p5 + _product(users, items, b, c + 5, q)
+        p6, p7 = p6 + _product(users, items, b, c + 6, q), p7 + _product(users, items, b, c + 7, q)
+    for c in range(d - rest, d):
+        term, lane = _product(users, items, b, c, q), c % WIDTH
+        p0, p1 = (p0 + term if lane == 0 else p0), (p1 + term if lane == 1 else p1)
+        p2, p3 = (p2 + term if lane == 2 else p2), (p3 + term if lane == 3 else p3)
+        p4, p5, p6 = (p4 + term if lane == 4 else p4), (p5 + term if lane == 5 else p5), (p6 + term if lane == 6 else p6)
+    store(out, b, q, ((p0 + p4) + (p2 + p6)) + ((p1 + p5) + (p3 + p7)))
 
-    An item's column, once read, serves all, and four columns a pass keep sums in registers.
-    """
-    s0, s1, s2, s3 = out[b, start:stop], out[b + 1, start:stop], out[b + 2, start:stop], out[b + 3, start:stop]
-    for scores in (s0, s1, s2, s3):
-        scores[:] = 0.0
-    c = 0
-    while c + 4 <= items.shape[0]:
-        i0, i1, i2, i3 = items[c, start:stop], items[c + 1, start:stop], items[c + 2, start:stop], items[c + 3, start:stop]
-        a0, a1, a2, a3 = users[b, c], users[b, c + 1], users[b, c + 2], users[b, c + 3]
-        b0, b1, b2, b3 = users[b + 1, c], users[b + 1, c + 1], users[b + 1, c + 2], users[b + 1, c + 3]
-        c0, c1, c2, c3 = users[b + 2, c], users[b + 2, c + 1], users[b + 2, c + 2], users[b + 2, c + 3]
-        d0, d1, d2, d3 = users[b + 3, c], users[b + 3, c + 1], users[b + 3, c + 2], users[b + 3, c + 3]
-        for q in range(s0.shape[0]):
-            v0, v1, v2, v3 = i0[q], i1[q], i2[q], i3[q]
-            s0[q] = (((s0[q] + a0 * v0) + a1 * v1) + a2 * v2) + a3 * v3
-            s1[q] = (((s1[q] + b0 * v0) + b1 * v1) + b2 * v2) + b3 * v3
-            s2[q] = (((s2[q] + c0 * v0) + c1 * v1) + c2 * v2) + c3 * v3
-            s3[q] = (((s3[q] + d0 * v0) + d1 * v1) + d2 * v2) + d3 * v3
-        c += 4
-    while c < items.shape[0]:
-        u0, u1, u2, u3, i0 = users[b, c], users[b + 1, c], users[b + 2, c], users[b + 3, c], items[c, start:stop]
-        for q in range(s0.shape[0]):
-            s0[q] += u0 * i0[q]
-            s1[q] += u1 * i0[q]
-            s2[q] += u2 * i0[q]
-            s3[q] += u3 * i0[q]
-        c += 1
+
+@helper
+def _score_one(users: FloatArray, items: FloatArray, b: int, q: int) -> Number:
+    """Return the score of a user with one item, in float64."""
+    parts = wide_zeros()
+    for c in range(items.shape[0]):
+        parts = add_to_lane(parts, c % WIDTH, np.float64(users[b, c]) * np.float64(items[c, q]))
+    return sum_lanes(parts)
 
 
 @kernel
 def score_range(users: FloatArray, items: FloatArray, out: FloatArray, lo: int, hi: int) -> None:
     """
-    Compute ``out[b, q] = sum_c users[b, c] * items[c, q]``, from 0.0, from left to right.
+    Compute ``out[b, q] = sum_c users[b, c] * items[c, q]``, in float64 and eight parts (L5).
 
     `users` is (n, d), `items` (d, m): an item is a column; `out` (n, m).
     """
     size = items.shape[1]
-    for start in range(0, size, TILE):
-        stop = min(start + TILE, size)
-        b = lo
-        while b + 4 <= hi:
-            _score_four(users, items, out, b, start, stop)
-            b += 4
-        while b < hi:
-            _score_one(users, items, out, b, start, stop)
-            b += 1
+    lanes = size - size % WIDTH
+    for start in range(0, lanes, TILE):
+        for b in range(lo, hi):
+            for q in range(start, min(start + TILE, lanes), WIDTH):
+                _score_lanes(users, items, out, b, q)
+    for b in range(lo, hi):
+        for q in range(lanes, size):
+            out[b, q] = _score_one(users, items, b, q)
 
 
 @kernel
 def pair_range(users: FloatArray, items: FloatArray, out: FloatArray, lo: int, hi: int) -> None:
     """
-    Compute ``out[i] = sum_c users[i, c] * items[i, c]``, from 0.0, from left to right.
+    Compute ``out[i] = sum_c users[i, c] * items[i, c]``, in float64 and eight parts (L5).
 
     `users` and `items` are (n, d), `out` (n,).
     """
+    d = users.shape[1]
+    lanes = d - d % WIDTH
     for i in range(lo, hi):
-        out[i] = 0.0
-        for c in range(users.shape[1]):
-            out[i] += users[i, c] * items[i, c]
+        parts = wide_zeros()
+        for c in range(0, lanes, WIDTH):
+            parts = parts + wide(load(users, i, c)) * wide(load(items, i, c))
+        for c in range(lanes, d):
+            parts = add_to_lane(parts, c - lanes, np.float64(users[i, c]) * np.float64(items[i, c]))
+        out[i] = sum_lanes(parts)
 
 
 @kernel

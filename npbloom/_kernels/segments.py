@@ -1,22 +1,26 @@
 """Sums of segments: rows of an array that lie in one segment of a CSR matrix, added in order (L5).
 
-A sum is taken a block of `BLOCK` columns at a time. A block's float64 sums stay in registers while
-the rows go by, so a bag's or a hot row's thousands of terms are walked once for each block, and
-each of their cache lines is read once. The next rows are prefetched on the way, line by line, also
-those of the next sum, so that the walk does not pause between two sums.
+Terms are added in the table's dtype in runs of `RUN`, and runs in float64. A sum is taken a block
+of columns at a time. A block's sums stay in registers while the rows go by, so a bag's or a hot
+row's thousands of terms are walked once for each block, and each of their cache lines is read once.
+The next rows are prefetched on the way, line by line, also those of the next sum, so that the walk
+does not pause between two sums.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from npbloom._kernels.jit import helper, prefetch
-from npbloom._kernels.lanes import WIDTH, Columns, load_wide, store, zero_wide
+from npbloom._kernels.lanes import WIDTH, Columns, columns_in, load_like, store, wide, zeros
 from npbloom.types import FloatArray, IntArray, Number, RowArray
 
-BLOCK = 4 * WIDTH  # columns summed in one walk over the rows
+RUN = 16  # neighbouring terms that are added in the table's dtype (L5)
+# Bytes of a row that are summed in one walk over the rows: what 8 registers of 32 bytes hold.
+BLOCK = 256
+HALF = 128
+LINE = 64  # bytes of a cache line
+LANE = 32
 # Terms between asking for a row and adding it: 65,536 sums of 8 rows took 9.4 ms with 12, 5.6 ms
 # with 40.
 AHEAD = 40
@@ -40,7 +44,7 @@ class Segments(NamedTuple):
 @helper
 def prefetch_row(table: FloatArray, row: int) -> None:
     """Request every cache line of a row, also one that only its last value reaches into."""
-    for column in range(0, table.shape[1], 64 // table.itemsize):
+    for column in range(0, table.shape[1], columns_in(LINE, table)):
         prefetch(table, row, column)
     prefetch(table, row, table.shape[1] - 1)
 
@@ -65,45 +69,13 @@ def _weight(indices: RowArray, bag_of: IntArray | None, weights: FloatArray, s: 
 
     It is found by the index where that is an entry of the batch, else by the place.
     """
-    return np.float64(weights[s] if bag_of is None else weights[indices[s]])
+    return weights[s] if bag_of is None else weights[indices[s]]
 
 
 @helper
-def _four_lanes(
-    table: FloatArray,
-    indices: RowArray,
-    bag_of: IntArray | None,
-    weights: FloatArray | None,
-    skip: int | None,
-    first: int,
-    last: int,
-    c: int,
-) -> tuple[Columns, Columns, Columns, Columns]:
-    """
-    Return sums of terms ``[first, last)`` in a block of columns from c on, without those of `skip`.
-    """
-    t0, t1, t2, t3 = zero_wide(), zero_wide(), zero_wide(), zero_wide()
-    end = indices.shape[0] - 1
-    for s in range(first, last):
-        ahead = grad_row_of(indices, bag_of, min(s + AHEAD, end))
-        for line in range(0, BLOCK, 64 // table.itemsize):
-            prefetch(table, ahead, c + line)
-        prefetch(table, ahead, c + BLOCK - 1)
-        if skip is not None and indices[s] == skip:
-            continue
-        row = grad_row_of(indices, bag_of, s)
-        w0, w1 = load_wide(table, row, c), load_wide(table, row, c + WIDTH)
-        w2, w3 = load_wide(table, row, c + 2 * WIDTH), load_wide(table, row, c + 3 * WIDTH)
-        if weights is None:
-            t0, t1, t2, t3 = t0 + w0, t1 + w1, t2 + w2, t3 + w3
-        else:
-            scale = _weight(indices, bag_of, weights, s)
-            t0, t1, t2, t3 = t0 + w0 * scale, t1 + w1 * scale, t2 + w2 * scale, t3 + w3 * scale
-    return t0, t1, t2, t3
-
-
-@helper
-def _one_lane(
+def _sum_run(
+    zero: Columns,
+    width: int,
     table: FloatArray,
     indices: RowArray,
     bag_of: IntArray | None,
@@ -113,19 +85,39 @@ def _one_lane(
     last: int,
     c: int,
 ) -> Columns:
-    """Return the same sum in eight columns."""
-    total = zero_wide()
+    """Return the sum of terms ``[first, last)`` in the columns of `zero` from c on (L5)."""
+    total = zero
     end = indices.shape[0] - 1
     for s in range(first, last):
-        prefetch(table, grad_row_of(indices, bag_of, min(s + AHEAD, end)), c)
-        if skip is None or indices[s] != skip:
-            term = load_wide(table, grad_row_of(indices, bag_of, s), c)
-            total = total + (term if weights is None else term * _weight(indices, bag_of, weights, s))
+        ahead = grad_row_of(indices, bag_of, min(s + AHEAD, end))
+        for column in range(0, width, columns_in(LINE, table)):
+            prefetch(table, ahead, c + column)
+        if width >= columns_in(LINE, table):  # rows that begin within a line reach into one more
+            prefetch(table, ahead, c + width - 1)
+        if skip is not None and indices[s] == skip:
+            continue
+        term = load_like(zero, table, grad_row_of(indices, bag_of, s), c)
+        total = total + (term if weights is None else term * _weight(indices, bag_of, weights, s))
     return total
 
 
 @helper
-def _one_column(
+def _over(run: Columns, divisor: Number | None, number: Number) -> Columns:
+    """
+    Return a sum of one run over `divisor`, in the dtype of `number`.
+
+    A divisor of one run is at most 16 times 16, so the quotient has the bits of a float64 quotient
+    that is rounded.
+    """
+    if divisor is None:
+        return run
+    return run if divisor == 1.0 else run / number
+
+
+@helper
+def _sum_columns(
+    zero: Columns,
+    width: int,
     table: FloatArray,
     indices: RowArray,
     bag_of: IntArray | None,
@@ -133,15 +125,20 @@ def _one_column(
     skip: int | None,
     first: int,
     last: int,
+    divisor: Number | None,
+    out: FloatArray,
+    b: int,
     c: int,
-) -> Number:
-    """Return the same sum in one column."""
-    total = np.float64(0.0)
-    for s in range(first, last):
-        if skip is None or indices[s] != skip:
-            term = np.float64(table[grad_row_of(indices, bag_of, s), c])
-            total += term if weights is None else term * _weight(indices, bag_of, weights, s)
-    return total
+) -> None:
+    """Write the sum of runs in the columns of `zero` from c on, over `divisor`, rounded once."""
+    run = _sum_run(zero, width, table, indices, bag_of, weights, skip, first, min(first + RUN, last), c)
+    if last <= first + RUN:  # float64 would be rounded to the same
+        store(out, b, c, _over(run, divisor, table.dtype.type(1 if divisor is None else divisor)))
+    else:
+        total = wide(run)
+        for start in range(first + RUN, last, RUN):
+            total = total + wide(_sum_run(zero, width, table, indices, bag_of, weights, skip, start, min(start + RUN, last), c))
+        store(out, b, c, total if divisor is None else total / divisor)
 
 
 @helper
@@ -161,19 +158,17 @@ def sum_segment(
     Sum terms ``[first, last)`` into row b of `out`, over `divisor`, rounded once (L5).
 
     Term s is ``table[indices[s]] * weights[s]``, or with `bag_of`
-    ``table[bag_of[indices[s]]] * weights[indices[s]]``. Terms whose index is `skip` add nothing.
+    ``table[bag_of[indices[s]]] * weights[indices[s]]``. Terms whose index is `skip` add nothing,
+    and keep their place in a run.
     """
     d = table.shape[1]
-    blocks = d - d % BLOCK
-    for c in range(0, blocks, BLOCK):
-        t0, t1, t2, t3 = _four_lanes(table, indices, bag_of, weights, skip, first, last, c)
-        store(out, b, c, t0 if divisor is None else t0 / divisor)
-        store(out, b, c + WIDTH, t1 if divisor is None else t1 / divisor)
-        store(out, b, c + 2 * WIDTH, t2 if divisor is None else t2 / divisor)
-        store(out, b, c + 3 * WIDTH, t3 if divisor is None else t3 / divisor)
-    for c in range(blocks, whole(d), WIDTH):
-        total = _one_lane(table, indices, bag_of, weights, skip, first, last, c)
-        store(out, b, c, total if divisor is None else total / divisor)
-    for c in range(whole(d), d):
-        total1 = _one_column(table, indices, bag_of, weights, skip, first, last, c)
-        out[b, c] = total1 if divisor is None else total1 / divisor
+    block, half, lane = columns_in(BLOCK, table), columns_in(HALF, table), columns_in(LANE, table)
+    blocks, halves, lanes = d - d % block, d - d % half, d - d % lane
+    for c in range(0, blocks, block):
+        _sum_columns(zeros(table, BLOCK), block, table, indices, bag_of, weights, skip, first, last, divisor, out, b, c)
+    for c in range(blocks, halves, half):
+        _sum_columns(zeros(table, HALF), half, table, indices, bag_of, weights, skip, first, last, divisor, out, b, c)
+    for c in range(halves, lanes, lane):
+        _sum_columns(zeros(table, LANE), lane, table, indices, bag_of, weights, skip, first, last, divisor, out, b, c)
+    for c in range(lanes, d):
+        _sum_columns(zeros(table, 1), 1, table, indices, bag_of, weights, skip, first, last, divisor, out, b, c)

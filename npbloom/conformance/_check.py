@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from npbloom.conformance.cases.backend import POLICIES, Backend
 from npbloom.conformance.cases.case import Case
-from npbloom.conformance.cases.floats import ROUNDOFF
+from npbloom.conformance.cases.floats import ACCUMULATORS
 from npbloom.conformance.checks.registry import selected
 from npbloom.conformance.report.report import CheckResult, Report
 from npbloom.conformance.runner.check_run import Budget
@@ -123,8 +123,8 @@ def _check_claims(backend: Backend) -> None:
         if set(claims) != {"forward", "backward"}:
             raise ValueError(f"`profile[{dtype!r}]` must name an accumulator for 'forward' and 'backward', not {claims!r}.")
         for name in (dtype, *claims.values()):
-            if name not in ROUNDOFF:
-                raise ValueError(f"`profile` must name dtypes of {', '.join(ROUNDOFF)}, not {name!r}.")
+            if name not in ACCUMULATORS:
+                raise ValueError(f"`profile` must name accumulators of {', '.join(ACCUMULATORS)}, not {name!r}.")
     for name, value in backend.policy.items():
         if name not in POLICIES:
             raise ValueError(f"`policy` must name some of {', '.join(POLICIES)}, not {name!r}.")

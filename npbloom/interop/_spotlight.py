@@ -42,7 +42,7 @@ def from_spotlight(
     -------
     BloomEmbedding or ScaledEmbedding
         A BloomEmbedding if there is a key ``embeddings.weight``, else a ScaledEmbedding. Ids read
-        the same rows as in Spotlight, bit for bit; their sum is rounded once (L5).
+        the same rows as in Spotlight, bit for bit; their sum is L5's.
 
     Raises
     ------

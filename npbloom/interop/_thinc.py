@@ -85,7 +85,7 @@ def from_thinc(table: Any, ids: ArrayLike, seed: int, *, copy: bool = True) -> B
     -------
     BloomEmbedding
         A layer of n ids with a `hash_table` of four probes and no padding id. Vectors are Thinc's,
-        but rounded once (L5), while Thinc rounds after each row.
+        in the same order (L5).
 
     Raises
     ------

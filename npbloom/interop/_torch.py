@@ -36,8 +36,8 @@ def from_torch(state_dict: Mapping[str, Any], layer: type[Kind], *, prefix: str 
     Returns
     -------
     ScaledEmbedding, ZeroEmbedding or ScaledEmbeddingBag
-        A layer with the same lookups as torch, bit for bit. Sums and means of bags are rounded once
-        (L5); torch rounds them in each step.
+        A layer with the same lookups as torch, bit for bit. Bags of more than 16 entries are added
+        in runs (L5), so last bits may differ.
 
     Raises
     ------

@@ -194,7 +194,7 @@ class BloomEmbeddingBag(BagLayer, BloomTable):
 
     Notes
     -----
-    L23b: the vector of each id stays in float64, a bag is rounded once. There is no max_norm and no
+    L23b: the terms of a bag are its ids' vectors. There is no max_norm and no
     frequency scaling.
 
     Examples

@@ -32,7 +32,6 @@ class Contributions:
     # (outputs, width): slices of an output follow each other where pairs name slices.
     grad: FloatArray
     num_rows: int  # rows of the gradient: slices where probes are concatenated
-    dtype: np.dtype[Any]  # of the sums; `grad` may be float64 already divided by a mean's count
     slices: int = 1  # slices of one row of `grad` that are told apart by the row they land on
     bag_of: IntArray | None = None  # (entries,) the output of each entry; None: pairs name outputs
     weights: FloatArray | None = None  # (entries,) factors
@@ -54,12 +53,8 @@ class Contributions:
         """Return the rows of `grad` that add up to the gradient of each of ``part.rows``."""
         return Segments(part.indptr, part.indices, self.bag_of, self.weights)
 
-    def sum_into(self, part: SortedPairs, values: FloatArray, acc: FloatArray, lo: int, hi: int) -> None:
-        """
-        Write the gradients of ``part.rows[lo:hi]`` into the first rows of `values`.
-
-        `acc` is a float64 row (1, width) to sum in.
-        """
+    def sum_into(self, part: SortedPairs, values: FloatArray, lo: int, hi: int) -> None:
+        """Write the gradients of ``part.rows[lo:hi]`` into the first rows of `values`."""
         segments = self.segments(part)
         if self.plain:
             kernels.sum_rows_range(self.grad, segments, values, lo, hi)
@@ -70,10 +65,11 @@ class Contributions:
             part.rows,
             self.slices,
             self.winners,
-            None if self.divisor == 1.0 else self.divisor,
+            None if self.divisor == 1.0 else self.grad.dtype.type(self.divisor),
             self.by_frequency,
             values,
-            acc,
+            np.empty((1, self.width), self.grad.dtype),
+            np.empty((1, self.width)),
             lo,
             hi,
         )
@@ -82,10 +78,10 @@ class Contributions:
         """Sum all contributions into a RowGrad."""
         parts = self.pairs.sort_and(lambda part: part)
         ends = np.cumsum([0, *(part.rows.size for part in parts)])
-        values = _arrays.empty((int(ends[-1]), self.width), self.dtype)
+        values = _arrays.empty((int(ends[-1]), self.width), self.grad.dtype)
 
         def task(part: SortedPairs, lo: int, hi: int) -> None:
-            self.sum_into(part, values[lo:hi], np.empty((1, self.width)), 0, hi - lo)
+            self.sum_into(part, values[lo:hi], 0, hi - lo)
 
         _parallel.run_tasks([partial(task, *each) for each in zip(parts, ends.tolist(), ends[1:].tolist(), strict=False)])
         rows = parts[0].rows if len(parts) == 1 else np.concatenate([part.rows for part in parts])
@@ -118,7 +114,7 @@ def embedding_contributions(
         return column[lo:hi]
 
     pairs = split_pairs(rows_range, array.size, 1, num_rows, work=grad.shape[1], reserved=padding)
-    return Contributions(pairs, grad, num_rows, grad.dtype, by_frequency=by_frequency)
+    return Contributions(pairs, grad, num_rows, by_frequency=by_frequency)
 
 
 def bag_contributions(
@@ -149,14 +145,13 @@ def _from_bags(
 
     Pairs name entries where weights or winners differ by entry, else bags.
 
-    A mean's gradient is divided once for each bag, not once for each entry: the same float64
-    quotient (L5).
+    A mean's gradient is divided once for each bag, not once for each entry: the same quotient (L5).
     """
-    dtype, bag_of = grad.dtype, bags.bag_of()
+    bag_of = bags.bag_of()
     by_entry = bags.weights is not None or bags.mode == "max"
     spread = slices > 1 and not by_entry
     if bags.mode == "mean":
-        grad = _check.read_only(grad / np.maximum(bags.counts(), 1)[:, None])
+        grad = _check.read_only(grad / np.maximum(bags.counts(), 1).astype(grad.dtype)[:, None])
     if spread:
         grad = grad.reshape(grad.shape[0] * slices, grad.shape[1] // slices)
     pairs = split_pairs(
@@ -174,7 +169,6 @@ def _from_bags(
         pairs,
         grad,
         num_rows * slices,
-        dtype,
         slices if by_entry else 1,
         bag_of=bag_of if by_entry else None,
         weights=bags.weights,
@@ -213,7 +207,7 @@ def bloom_contributions(
         reserved=reserved_row(hashing),
         spread=slices > 1,
     )
-    return Contributions(pairs, grad, hashing.num_rows * slices, grad.dtype, divisor=divisor_of(hashing, combine))
+    return Contributions(pairs, grad, hashing.num_rows * slices, divisor=divisor_of(hashing, combine))
 
 
 def bloom_bag_contributions(

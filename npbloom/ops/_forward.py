@@ -8,6 +8,7 @@ import numpy as np
 
 from npbloom import _arrays, _check, _parallel
 from npbloom._kernels import lookup as kernels
+from npbloom._kernels import norms
 from npbloom.ops._bags import GRAIN, Bags, read_table_bags
 from npbloom.ops._bloom import combination, divisor_of, reserved_row
 from npbloom.ops._ids import check_ids, check_range, checked_rows_range
@@ -54,7 +55,7 @@ def renormalise(table: FloatArray, flat: IntArray, limits: tuple[float, float]) 
         return
     touched = distinct_rows(flat, table.shape[0])
     grain = max(1, GRAIN // table.shape[1])
-    _parallel.run_range(kernels.renorm_range, touched.size, table, touched, *limits, grain=grain)
+    _parallel.run_range(norms.renorm_range, touched.size, table, touched, *limits, grain=grain)
 
 
 def bag_vectors(
@@ -130,7 +131,7 @@ def bloom_bag_output(
     if bags.mode == "max":
         winners = np.empty((bags.size, dim), dtype=np.int64)
         arrays: tuple[Any, ...] = (table, bags.ids, rows, bags.indptr, bags.padding, options, winners, out)
-        _parallel.run_range(kernels.bloom_bag_max_range, bounds, *arrays, scratch=(2, dim))
+        _parallel.run_range(kernels.bloom_bag_max_range, bounds, *arrays, scratch=[((1, dim), table.dtype)])
         return out, winners
     arrays = (
         table,
@@ -143,5 +144,6 @@ def bloom_bag_output(
         options,
         out,
     )
-    _parallel.run_range(kernels.bloom_bag_sum_range, bounds, *arrays, scratch=(2, dim))
+    scratch = [((2, dim), table.dtype), ((1, dim), np.float64)]
+    _parallel.run_range(kernels.bloom_bag_sum_range, bounds, *arrays, scratch=scratch)
     return out, None

@@ -38,7 +38,9 @@ def distinct_values(values: npt.NDArray[Any], starts: IntArray, bound: int) -> t
     bounds = _parallel.balanced_bounds(starts, 4096)
     largest = int(np.diff(starts).max(initial=0))
     marks = bound + 1 if largest * kernels.MARKS >= bound else 0
-    _parallel.run_range(kernels.distinct_range, bounds, values, starts, bound, sorted_parts, counts, scratch=(2, marks))
+    _parallel.run_range(
+        kernels.distinct_range, bounds, values, starts, bound, sorted_parts, counts, scratch=[((2, marks), np.float64)]
+    )
     packed_starts = np.append(0, np.cumsum(counts))
     packed = np.empty(int(packed_starts[-1]), dtype=np.int64)
     _parallel.run_range(kernels.pack_range, bounds, sorted_parts, starts, packed_starts, packed)

@@ -32,24 +32,22 @@ class Rule:
     state: tuple[FloatArray | None, ...]
     scalars: Any
     reserved: range  # rows that are never trained
-    group: int = 0  # rows whose squares the kernel sums at a time; 0: it sums none
 
-    def _scratch(self) -> tuple[FloatArray, ...]:
-        """Return room for gradient rows, and for their squares where the kernel sums these."""
-        grad_rows = np.empty((max(self.group, 1), self.weight.shape[1]), self.weight.dtype)
-        return (grad_rows, np.zeros(grad_rows.shape)) if self.group else (grad_rows,)
+    def _scratch(self) -> FloatArray:
+        """Return room for a gradient row."""
+        return np.empty((1, self.weight.shape[1]), self.weight.dtype)
 
     def _run(
         self,
         rows: IntArray | None,
         grad: FloatArray,
         segments: Segments | None,
-        scratch: tuple[FloatArray, ...],
+        grad_row: FloatArray,
         lo: int,
         hi: int,
     ) -> None:
         """Step with gradient rows ``[lo, hi)``, with arguments in the order of the kernels."""
-        self.kernel(self.weight, rows, grad, segments, *self.state, self.scalars, *scratch, lo, hi)
+        self.kernel(self.weight, rows, grad, segments, *self.state, self.scalars, grad_row, lo, hi)
 
     def apply(self, grad: RowGrad | FloatArray) -> None:
         """Step with a checked gradient."""
@@ -99,16 +97,16 @@ class Rule:
         width = contributions.width
         size = max(1, min(BLOCK // width, len(contributions.pairs.pairs)))
 
-        def memory() -> tuple[tuple[FloatArray, ...], FloatArray, FloatArray]:
-            return self._scratch(), np.empty((size, width), self.weight.dtype), np.empty((1, width))
+        def memory() -> tuple[FloatArray, FloatArray]:
+            return self._scratch(), np.empty((size, width), self.weight.dtype)
 
         def step(part: SortedPairs) -> None:
             rows = _check.closed(part.rows)
-            scratch, values, acc = own = free.pop() if free else memory()
+            scratch, values = own = free.pop() if free else memory()
             grad = _check.read_only(values)
             for lo in range(0, rows.size, size):
                 hi = min(lo + size, rows.size)
-                contributions.sum_into(part, values, acc, lo, hi)
+                contributions.sum_into(part, values, lo, hi)
                 self._run(rows[lo:hi], grad, None, scratch, 0, hi - lo)
             free.append(own)
 
@@ -161,7 +159,7 @@ def adagrad_rule(table: FloatArray, state_sum: FloatArray, lr: float, eps: float
     scalars = kernels.Adagrad(_scalar(table, lr), _scalar(table, weight_decay), _scalar(table, eps), weight_decay != 0)
     rowwise = state_sum.ndim == 1
     kernel = kernels.rowwise_adagrad_range if rowwise else kernels.adagrad_range
-    return Rule(kernel, table, (state_sum,), scalars, reserved, kernels.GROUP if rowwise else 0)
+    return Rule(kernel, table, (state_sum,), scalars, reserved)
 
 
 def adam_rule(

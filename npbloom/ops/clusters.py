@@ -38,7 +38,7 @@ def nearest(points: Points, groups: IntArray, starts: IntArray, centroids: Point
     # Distances, point by point: groups are of unequal size.
     work = np.append(0, np.cumsum(np.diff(starts)[groups]))
     bounds = _parallel.balanced_bounds(work, GRAIN, _parallel.PIECES)
-    _parallel.run_range(kernels.nearest_range, bounds, *arrays, scratch=(kernels.TILE // 2,))
+    _parallel.run_range(kernels.nearest_range, bounds, *arrays, scratch=[((kernels.TILE // 2,), np.float64)])
     return codes, distances
 
 

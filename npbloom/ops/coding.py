@@ -180,10 +180,12 @@ def _pairs(members: IntArray, starts: IntArray, num_candidates: int, least: int)
     bounds = _parallel.balanced_bounds(following[place_starts], 2**16)
     arrays = (members, ends, places, place_starts, least)
     sizes = np.zeros(num_candidates, dtype=np.int64)
-    _parallel.run_range(kernels.count_pairs_range, bounds, *arrays, sizes, scratch=(2, num_candidates))
+    _parallel.run_range(kernels.count_pairs_range, bounds, *arrays, sizes, scratch=[((2, num_candidates), np.float64)])
     pair_starts = np.append(0, np.cumsum(sizes))
     pairs = np.empty((3, int(pair_starts[-1])), dtype=np.int64)
-    _parallel.run_range(kernels.list_pairs_range, bounds, *arrays, pair_starts, pairs, scratch=(2, num_candidates))
+    _parallel.run_range(
+        kernels.list_pairs_range, bounds, *arrays, pair_starts, pairs, scratch=[((2, num_candidates), np.float64)]
+    )
     return pairs
 
 

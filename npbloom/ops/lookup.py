@@ -115,7 +115,7 @@ def embedding_bag_forward(
 
     Notes
     -----
-    L13 to L18. Sums run in float64 in input order and are rounded once (L5). The maximum is the
+    L13 to L18. Sums are taken in input order, in runs of sixteen (L5). The maximum is the
     first maximal entry's value; a NaN in a bag makes its result NaN, whatever its position (torch's
     result depends on it).
 
@@ -168,7 +168,7 @@ def bloom_forward(weight: FloatArray, ids: ArrayLike, hashing: HashSpec, *, comb
     - L20 to L22. Spotlight's readme says average, its code sums; so does the default here.
     - With a padding id its output is zero, and probes of the reserved row 0 add zero, whatever is
       stored there.
-    - Sums run in float64 from +0.0 in order of the probes and are rounded once (L5).
+    - Sums run from +0.0 in order of the probes, in runs of sixteen (L5).
 
     References
     ----------
@@ -228,7 +228,7 @@ def bloom_bag_forward(
 
     Notes
     -----
-    The vector of each id stays in float64, unrounded; a bag is rounded once (L23b). An id all of
+    The terms of a bag are its ids' vectors (L23b). An id all of
     whose probes meet the reserved row is still an entry: it counts in a mean, and is a zero vector
     in a maximum.
 

@@ -20,7 +20,7 @@ def score_items(users: FloatArray, items: FloatArray) -> FloatArray:
     """
     Score all items for each user, in the wider of both dtypes.
 
-    Each score is the sum over the columns from left to right, so equal vectors get equal bits.
+    Each score is a sum over the columns in eight parts (L5), so equal vectors get equal bits.
 
     Parameters
     ----------

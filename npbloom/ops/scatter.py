@@ -68,7 +68,7 @@ def embedding_backward(
 
     Notes
     -----
-    Duplicates add up (L7), in float64 in input order, rounded once (L5). Exactly the looked-up rows
+    Duplicates add up (L7), in input order and runs of sixteen (L5). Exactly the looked-up rows
     without padding occur, also where their gradient is zero (L24). Nothing is written to.
 
     Examples
@@ -125,9 +125,8 @@ def embedding_bag_backward(
 
     Notes
     -----
-    - Each entry contributes ``(G_b / count_b) * w_i``, summed in input order in float64; the sum is
-      divided by the frequency and rounded once (L5, L11). torch refuses frequencies for max, and
-      its CPU bag uses the wrong id's count.
+    - Each entry contributes ``((G_b / count_b) * w_i) / frequency``, summed in input order (L5,
+      L11). torch refuses frequencies for max, and its CPU bag uses the wrong id's count.
     - In a maximum the first maximal entry takes the gradient (L17); the other rows occur with zeros
       (L24).
 
@@ -180,7 +179,7 @@ def embedding_bag_backward_weights(
 
     Notes
     -----
-    The products are added in float64 in column order and rounded once (L5).
+    The products are added in float64 in eight partial sums, and rounded once (L5).
 
     Examples
     --------
@@ -336,7 +335,7 @@ def bloom_bag_backward_weights(
     Returns
     -------
     array, shape of indices
-        The dot product of each entry's bag gradient with its unrounded Bloom vector, 0 for padding
+        The dot product of each entry's bag gradient with its Bloom vector, 0 for padding
         (L18, L23b).
 
     Raises
@@ -359,5 +358,6 @@ def bloom_bag_backward_weights(
     options = combination(hashing, combine)
     arrays = (_check.read_only(table), bags.ids, rows, bags.indptr, grad, bags.padding, options, out)
     bounds = bags.bounds(table.shape[1] * rows.shape[1])
-    _parallel.run_range(kernels.bloom_bag_dot_range, bounds, *arrays, scratch=(1, table.shape[1]))
+    vector = ((1, table.shape[1]), table.dtype)
+    _parallel.run_range(kernels.bloom_bag_dot_range, bounds, *arrays, scratch=[vector])
     return out.reshape(bags.shape)

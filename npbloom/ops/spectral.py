@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from npbloom import _check, _parallel
-from npbloom._kernels import ranking as kernels
+from npbloom._kernels import spectral as kernels
 from npbloom.ops.lookup import embedding_bag_forward
-from npbloom.ops.ranking import score_items
 from npbloom.types import FloatArray, IntArray
 
 __all__ = [
@@ -113,7 +112,7 @@ def gram(vectors: FloatArray) -> FloatArray:
     def work(lo: int, hi: int) -> None:
         for b in range(lo, hi):
             rows = _check.read_only(vectors[b * BLOCK : (b + 1) * BLOCK])
-            kernels.score_range(_check.read_only(np.ascontiguousarray(rows.T)), rows, parts[b], 0, width)
+            kernels.product_range(_check.read_only(np.ascontiguousarray(rows.T)), rows, parts[b], 0, width)
 
     _parallel.run_range(work, blocks, grain=1)
     total = np.zeros((width, width))
@@ -124,7 +123,10 @@ def gram(vectors: FloatArray) -> FloatArray:
 
 def times(vectors: FloatArray, matrix: FloatArray) -> FloatArray:
     """Return the product of a tall and a small matrix, each entry summed from left to right."""
-    return score_items(vectors, matrix)
+    out = np.empty((len(vectors), matrix.shape[1]))
+    arrays = (_check.read_only(np.ascontiguousarray(vectors)), _check.read_only(np.ascontiguousarray(matrix)), out)
+    _parallel.run_range(kernels.product_range, len(vectors), *arrays, grain=max(1, 2**16 // max(1, matrix.size)))
+    return out
 
 
 def eigen(symmetric: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,6 +1,6 @@
 """Rows to vectors: gathers, bags and Bloom sums in textbook NumPy.
 
-Every sum is taken in float64 and in input order (L5).
+Sums of rows are taken in runs of sixteen (L5).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from npbloom.reference import _inputs
 from npbloom.reference.hashing import hash_rows
+from npbloom.reference.sums import sum_columns, sum_terms
 from npbloom.types import FloatArray, HashSpec, IntArray
 
 
@@ -63,14 +64,13 @@ def embedding_bag_forward(
 @np.errstate(all="ignore")
 def bloom_forward(weight: FloatArray, ids: Any, hashing: HashSpec, *, combine: str = "sum") -> FloatArray:
     """
-    Return the sum, mean or concatenation of the k rows that an id reads (L21), rounded once.
+    Return the sum, mean or concatenation of the k rows that an id reads (L21).
 
     It is a sum, so -0.0 becomes +0.0 (L5).
     """
     weight = np.asarray(weight)
     ids = _inputs.ids(ids, hashing.num_embeddings)
-    vectors = bloom_vectors(weight, ids.ravel(), hashing, combine)
-    return vectors.astype(weight.dtype).reshape(*ids.shape, weight.shape[1])
+    return bloom_vectors(weight, ids.ravel(), hashing, combine).reshape(*ids.shape, weight.shape[1])
 
 
 @np.errstate(all="ignore")
@@ -88,8 +88,8 @@ def bloom_bag_forward(
     """
     Return the sum, mean or max of the Bloom vectors of every bag (L23b).
 
-    Vectors stay in float64 until the bag is rounded. An id whose probes all meet the reserved row
-    is an entry like others: it counts in a mean, and is 0 in a max.
+    An id whose probes all meet the reserved row is an entry like others: it counts in a mean, and
+    is 0 in a max.
     """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
@@ -104,7 +104,7 @@ def bloom_bag_forward(
 
 def entry_weights(per_sample_weights: Any, indices: IntArray, mode: str, dtype: Any) -> FloatArray | None:
     """
-    Return weights of the entries, flat, in float64 after rounding to the table's dtype.
+    Return weights of the entries, flat, rounded to the table's dtype.
 
     Only a sum takes them (L18).
     """
@@ -113,7 +113,7 @@ def entry_weights(per_sample_weights: Any, indices: IntArray, mode: str, dtype: 
         return None
     if mode != "sum":
         raise ValueError(f"`per_sample_weights` must be None for mode {mode!r}.")
-    return _inputs.floats(per_sample_weights, indices.shape, dtype, "per_sample_weights").ravel().astype(np.float64)
+    return _inputs.floats(per_sample_weights, indices.shape, dtype, "per_sample_weights").ravel()
 
 
 def not_padding(indices: IntArray, hashing: HashSpec) -> Any:
@@ -165,21 +165,26 @@ def probe_slices(dim: int, hashing: HashSpec, combine: str) -> list[slice]:
 
 def bloom_vectors(weight: FloatArray, ids: IntArray, hashing: HashSpec, combine: str) -> FloatArray:
     """
-    Return the vector of every id in float64, unrounded.
+    Return the vector of every id, in the table's dtype.
 
     A probe of the reserved row adds nothing (L22).
     """
     rows = hash_rows(ids, hashing)
-    total = np.zeros((len(ids), weight.shape[1]))
-    for j, columns in enumerate(probe_slices(weight.shape[1], hashing, combine)):
-        live = rows[:, j] != 0 if hashing.padding_idx is not None else np.ones(len(ids), bool)
-        total[live, columns] += weight[rows[live, j], columns]
-    return total / hashing.num_hash_functions if combine == "mean" else total
+    n, k = rows.shape
+    live = rows != 0 if hashing.padding_idx is not None else np.ones(rows.shape, bool)
+    if combine == "concat":
+        total = np.zeros((n, weight.shape[1]), weight.dtype)
+        for j, columns in enumerate(probe_slices(weight.shape[1], hashing, combine)):
+            total[live[:, j], columns] += weight[rows[live[:, j], j], columns]
+        return total
+    _inputs.choice(combine, "combine", "sum", "mean", "concat")
+    sums = sum_terms(weight[rows.ravel()], np.repeat(np.arange(n), k), n, live.ravel())
+    return (sums / k if combine == "mean" else sums).astype(weight.dtype)
 
 
 def _reduced(vectors: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None) -> FloatArray:
     """
-    Return one vector a bag: a sum or mean in float64, or a maximum as it is.
+    Return one vector a bag: a sum or mean, not yet rounded, or a maximum as it is.
 
     Zero where nothing counts (L14).
     """
@@ -189,11 +194,8 @@ def _reduced(vectors: FloatArray, bounds: IntArray, counted: Any, mode: str, wei
         bag, column = np.nonzero(found >= 0)
         out[bag, column] = vectors[found[bag, column], column]
         return out
-    terms = vectors.astype(np.float64)
-    if weights is not None:
-        terms = weights[:, None] * terms
-    total = np.zeros((len(bounds) - 1, vectors.shape[1]))
-    np.add.at(total, bags_of(bounds)[counted], terms[counted])
+    terms = vectors if weights is None else weights[:, None] * vectors
+    total = sum_terms(terms, bags_of(bounds), len(bounds) - 1, counted)
     return total / np.maximum(counts_of(bounds, counted), 1)[:, None] if mode == "mean" else total
 
 
@@ -212,7 +214,7 @@ def _renormalized(weight: FloatArray, ids: IntArray, max_norm: float, norm_type:
 
 def _norm(values: FloatArray, p: float) -> float:
     """
-    Return the p-norm in float64, summed in column order.
+    Return the p-norm in float64.
 
     Infinite where a power is too large for a float.
     """
@@ -220,10 +222,15 @@ def _norm(values: FloatArray, p: float) -> float:
     if p == math.inf:
         return float(sizes.max())
     if p == 1:
-        return float(np.cumsum(sizes)[-1])
+        return _sum(sizes)
     if p == 2:
-        return float(np.sqrt(np.cumsum(sizes * sizes)[-1]))
-    return _power(float(np.cumsum([_power(size, p) for size in sizes.tolist()])[-1]), 1 / p)
+        return float(np.sqrt(_sum(sizes * sizes)))
+    return _power(_sum(np.array([_power(size, p) for size in sizes.tolist()])), 1 / p)
+
+
+def _sum(terms: FloatArray) -> float:
+    """Return the sum of one row's terms."""
+    return float(sum_columns(terms[None])[0])
 
 
 def _power(base: float, exponent: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from npbloom.reference import _inputs
+from npbloom.reference.sums import sum_columns
 from npbloom.types import FloatArray, IntArray, RowGrad
 
 
@@ -84,10 +85,7 @@ def rowwise_adagrad_update(
     weight, rows, g = _begin(weight, grad, weight_decay, padding_row)
     real = weight.dtype.type
     state_sum = np.array(state_sum)
-    squares = np.square(g, dtype=np.float64)
-    total = np.zeros(len(g))
-    for column in range(g.shape[1]):
-        total += squares[:, column]
+    total = sum_columns(np.square(g, dtype=np.float64))
     state_sum[rows] += (total / g.shape[1]).astype(weight.dtype)
     weight[rows] -= real(lr) * g / (np.sqrt(state_sum[rows]) + real(eps))[:, None]
     return weight, state_sum

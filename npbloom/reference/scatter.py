@@ -1,4 +1,4 @@
-"""Output gradients to RowGrad: contributions in float64, added up with `np.add.at` (L5, L24)."""
+"""Output gradients to RowGrad: contributions, added up in runs of sixteen (L5, L24)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from npbloom.reference.lookup import (
     probe_slices,
     winners,
 )
+from npbloom.reference.sums import sum_columns, sum_terms
 from npbloom.types import FloatArray, HashSpec, IntArray, RowGrad
 
 
@@ -33,7 +34,7 @@ def embedding_backward(
     grad_out = _inputs.floats(grad_out, (*ids.shape, -1), None, "grad_out")
     grad_out = grad_out.reshape(ids.size, grad_out.shape[-1])
     kept = ids.ravel() != _inputs.padding_row(padding_idx, num_rows)
-    return _summed(ids.ravel()[kept], grad_out[kept].astype(np.float64), num_rows, grad_out.dtype, scale_grad_by_freq)
+    return _summed(ids.ravel()[kept], grad_out[kept], num_rows, scale_grad_by_freq)
 
 
 @np.errstate(all="ignore")
@@ -54,8 +55,8 @@ def embedding_bag_backward(
 
     Every entry's row gets ``(G_b / count_b) * w_i``; a maximum's gradient goes to its winner.
 
-    With `scale_grad_by_freq` a row's sum is divided by the occurrences of its id in the batch, not
-    by its wins (L11).
+    With `scale_grad_by_freq` each of these is divided by the occurrences of its id in the batch,
+    not by its wins (L11).
     """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, len(weight), "indices")
@@ -65,7 +66,7 @@ def embedding_bag_backward(
     flat = indices.ravel()
     counted = flat != _inputs.padding_row(padding_idx, len(weight))
     sent = _sent(weight[flat], grad_out, bounds, counted, mode, weights)
-    return _summed(flat[counted], sent[counted], len(weight), weight.dtype, scale_grad_by_freq)
+    return _summed(flat[counted], sent[counted], len(weight), scale_grad_by_freq)
 
 
 @np.errstate(all="ignore")
@@ -104,7 +105,7 @@ def bloom_backward(ids: Any, grad_out: Any, hashing: HashSpec, *, combine: str =
     ids = _inputs.ids(ids, hashing.num_embeddings)
     grad_out = _inputs.floats(grad_out, (*ids.shape, -1), None, "grad_out")
     grad_out = grad_out.reshape(ids.size, grad_out.shape[-1])
-    return _to_probes(ids.ravel(), grad_out.astype(np.float64), hashing, combine, grad_out.dtype)
+    return _to_probes(ids.ravel(), grad_out, hashing, combine)
 
 
 @np.errstate(all="ignore")
@@ -132,7 +133,7 @@ def bloom_bag_backward(
     grad_out = _inputs.floats(grad_out, (len(bounds) - 1, weight.shape[1]), weight.dtype, "grad_out")
     vectors = bloom_vectors(weight, indices.ravel(), hashing, combine)
     sent = _sent(vectors, grad_out, bounds, not_padding(indices, hashing), mode, weights)
-    return _to_probes(indices.ravel(), sent, hashing, combine, weight.dtype)
+    return _to_probes(indices.ravel(), sent, hashing, combine)
 
 
 @np.errstate(all="ignore")
@@ -149,7 +150,7 @@ def bloom_bag_backward_weights(
     """
     Return the gradient of `per_sample_weights`, like `indices` (L23b).
 
-    It is the bag's gradient times the entry's unrounded vector.
+    It is the bag's gradient times the entry's vector.
     """
     weight = np.asarray(weight)
     indices = _inputs.ids(indices, hashing.num_embeddings, "indices")
@@ -163,19 +164,18 @@ def _sent(
     vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, counted: Any, mode: str, weights: FloatArray | None
 ) -> FloatArray:
     """
-    Return the gradient of every entry, float64 (n, d).
+    Return the gradient of every entry, (n, d).
 
     It is a share of its bag's gradient, or for a maximum what the entry won of it.
     """
-    grad_out = grad_out.astype(np.float64)
     if mode == "max":
-        sent = np.zeros(vectors.shape)
+        sent = np.zeros(vectors.shape, grad_out.dtype)
         found = winners(vectors, bounds, counted)
         bag, column = np.nonzero(found >= 0)
         sent[found[bag, column], column] = grad_out[bag, column]
         return sent
     if mode == "mean":
-        grad_out = grad_out / np.maximum(counts_of(bounds, counted), 1)[:, None]
+        grad_out = grad_out / np.maximum(counts_of(bounds, counted), 1).astype(grad_out.dtype)[:, None]
     sent = grad_out[bags_of(bounds)]
     return sent if weights is None else sent * weights[:, None]
 
@@ -184,39 +184,35 @@ def _products(vectors: FloatArray, grad_out: FloatArray, bounds: IntArray, count
     """
     Return the dot product of every entry's vector with its bag's gradient.
 
-    It is summed in float64, from +0.0, column by column, and rounded once.
+    It is summed in float64 and rounded once.
     """
     terms = grad_out[bags_of(bounds)].astype(np.float64) * vectors
-    total = np.zeros(len(vectors))
-    for column in range(vectors.shape[1]):
-        total += terms[:, column]
-    return np.where(counted, total, 0).astype(grad_out.dtype)
+    return np.where(counted, sum_columns(terms), 0).astype(grad_out.dtype)
 
 
-def _to_probes(ids: IntArray, sent: FloatArray, hashing: HashSpec, combine: str, dtype: Any) -> RowGrad:
+def _to_probes(ids: IntArray, sent: FloatArray, hashing: HashSpec, combine: str) -> RowGrad:
     """Pass the gradient of every id on to its probes in order (i, j), without the reserved row."""
     m, k = hashing.num_rows, hashing.num_hash_functions
     columns = probe_slices(sent.shape[1], hashing, combine)
     rows = hash_rows(ids, hashing)
     kept = rows.ravel() != 0 if hashing.padding_idx is not None else np.ones(rows.size, bool)
     if combine == "mean":
-        sent = sent / k
+        sent = sent / sent.dtype.type(k)
     if combine == "concat":
         rows, m = rows * k + np.arange(k), m * k
     parts = np.stack([sent[:, part] for part in columns], axis=1)
     parts = parts.reshape(-1, parts.shape[2])
-    return _summed(rows.ravel()[kept], parts[kept], m, dtype, False)
+    return _summed(rows.ravel()[kept], parts[kept], m, False)
 
 
-def _summed(rows: IntArray, contributions: FloatArray, num_rows: int, dtype: Any, by_frequency: bool) -> RowGrad:
+def _summed(rows: IntArray, contributions: FloatArray, num_rows: int, by_frequency: bool) -> RowGrad:
     """
     Add up the contributions of every distinct row in input order, and round.
 
-    If asked to, divide by the row's count first.
+    If asked to, divide each by the row's count first.
     """
     touched, place, count = np.unique(rows, return_inverse=True, return_counts=True)
-    total = np.zeros((len(touched), contributions.shape[1]))
-    np.add.at(total, place, contributions)
     if by_frequency:
-        total /= count[:, None]
-    return RowGrad(touched, total.astype(dtype), num_rows)
+        contributions = contributions / count.astype(contributions.dtype)[place, None]
+    total = sum_terms(contributions, place, len(touched))
+    return RowGrad(touched, total.astype(contributions.dtype), num_rows)

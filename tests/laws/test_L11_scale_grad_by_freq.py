@@ -45,8 +45,7 @@ def test_occurrences_are_counted_over_the_whole_batch_and_not_by_bag(mode):
     # Id 0 occurs in both bags, id 1 in the first, padding (2) twice in the second.
     layer = nb.ScaledEmbeddingBag(3, 1, scale_grad_by_freq=True, mode=mode, padding_idx=2, weight=np.array([[1.0], [5.0], [9.0]]))
     grad = layer.backward([0, 1, 2, 0, 2, 0], [[1.0], [2.0]], [0, 2])
-    occurrences = 3
-    first = {"sum": 1 + 2 + 2, "mean": 0.5 + 1 + 1, "max": 2}[mode] / occurrences
+    first = {"sum": 1 / 3 + 2 / 3 + 2 / 3, "mean": 0.5 / 3 + 1 / 3 + 1 / 3, "max": 2 / 3}[mode]  # three occurrences
     second = {"sum": 1, "mean": 0.5, "max": 1}[mode]
     assert grad.rows.tolist() == [0, 1]
     assert grad.values.ravel().tolist() == [first, second]

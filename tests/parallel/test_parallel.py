@@ -51,9 +51,9 @@ def test_balanced_bounds_cover_every_segment_once(sizes: list[int], threads: int
 def test_scratch_is_one_array_for_each_part() -> None:
     parts = []
     with nb.num_threads(3):
-        _parallel.run_range(lambda scratch, lo, hi: parts.append(scratch), 30, grain=1, scratch=(2, 4))
+        _parallel.run_range(lambda scratch, lo, hi: parts.append(scratch), 30, grain=1, scratch=[((2, 4), np.float32)])
     assert len({id(part) for part in parts}) == 3
-    assert all(part.shape == (2, 4) and part.dtype == np.float64 for part in parts)
+    assert all(part.shape == (2, 4) and part.dtype == np.float32 for part in parts)
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])

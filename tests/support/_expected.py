@@ -1,8 +1,10 @@
-"""Expected results of drawn cases, by the loops of `_naive`: cases in, arrays out."""
+"""Expected results of drawn cases, by the loops of `_naive`: cases in, arrays out.
+
+Numbers become scalars of the table's dtype, and NumPy warns of none of their infinities.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,24 +22,29 @@ def row_grad(sums: dict[int, list[float]], num_rows: int, width: int, dtype: Any
     return RowGrad(np.array(list(sums), dtype=np.int64), values, num_rows)
 
 
+def _numbers(array: np.ndarray) -> list[Any]:
+    """Return a row as scalars of its dtype, or a matrix as a list of such rows."""
+    return list(array) if array.ndim == 1 else [list(row) for row in array]
+
+
+@np.errstate(all="ignore")
 def embedding_backward(case: Lookup, by_frequency: bool) -> RowGrad:
     """Return the gradient of a lookup."""
     m, d = case.weight.shape
-    pairs = [
-        (i, g) for i, g in zip(case.ids.ravel().tolist(), case.grad_out.reshape(-1, d).tolist(), strict=True) if i != case.padding
-    ]
-    frequency = Counter(row for row, _ in pairs) if by_frequency else None
-    return row_grad(_naive.scatter(pairs, frequency), m, d, case.weight.dtype)
+    grads = _numbers(case.grad_out.reshape(case.ids.size, d))
+    pairs = [(i, g) for i, g in zip(case.ids.ravel().tolist(), grads, strict=True) if i != case.padding]
+    return row_grad(_naive.scatter(pairs, case.weight.dtype.type, by_frequency), m, d, case.weight.dtype)
 
 
-def vectors(case: Bags | Bloom, ids: np.ndarray) -> list[list[float]]:
-    """Return the unrounded vector of every id."""
-    table = case.weight.tolist()
+@np.errstate(all="ignore")
+def vectors(case: Bags | Bloom, ids: np.ndarray) -> list[list[Any]]:
+    """Return the vector of every id."""
+    table = _numbers(case.weight)
     if case.hashing is None:
         return [table[i] for i in ids.ravel().tolist()]
     reserved = None if case.hashing.padding_idx is None else 0
     probes = reference.hash_rows(ids.ravel(), case.hashing).tolist()
-    return [_naive.bloom_vector(table, rows, reserved, case.combine) for rows in probes]
+    return [_naive.bloom_vector(table, rows, reserved, case.combine, case.weight.dtype.type) for rows in probes]
 
 
 def bloom_forward(case: Bloom) -> np.ndarray:
@@ -47,49 +54,56 @@ def bloom_forward(case: Bloom) -> np.ndarray:
 
 def bloom_backward(case: Bloom) -> RowGrad:
     """Return the gradient of vectors of hashed ids."""
-    return _to_rows(case, case.ids, case.grad_out.reshape(case.ids.size, case.weight.shape[1]).tolist())
+    return _to_rows(case, case.ids, _numbers(case.grad_out.reshape(case.ids.size, case.weight.shape[1])))
 
 
-def _to_rows(case: Any, ids: np.ndarray, sent: Iterable[list[float]]) -> RowGrad:
+@np.errstate(all="ignore")
+def _to_rows(case: Any, ids: np.ndarray, sent: Iterable[list[Any]]) -> RowGrad:
     """Return the gradients that ids receive, scattered to their probes."""
-    hashing, d = case.hashing, case.weight.shape[1]
+    hashing, d, real = case.hashing, case.weight.shape[1], case.weight.dtype.type
     k = hashing.num_hash_functions if case.combine == "concat" else 1
     reserved = None if hashing.padding_idx is None else 0
     probes = reference.hash_rows(ids.ravel(), hashing).tolist()
-    pairs = [pair for rows, g in zip(probes, sent, strict=True) for pair in _naive.to_probes(rows, g, reserved, case.combine)]
-    return row_grad(_naive.scatter(pairs), hashing.num_rows * k, d // k, case.weight.dtype)
+    parts = zip(probes, sent, strict=True)
+    pairs = [pair for rows, g in parts for pair in _naive.to_probes(rows, g, reserved, case.combine, real)]
+    return row_grad(_naive.scatter(pairs, real), hashing.num_rows * k, d // k, case.weight.dtype)
 
 
-def _flat_weights(case: Bags) -> list[float] | None:
+def _flat_weights(case: Bags) -> list[Any] | None:
     """Return the weights of the entries."""
-    return None if case.per_sample_weights is None else case.per_sample_weights.ravel().tolist()
+    return None if case.per_sample_weights is None else _numbers(case.per_sample_weights.ravel())
 
 
+@np.errstate(all="ignore")
 def bag_forward(case: Bags) -> np.ndarray:
     """Return bags of rows or of hashed ids."""
     entries, d = vectors(case, case.indices), case.weight.shape[1]
-    out = [_naive.bag(entries, d, bag, case.mode, _flat_weights(case)) for bag in case.counted]
+    out = []
+    for bag, counted in zip(case.partition.entries, case.counted, strict=True):
+        places = {i: i - bag[0] for i in counted}
+        out.append(_naive.bag(entries, d, places, case.mode, _flat_weights(case), case.weight.dtype.type))
     return _naive.rounded(out, case.weight.dtype, (len(out), d))
 
 
+@np.errstate(all="ignore")
 def bag_backward(case: Bags, by_frequency: bool = False) -> RowGrad:
     """Return the gradient of bags with respect to the table."""
-    entries, (m, d) = vectors(case, case.indices), case.weight.shape
-    sent: dict[int, list[float]] = {}
-    for bag, grad in zip(case.counted, case.grad_out.tolist(), strict=True):
-        sent.update(_naive.sent(entries, grad, bag, case.mode, _flat_weights(case)))
+    entries, (m, d), real = vectors(case, case.indices), case.weight.shape, case.weight.dtype.type
+    sent: dict[int, list[Any]] = {}
+    for bag, grad in zip(case.counted, _numbers(case.grad_out), strict=True):
+        sent.update(_naive.sent(entries, grad, bag, case.mode, _flat_weights(case), real))
     if case.hashing is not None:  # padding receives nothing, because its probes are all reserved
-        return _to_rows(case, case.indices, [sent.get(i, [0.0] * d) for i in range(case.indices.size)])
+        return _to_rows(case, case.indices, [sent.get(i, [real(0)] * d) for i in range(case.indices.size)])
     flat = case.indices.ravel().tolist()
     pairs = [(flat[i], sent[i]) for i in sorted(sent)]
-    frequency = Counter(row for row, _ in pairs) if by_frequency else None
-    return row_grad(_naive.scatter(pairs, frequency), m, d, case.weight.dtype)
+    return row_grad(_naive.scatter(pairs, real, by_frequency), m, d, case.weight.dtype)
 
 
+@np.errstate(all="ignore")
 def bag_backward_weights(case: Bags) -> np.ndarray:
     """Return the gradient of bags with respect to their per-sample weights."""
     entries, out = vectors(case, case.indices), [0.0] * case.indices.size
-    for bag, grad in zip(case.counted, case.grad_out.tolist(), strict=True):
+    for bag, grad in zip(case.counted, _numbers(case.grad_out), strict=True):
         for i in bag:
             out[i] = _naive.dot(entries[i], grad)
     return _naive.rounded(out, case.weight.dtype, case.indices.shape)
@@ -131,11 +145,11 @@ def adagrad(case: Update) -> tuple[np.ndarray, ...]:
 def rowwise_adagrad(case: Update) -> tuple[np.ndarray, ...]:
     """Return table and sum after a step of RowWiseAdagrad (L30)."""
     real, weight, total = case.weight.dtype.type, case.weight.copy(), case.state[:, 0].copy()
-    sums = dict.fromkeys(case.grad.rows.tolist(), 0.0)
+    squares: dict[int, list[float]] = {row: [] for row in case.grad.rows.tolist()}
     for row, _, g in _elements(case):
-        sums[int(row)] += float(g) * float(g)
-    for row, value in sums.items():
-        total[row] = total[row] + real(value / weight.shape[1])
+        squares[int(row)].append(float(g) * float(g))
+    for row, terms in squares.items():
+        total[row] = total[row] + real(_naive.eight_parts(terms) / weight.shape[1])
     for row, column, g in _elements(case):
         weight[row, column] = weight[row, column] - real(case.lr) * g / (np.sqrt(total[row]) + real(case.eps))
     return weight, total

@@ -1,22 +1,23 @@
 """
-Third implementation of the laws: plain Python loops over Python floats, without array operations.
+Third implementation of the laws: plain Python loops over numbers, without array operations.
 
-Python floats are float64, and every sum here starts at 0.0 and goes in input order (L5); `rounded`
-is the one rounding. Vectors are lists, tables lists of lists, gradients dictionaries from row to
-list.
+`Real` is the dtype of the table. Numbers of it are rounded by each operation, Python floats are
+float64; `rounded` is the rounding at the end (L5). Vectors are lists, tables lists of lists,
+gradients dictionaries from row to list.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-Vector = list[float]
+Vector = list[Any]
+Real = type[np.floating[Any]]
+RUN = 16
 
 
 def rounded(values: Any, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -31,17 +32,33 @@ def split(n: int, offsets: Sequence[int], include_last_offset: bool) -> list[lis
     return [list(range(lo, hi)) for lo, hi in itertools.pairwise(starts)]
 
 
-def bloom_vector(table: Sequence[Vector], probes: Sequence[int], reserved: int | None, combine: str) -> Vector:
+def run_sum(terms: Iterable[tuple[int, Any]], real: Real) -> float:
+    """Return the sum of pairs (place, number): runs of 16 places in the dtype, runs in float64."""
+    total = 0.0
+    for _, run in itertools.groupby(terms, key=lambda term: term[0] // RUN):
+        part = real(0)
+        for _, value in run:
+            part = part + value
+        total += float(part)
+    return total
+
+
+def eight_parts(values: Iterable[float]) -> float:
+    """Return the sum of the numbers of a row's columns, in eight partial sums."""
+    p = [0.0] * 8
+    for c, value in enumerate(values):
+        p[c % 8] += value
+    return ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]))
+
+
+def bloom_vector(table: Sequence[Vector], probes: Sequence[int], reserved: int | None, combine: str, real: Real) -> Vector:
     """Return the sum, mean or concatenation of the probed rows. The reserved row adds nothing."""
     dim, k = len(table[0]), len(probes)
-    vector = [0.0] * dim
-    for j, row in enumerate(probes):
-        if row == reserved:
-            continue
-        for c in range(dim):
-            if combine != "concat" or j * (dim // k) <= c < (j + 1) * (dim // k):
-                vector[c] += table[row][c]
-    return [value / k for value in vector] if combine == "mean" else vector
+    live = [(j, row) for j, row in enumerate(probes) if row != reserved]
+    if combine == "concat":
+        return [real(sum(real(0) + table[row][c] for j, row in live if c // (dim // k) == j)) for c in range(dim)]
+    sums = [run_sum([(j, table[row][c]) for j, row in live], real) for c in range(dim)]
+    return [real(value / k if combine == "mean" else value) for value in sums]
 
 
 def winner(values: Sequence[float]) -> int:
@@ -55,34 +72,37 @@ def winner(values: Sequence[float]) -> int:
     return best
 
 
-def bag(vectors: Sequence[Vector], dim: int, entries: Sequence[int], mode: str, weights: Sequence[float] | None) -> Vector:
-    """Return the vector of one bag, of the entries that count."""
+def bag(vectors: Sequence[Vector], dim: int, places: dict[int, int], mode: str, weights: Vector | None, real: Real) -> Vector:
+    """Return the vector of one bag, of the entries that count; `places` has theirs in the bag."""
+    entries = list(places)
     if not entries:
-        return [0.0] * dim
+        return [real(0)] * dim
     if mode == "max":
         return [vectors[entries[winner([vectors[i][c] for i in entries])]][c] for c in range(dim)]
-    out = [0.0] * dim
-    for i in entries:
-        for c in range(dim):
-            out[c] += vectors[i][c] if weights is None else weights[i] * vectors[i][c]
-    return [value / len(entries) for value in out] if mode == "mean" else out
+    sums = []
+    for c in range(dim):
+        terms = [(place, vectors[i][c] if weights is None else weights[i] * vectors[i][c]) for i, place in places.items()]
+        sums.append(run_sum(terms, real))
+    return [real(value / len(entries) if mode == "mean" else value) for value in sums]
 
 
 def sent(
-    vectors: Sequence[Vector], grad: Vector, entries: Sequence[int], mode: str, weights: Sequence[float] | None
+    vectors: Sequence[Vector], grad: Vector, entries: Sequence[int], mode: str, weights: Vector | None, real: Real
 ) -> dict[int, Vector]:
     """Return the gradient that a bag sends to each of its entries that count."""
     if mode == "max":
-        parts = {i: [0.0] * len(grad) for i in entries}
+        parts = {i: [real(0)] * len(grad) for i in entries}
         for c in range(len(grad) if entries else 0):
             first = entries[winner([vectors[i][c] for i in entries])]
             parts[first][c] = grad[c]
         return parts
-    share = [value / len(entries) for value in grad] if mode == "mean" and entries else grad
+    share = [value / real(len(entries)) for value in grad] if mode == "mean" and entries else grad
     return {i: share if weights is None else [value * weights[i] for value in share] for i in entries}
 
 
-def to_probes(probes: Sequence[int], vector: Vector, reserved: int | None, combine: str) -> Iterable[tuple[int, Vector]]:
+def to_probes(
+    probes: Sequence[int], vector: Vector, reserved: int | None, combine: str, real: Real
+) -> Iterable[tuple[int, Vector]]:
     """Yield the pairs (row or slice, contribution) of one id, in order of its probes."""
     k, width = len(probes), len(vector) // len(probes)
     for j, row in enumerate(probes):
@@ -91,36 +111,32 @@ def to_probes(probes: Sequence[int], vector: Vector, reserved: int | None, combi
         if combine == "concat":
             yield row * k + j, vector[j * width : (j + 1) * width]
         else:
-            yield row, [value / k for value in vector] if combine == "mean" else vector
+            yield row, [value / real(k) for value in vector] if combine == "mean" else vector
 
 
-def scatter(pairs: Iterable[tuple[int, Vector]], frequency: Counter[int] | None = None) -> dict[int, Vector]:
-    """Return sums by row, in input order, divided by the frequency of the row."""
-    totals: dict[int, Vector] = {}
+def scatter(pairs: Iterable[tuple[int, Vector]], real: Real, by_frequency: bool = False) -> dict[int, list[float]]:
+    """Return sums by row, of contributions divided by the frequency of the row if asked to."""
+    received: dict[int, list[Vector]] = {}
     for row, vector in pairs:
-        total = totals.setdefault(row, [0.0] * len(vector))
-        for c, value in enumerate(vector):
-            total[c] += value
-    if frequency is not None:
-        totals = {row: [value / frequency[row] for value in total] for row, total in totals.items()}
-    return dict(sorted(totals.items()))
+        received.setdefault(row, []).append(vector)
+    totals = {}
+    for row, vectors in sorted(received.items()):
+        if by_frequency:
+            vectors = [[value / real(len(vectors)) for value in vector] for vector in vectors]
+        totals[row] = [run_sum(enumerate(column), real) for column in zip(*vectors, strict=True)]
+    return totals
 
 
 def dot(vector: Vector, grad: Vector) -> float:
-    """Return a dot product in column order."""
-    total = 0.0
-    for one, other in zip(vector, grad, strict=True):
-        total += other * one
-    return total
+    """Return a dot product."""
+    return eight_parts(float(one) * float(other) for one, other in zip(vector, grad, strict=True))
 
 
-def norm(values: Vector, p: float) -> float:
+def norm(values: Sequence[float], p: float) -> float:
     """Return the p-norm."""
     if p == math.inf:
         return math.nan if any(map(math.isnan, values)) else max(abs(value) for value in values)
-    total = 0.0
-    for value in values:
-        total += abs(value) if p == 1 else value * value if p == 2 else power(abs(value), p)
+    total = eight_parts(abs(value) if p == 1 else value * value if p == 2 else power(abs(value), p) for value in values)
     return total if p == 1 else math.sqrt(total) if p == 2 else power(total, 1 / p)
 
 

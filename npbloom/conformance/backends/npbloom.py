@@ -30,7 +30,8 @@ class NpBloom(Backend):
     name = "npbloom"
     version = npbloom.__version__
     profile: ClassVar[dict[str, dict[str, str]]] = {
-        dtype: {"forward": "float64", "backward": "float64"} for dtype in ("float32", "float64")
+        "float32": {"forward": "float32x16", "backward": "float32x16"},
+        "float64": {"forward": "float64", "backward": "float64"},
     }
     policy: ClassVar[dict[str, str]] = {
         "out_of_bounds": "raise",

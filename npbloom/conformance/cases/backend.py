@@ -60,8 +60,9 @@ class Backend:
     name, version : str
         Shown in reports.
     profile : dict of str to dict
-        For each dtype to be tested, the dtypes of the accumulators, forward and backward. The kit
-        verifies these claims.
+        For each dtype to be tested, the accumulators, forward and backward: a dtype, or
+        "float32x16", runs of 16 terms in float32 that are added in float64. The kit verifies these
+        claims.
     policy : dict of str to str
         Choices where backends may differ; see `POLICIES`. The first value of each is the default.
     omits : dict of str to str

@@ -15,6 +15,9 @@ ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "floa
 SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 2.0**-1074}
 # Every integer up to these is exact.
 INTEGERS = {name: int(1 / roundoff) for name, roundoff in ROUNDOFF.items()}
+# Accumulators that a backend may claim: a dtype, or a dtype for runs of so many terms, which are
+# then added in float64, as npbloom does (L5).
+ACCUMULATORS = {**{name: (name, 0) for name in ROUNDOFF}, "float32x16": ("float32", 16)}
 
 
 def stored(values: Any, dtype: str) -> Array:

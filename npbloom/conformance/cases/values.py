@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance.cases.case import Case
-from npbloom.conformance.cases.floats import INTEGERS, stored
+from npbloom.conformance.cases.floats import ACCUMULATORS, INTEGERS, stored
 from npbloom.conformance.cases.structures import Features, Structure
 
 Array = np.ndarray[Any, Any]
@@ -68,7 +68,7 @@ def exact(
     # Weights are multiples of 0.5, at most 3; their gradients are sums over the columns.
     if features.weighted:
         largest = max(6 * largest, width * 3 * structure.rows * base * base)
-    if largest > min(INTEGERS[name] for name in (dtype, *claims.values())):
+    if largest > min(INTEGERS[name] for name in (dtype, *(ACCUMULATORS[claim][0] for claim in claims.values()))):
         return None
     # Each column is a shuffle: no two rows tie in a maximum, and no row repeats another.
     ranks = np.argsort(rng.random((structure.rows, width)), axis=0) + 1

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from npbloom.conformance.cases.case import Case
+from npbloom.conformance.cases.floats import ACCUMULATORS, ROUNDOFF
 
 Array = np.ndarray[Any, Any]
 
@@ -40,15 +41,29 @@ def gamma(roundings: Any, unit: float) -> Any:
         return np.where(error < 0.5, error / (1 - error), np.inf)
 
 
-def sum_error(size: Array, terms: int, unit: float, more: Array | float = 0.0) -> Array:
+def sum_gamma(terms: Any, accumulator: str, more: int = 0) -> Any:
     """
-    Return the error of a sum of products in an accumulator of this unit roundoff, in any order.
+    Return the relative error of a sum in an accumulator that a backend claims, in any order.
+
+    `more` roundings are not additions. Runs have as many roundings as terms, and the additions of
+    runs are in float64.
+    """
+    dtype, run = ACCUMULATORS[accumulator]
+    if not run:
+        return gamma(terms + more, ROUNDOFF[dtype])
+    return gamma(np.minimum(terms, run) + more, ROUNDOFF[dtype]) + gamma(terms, ROUNDOFF["float64"])
+
+
+def sum_error(size: Array, relative: Array | float, more: Array | float = 0.0) -> Array:
+    """
+    Return the error of a sum of products in any order.
 
     It is ``gamma(n + 4) * A``, where A is the same sum of absolute values. The n additions are n
-    roundings; a product, two divisions and the storing of the result are four more. `more` is
-    added to elements that have terms. An element without terms must be zero.
+    roundings; a product, two divisions and the storing of the result are four more (`relative`, of
+    `gamma` or `sum_gamma`). `more` is added to elements that have terms. An element without terms
+    must be zero.
     """
-    error: Array = np.where(size > 0, gamma(terms + 4, unit) * size + more, 0.0)
+    error: Array = np.where(size > 0, relative * size + more, 0.0)
     return error
 
 

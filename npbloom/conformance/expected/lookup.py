@@ -10,7 +10,7 @@ import numpy as np
 from npbloom import reference
 from npbloom.conformance.cases.case import Case
 from npbloom.conformance.cases.floats import ROUNDOFF, SMALLEST
-from npbloom.conformance.expected.bounds import Expected, absolute, sum_error, wide
+from npbloom.conformance.expected.bounds import Expected, absolute, sum_error, sum_gamma, wide
 from npbloom.types import HashSpec, RowGrad
 
 Array = np.ndarray[Any, Any]
@@ -161,5 +161,5 @@ def _sum_within(case: Case, key: str, value: Array, size: Array, accumulator: st
     terms = case.weight.shape[1] if key == "grad_per_sample_weights" else max(1, np.asarray(case.ids).size)
     terms *= case.num_hash_functions or 1
     stored = _renormalizing(case) * size + 2 * ROUNDOFF[case.dtype] * np.abs(value) + 4 * SMALLEST[case.dtype] * (terms + 1)
-    bound = sum_error(size, terms, ROUNDOFF[accumulator], stored)
+    bound = sum_error(size, sum_gamma(terms, accumulator, 4), stored)
     return Expected(value, bound, (size > 0) & (bound > 0.5 * size / terms))

@@ -15,7 +15,7 @@ import numpy as np
 from npbloom import reference
 from npbloom.conformance.cases.case import Case
 from npbloom.conformance.cases.floats import ROUNDOFF, SMALLEST
-from npbloom.conformance.expected.bounds import Expected, Interval, gamma, wide
+from npbloom.conformance.expected.bounds import Expected, Interval, sum_gamma, wide
 from npbloom.types import RowGrad
 
 Array = np.ndarray[Any, Any]
@@ -70,7 +70,7 @@ def roughly_after(case: Case, profile: dict[str, str]) -> dict[str, Expected]:
     """Return the outputs of a step on full-range floats, each element with its error bound."""
     values = after(case)
     unit = roundoff(case.dtype)
-    grad, size = _gradient(case, unit, roundoff(profile["backward"]))
+    grad, size = _gradient(case, unit, profile["backward"])
     bounds = {"sgd": _sgd, "adagrad": _adagrad, "rowwise_adagrad": _rowwise, "adam": _adam}[case.op](case, grad, size, unit)
     touched = np.isin(np.arange(len(case.weight)), case.rows)
     before = {"weight": case.weight, **{f"state[{name!r}]": array for name, array in (case.state or {}).items()}}
@@ -91,7 +91,7 @@ def roundoff(dtype: str) -> float:
     return ROUNDOFF[dtype] * (2 if dtype == "float64" else 1)
 
 
-def _gradient(case: Case, unit: float, accumulator: float) -> tuple[Interval, Array]:
+def _gradient(case: Case, unit: float, accumulator: str) -> tuple[Interval, Array]:
     """
     Return the coalesced gradient with weight decay, for all rows, and its sum of absolute values.
     """
@@ -101,7 +101,8 @@ def _gradient(case: Case, unit: float, accumulator: float) -> tuple[Interval, Ar
     np.add.at(size, case.rows, np.abs(wide(case.values)))
     count = np.bincount(case.rows, minlength=len(size)).astype(np.float64)[:, None]
     # There are n - 1 additions, and storing a partial sum.
-    error = gamma(count, accumulator) * size + unit * np.abs(total)
+    twice = 2 if accumulator == "float64" else 1  # the expected sum rounds, too
+    error = sum_gamma(twice * count, accumulator) * size + unit * np.abs(total)
     error[size == 0] = 0.0
     decay = options_decay(case)
     if decay:

@@ -10,7 +10,7 @@ import numpy as np
 
 from npbloom.conformance.cases.case import Case, Outputs
 from npbloom.conformance.cases.floats import ROUNDOFF, SMALLEST, stored
-from npbloom.conformance.expected.bounds import absolute, sum_error
+from npbloom.conformance.expected.bounds import absolute, gamma, sum_error
 from npbloom.conformance.expected.lookup import LOOKUPS, Array
 
 RESULTS = ("valid", "invalid", "acceptable")
@@ -132,7 +132,7 @@ def _rounded(case: Case, least: Array | None) -> dict[str, Band]:
             bands[key] = exact(value, case.dtype)  # copies values, adds none
             continue
         count = case.weight.shape[1] if key == "grad_per_sample_weights" else terms
-        tolerance = sum_error(sizes[key], count, unit, (terms + 4) * SMALLEST[case.dtype])
+        tolerance = sum_error(sizes[key], gamma(count + 4, unit), (terms + 4) * SMALLEST[case.dtype])
         if (tolerance > 0.25 * (np.abs(value) if least is None else least))[sizes[key] > 0].any():
             raise ValueError("An element says nothing: terms cancel until less than the tolerance is left.")
         bands[key] = within(value, tolerance, case.dtype)

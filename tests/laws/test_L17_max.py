@@ -80,7 +80,7 @@ def test_a_hashed_winner_sends_the_gradient_to_all_its_probes():
 
 
 def test_maxima_of_hashed_ids_are_compared_as_lookups_round_them():
-    # In float32 both vectors are 1, so the first takes the gradient; in float64 the second is greater.
+    # In float32 both vectors are 1, so the first wins; in float64 the second is greater.
     table = np.array([[1.0], [2.0**-26], [2.0**-25]], dtype=np.float32)
     layer = nb.BloomEmbeddingBag(2, 1, num_rows=3, mode="max", padding_idx=None, hash_table=[[0, 1], [0, 2]], weight=table)
     assert layer.backward([0, 1], [[5.0]], [0]).to_dense().ravel().tolist() == [5, 5, 0]

@@ -12,6 +12,7 @@ import numpy as np
 
 LINE = 64  # bytes of a cache line
 SMALL = 16384  # bytes; smaller arrays are not aligned
+STREAMED = 2**22  # bytes from which outputs are written past the caches
 BLOCK = 2**18  # values of a mapped file to fill at a time, so that memory stays bounded
 
 
@@ -39,6 +40,16 @@ def _on_a_line(make: Callable[..., np.ndarray[Any, Any]], shape: tuple[int, ...]
     memory = make(size + LINE, np.uint8)
     offset = -memory.ctypes.data % LINE
     return memory[offset : offset + size].view(dtype).reshape(shape)
+
+
+def streams(out: np.ndarray[Any, Any]) -> bool:
+    """
+    Return True for an output that is better written past the caches, in whole lines.
+
+    An output that is larger than the second cache is gone from it before anybody reads it, and
+    takes the table's rows with it. A cache that is written to also reads each line first.
+    """
+    return out.nbytes >= STREAMED and out.strides[0] % LINE == 0 and out.ctypes.data % LINE == 0
 
 
 # ---- mapped files --------------------------------------------------------------------------------

@@ -39,6 +39,13 @@ if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         assert 0 <= column <= table.shape[1] - np.size(lanes)
         table[row, column : column + np.size(lanes)] = lanes
 
+    def stream(table: FloatArray, row: int, column: int, lanes: Columns) -> None:
+        """Write as `store` does, past the caches: to whole lines only, with `fence` at the end."""
+        store(table, row, column, lanes)
+
+    def fence() -> None:
+        """Make streamed lines visible to other threads."""
+
     def columns_in(size: int, table: FloatArray) -> int:
         """Return the number of columns that `size` bytes of the table hold, a constant."""
         return max(1, size // table.itemsize)
@@ -206,17 +213,45 @@ else:
         """Return as many columns of a row as `like` has, from `column` on."""
         return _like(like, table.dtype)(like, table, row, column), _load
 
+    def _store(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Emit the code of `store`, and return its instruction."""
+        table, row, column, kind = signature.args
+        pointer, align = _place(context, builder, table, kind, arguments, (row, column))
+        return builder.store(_cast(builder, arguments[3], _llvm(_like(kind, table.dtype))), pointer, align=align)
+
     @intrinsic
     def store(typing_context: Any, table: Any, row: Any, column: Any, lanes: Any) -> Any:
         """Write columns of a row from `column` on, rounded to its dtype."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            table, row, column, kind = signature.args
-            pointer, align = _place(context, builder, table, kind, arguments, (row, column))
-            builder.store(_cast(builder, arguments[3], _llvm(_like(kind, table.dtype))), pointer, align=align)
+            _store(context, builder, signature, arguments)
             return context.get_dummy_value()
 
         return types.void(table, row, column, lanes), generate
+
+    @intrinsic
+    def stream(typing_context: Any, table: Any, row: Any, column: Any, lanes: Any) -> Any:
+        """Write as `store` does, past the caches: to whole lines only, with `fence` at the end."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            table, kind = signature.args[0], signature.args[3]
+            instruction = _store(context, builder, signature, arguments)
+            if isinstance(kind, Lanes):
+                instruction.align = min(64, kind.width * table.dtype.bitwidth // 8)
+                instruction.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+            return context.get_dummy_value()
+
+        return types.void(table, row, column, lanes), generate
+
+    @intrinsic
+    def fence(typing_context: Any) -> Any:
+        """Make streamed lines visible to other threads."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.fence("seq_cst")
+            return context.get_dummy_value()
+
+        return types.void(), generate
 
     def _width(size: Any, table: Any) -> int:
         """Return the number of columns that a literal number of bytes holds, at least one."""

@@ -11,6 +11,7 @@ Arguments that kernels here share:
 - `weights` (n,): a factor for each entry, or None.
 - `reserved`: the row that adds nothing, or -1.
 - `padding`: the id that is left out, or -1.
+- `streams`: True to write `out` past the caches; its rows are whole cache lines then.
 - `out`, `winners` (bags, d), or (n, d) where there are no bags: written to.
 - `lo`, `hi`: the bags, or ids, to compute.
 """
@@ -27,9 +28,11 @@ from npbloom._kernels.lanes import (
     Columns,
     add_to_lane,
     columns_in,
+    fence,
     load,
     load_like,
     store,
+    stream,
     sum_lanes,
     wide,
     wide_zeros,
@@ -50,17 +53,23 @@ class Combine(NamedTuple):
 
 
 @kernel
-def gather_range(weight: FloatArray, ids: IntArray, out: FloatArray, lo: int, hi: int) -> None:
+def gather_range(weight: FloatArray, ids: IntArray, streams: bool, out: FloatArray, lo: int, hi: int) -> None:
     """Copy rows, bits unchanged: ``out[i] = weight[ids[i]]``."""
-    d = weight.shape[1]
+    d, line = weight.shape[1], columns_in(LINE, weight)
+    zero = zeros(weight, LINE)
     for i in range(lo, hi):
         if i + 4 * AHEAD < hi:
             prefetch_row(weight, ids[i + 4 * AHEAD])
         row = ids[i]
-        for c in range(0, whole(d), WIDTH):
-            store(out, i, c, load(weight, row, c))
-        for c in range(whole(d), d):
-            out[i, c] = weight[row, c]
+        if streams:
+            for c in range(0, d, line):
+                stream(out, i, c, load_like(zero, weight, row, c))
+        else:
+            for c in range(0, whole(d), WIDTH):
+                store(out, i, c, load(weight, row, c))
+            for c in range(whole(d), d):
+                out[i, c] = weight[row, c]
+    fence()
 
 
 @helper
@@ -71,11 +80,12 @@ def _sum_probes(
     i: int,
     reserved: int,
     divisor: Number,
+    streams: bool | None,
     out: FloatArray,
     b: int,
 ) -> None:
     """Sum the rows that id i probes, over `divisor`, into row b of `out` (L21, L22)."""
-    sum_segment(weight, flat, None, None, reserved, i * k, i * k + k, divisor, out, b)
+    sum_segment(weight, flat, None, None, reserved, i * k, i * k + k, divisor, streams, out, b)
 
 
 @helper
@@ -94,14 +104,29 @@ def _concat_probes(weight: FloatArray, rows: RowArray, i: int, reserved: int, ou
 
 
 @helper
-def _four_columns(zero: Columns, weight: FloatArray, r0: int, r1: int, r2: int, r3: int, out: FloatArray, i: int, c: int) -> None:
+def _four_columns(
+    zero: Columns,
+    weight: FloatArray,
+    r0: int,
+    r1: int,
+    r2: int,
+    r3: int,
+    streams: bool,
+    out: FloatArray,
+    i: int,
+    c: int,
+) -> None:
     """Write the sum of four rows in the columns of `zero` from c on."""
     two = (zero + load_like(zero, weight, r0, c)) + load_like(zero, weight, r1, c)
-    store(out, i, c, (two + load_like(zero, weight, r2, c)) + load_like(zero, weight, r3, c))
+    total = (two + load_like(zero, weight, r2, c)) + load_like(zero, weight, r3, c)
+    if streams:
+        stream(out, i, c, total)
+    else:
+        store(out, i, c, total)
 
 
 @helper
-def _four_probes(weight: FloatArray, rows: RowArray, i: int, ahead: int, out: FloatArray) -> None:
+def _four_probes(weight: FloatArray, rows: RowArray, i: int, ahead: int, streams: bool, out: FloatArray) -> None:
     """
     Sum the default, four probes without a reserved row, in one pass from table to output.
 
@@ -118,9 +143,9 @@ def _four_probes(weight: FloatArray, rows: RowArray, i: int, ahead: int, out: Fl
         prefetch(weight, n1, c)
         prefetch(weight, n2, c)
         prefetch(weight, n3, c)
-        _four_columns(zeros(weight, LINE), weight, r0, r1, r2, r3, out, i, c)
+        _four_columns(zeros(weight, LINE), weight, r0, r1, r2, r3, streams, out, i, c)
     for c in range(lines, d):
-        _four_columns(zeros(weight, 1), weight, r0, r1, r2, r3, out, i, c)
+        _four_columns(zeros(weight, 1), weight, r0, r1, r2, r3, False, out, i, c)
 
 
 @kernel
@@ -129,6 +154,7 @@ def bloom_sum_range(
     rows: RowArray,
     reserved: int,
     divisor: Number,
+    streams: bool,
     out: FloatArray,
     lo: int,
     hi: int,
@@ -140,9 +166,10 @@ def bloom_sum_range(
         if k == 4 and divisor == 1.0:
             r0, r1, r2, r3 = rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3]
             if r0 != reserved and r1 != reserved and r2 != reserved and r3 != reserved:
-                _four_probes(weight, rows, i, ahead, out)
+                _four_probes(weight, rows, i, ahead, streams, out)
                 continue
-        _sum_probes(weight, flat, k, i, reserved, divisor, out, i)
+        _sum_probes(weight, flat, k, i, reserved, divisor, streams, out, i)
+    fence()
 
 
 @kernel
@@ -187,7 +214,7 @@ def bag_sum_range(
     for b in range(lo, hi):
         first, last = indptr[b], indptr[b + 1]
         divisor = _divisor(ids, padding, mean, first, last)
-        sum_segment(weight, ids, None, weights, padding, first, last, divisor, out, b)
+        sum_segment(weight, ids, None, weights, padding, first, last, divisor, None, out, b)
 
 
 @kernel
@@ -229,7 +256,7 @@ def _vector(weight: FloatArray, rows: RowArray, i: int, combine: Combine, vector
         _concat_probes(weight, rows, i, combine.reserved, vector, 0)
     else:
         flat, k = rows.reshape(-1), rows.shape[1]
-        _sum_probes(weight, flat, k, i, combine.reserved, combine.divisor, vector, 0)
+        _sum_probes(weight, flat, k, i, combine.reserved, combine.divisor, None, vector, 0)
 
 
 @helper

@@ -107,7 +107,7 @@ def _gradient(grad: FloatArray, segments: Segments | None, q: int, grad_row: Flo
     else:
         indptr, indices, bag_of, weights = segments
         first, last = indptr[q], indptr[q + 1]
-        sum_segment(grad, indices, bag_of, weights, None, first, last, None, grad_row, 0)
+        sum_segment(grad, indices, bag_of, weights, None, first, last, None, None, grad_row, 0)
 
 
 @helper

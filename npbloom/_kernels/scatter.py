@@ -18,7 +18,7 @@ def sum_rows_range(grad: FloatArray, segments: Segments, values: FloatArray, lo:
     """
     indptr, indices, bag_of, weights = segments
     for q in range(lo, hi):
-        sum_segment(grad, indices, bag_of, weights, None, indptr[q], indptr[q + 1], None, values, q - lo)
+        sum_segment(grad, indices, bag_of, weights, None, indptr[q], indptr[q + 1], None, None, values, q - lo)
 
 
 @helper

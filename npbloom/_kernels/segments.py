@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from npbloom._kernels.jit import helper, prefetch
-from npbloom._kernels.lanes import WIDTH, Columns, columns_in, load_like, store, wide, zeros
+from npbloom._kernels.lanes import WIDTH, Columns, columns_in, load_like, store, stream, wide, zeros
 from npbloom.types import FloatArray, IntArray, Number, RowArray
 
 RUN = 16  # neighbouring terms that are added in the table's dtype (L5)
@@ -115,6 +115,17 @@ def _over(run: Columns, divisor: Number | None, number: Number) -> Columns:
 
 
 @helper
+def _write(streams: bool | None, out: FloatArray, b: int, c: int, lanes: Columns) -> None:
+    """Write lanes past the caches, if asked to."""
+    if streams is None:
+        store(out, b, c, lanes)
+    elif streams:
+        stream(out, b, c, lanes)
+    else:
+        store(out, b, c, lanes)
+
+
+@helper
 def _sum_columns(
     zero: Columns,
     width: int,
@@ -126,6 +137,7 @@ def _sum_columns(
     first: int,
     last: int,
     divisor: Number | None,
+    streams: bool | None,
     out: FloatArray,
     b: int,
     c: int,
@@ -133,12 +145,12 @@ def _sum_columns(
     """Write the sum of runs in the columns of `zero` from c on, over `divisor`, rounded once."""
     run = _sum_run(zero, width, table, indices, bag_of, weights, skip, first, min(first + RUN, last), c)
     if last <= first + RUN:  # float64 would be rounded to the same
-        store(out, b, c, _over(run, divisor, table.dtype.type(1 if divisor is None else divisor)))
+        _write(streams, out, b, c, _over(run, divisor, table.dtype.type(1 if divisor is None else divisor)))
     else:
         total = wide(run)
         for start in range(first + RUN, last, RUN):
             total = total + wide(_sum_run(zero, width, table, indices, bag_of, weights, skip, start, min(start + RUN, last), c))
-        store(out, b, c, total if divisor is None else total / divisor)
+        _write(streams, out, b, c, total if divisor is None else total / divisor)
 
 
 @helper
@@ -151,6 +163,7 @@ def sum_segment(
     first: int,
     last: int,
     divisor: Number | None,
+    streams: bool | None,
     out: FloatArray,
     b: int,
 ) -> None:
@@ -159,16 +172,16 @@ def sum_segment(
 
     Term s is ``table[indices[s]] * weights[s]``, or with `bag_of`
     ``table[bag_of[indices[s]]] * weights[indices[s]]``. Terms whose index is `skip` add nothing,
-    and keep their place in a run.
+    and keep their place in a run. With `streams` the caller ends with a `fence`.
     """
     d = table.shape[1]
     block, half, lane = columns_in(BLOCK, table), columns_in(HALF, table), columns_in(LANE, table)
     blocks, halves, lanes = d - d % block, d - d % half, d - d % lane
     for c in range(0, blocks, block):
-        _sum_columns(zeros(table, BLOCK), block, table, indices, bag_of, weights, skip, first, last, divisor, out, b, c)
+        _sum_columns(zeros(table, BLOCK), block, table, indices, bag_of, weights, skip, first, last, divisor, streams, out, b, c)
     for c in range(blocks, halves, half):
-        _sum_columns(zeros(table, HALF), half, table, indices, bag_of, weights, skip, first, last, divisor, out, b, c)
+        _sum_columns(zeros(table, HALF), half, table, indices, bag_of, weights, skip, first, last, divisor, streams, out, b, c)
     for c in range(halves, lanes, lane):
-        _sum_columns(zeros(table, LANE), lane, table, indices, bag_of, weights, skip, first, last, divisor, out, b, c)
+        _sum_columns(zeros(table, LANE), lane, table, indices, bag_of, weights, skip, first, last, divisor, streams, out, b, c)
     for c in range(lanes, d):
-        _sum_columns(zeros(table, 1), 1, table, indices, bag_of, weights, skip, first, last, divisor, out, b, c)
+        _sum_columns(zeros(table, 1), 1, table, indices, bag_of, weights, skip, first, last, divisor, streams, out, b, c)

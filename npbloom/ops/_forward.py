@@ -29,11 +29,11 @@ def gather(table: FloatArray, array: IntArray, limits: tuple[float, float] | Non
     if limits is not None:
         array = _check.apart(check_ids(array, num_rows, "ids"), table)
         renormalise(table, array.reshape(-1), limits)
-    flat, seen = array.reshape(-1), _check.read_only(table)
+    flat, seen, streams = array.reshape(-1), _check.read_only(table), _arrays.streams(out)
 
     def look_up(lo: int, hi: int) -> None:
         check_range(array, num_rows, "ids", lo, hi)
-        kernels.gather_range(seen, flat, out, lo, hi)
+        kernels.gather_range(seen, flat, streams, out, lo, hi)
 
     _parallel.run_blocks(look_up, flat.size, max(1, GRAIN // dim), BLOCK)
     return out.reshape((*array.shape, dim))
@@ -104,7 +104,7 @@ def bloom_output(table: FloatArray, array: IntArray, hashing: HashSpec, combine:
     dim = table.shape[1]
     out = _arrays.empty((array.size, dim), table.dtype)
     seen, reserved = _check.read_only(table), reserved_row(hashing)
-    divisor = divisor_of(hashing, combine)
+    divisor, streams = divisor_of(hashing, combine), _arrays.streams(out)
 
     def look_up(lo: int, hi: int) -> None:
         rows = checked_rows_range(array, hashing, "ids", lo, hi)
@@ -112,7 +112,7 @@ def bloom_output(table: FloatArray, array: IntArray, hashing: HashSpec, combine:
         if combine == "concat":
             kernels.bloom_concat_range(seen, rows, reserved, part, 0, hi - lo)
         else:
-            kernels.bloom_sum_range(seen, rows, reserved, divisor, part, 0, hi - lo)
+            kernels.bloom_sum_range(seen, rows, reserved, divisor, streams, part, 0, hi - lo)
 
     work = dim if combine == "concat" else dim * hashing.num_hash_functions
     _parallel.run_blocks(look_up, array.size, max(1, GRAIN // work), BLOCK)

@@ -167,7 +167,7 @@ def test_the_list_names_every_check(run):
         (["mine:Outer"], "mine:Outer: Outer is no Backend of npbloom.conformance"),
         (["mine:np"], "mine:np: module is no Backend of npbloom.conformance"),
         (["mine:Needs"], "mine:Needs: could not be made: TypeError: Needs.__init__() missing 1 required"),
-        (["mine:Claims"], "mine:Claims: `profile` must name dtypes of"),
+        (["mine:Claims"], "mine:Claims: `profile` must name accumulators of"),
         (["broken:Right"], "broken cannot be imported: RuntimeError: two lines"),
         (["syntax:Right"], "syntax cannot be imported: SyntaxError:"),
         (["lacking:Right"], "lacking needs the module there_is_no_such_module, which is not installed"),

@@ -73,22 +73,6 @@ def gather_range(weight: FloatArray, ids: IntArray, streams: bool, out: FloatArr
 
 
 @helper
-def _sum_probes(
-    weight: FloatArray,
-    flat: RowArray,
-    k: int,
-    i: int,
-    reserved: int,
-    divisor: Number,
-    streams: bool | None,
-    out: FloatArray,
-    b: int,
-) -> None:
-    """Sum the rows that id i probes, over `divisor`, into row b of `out` (L21, L22)."""
-    sum_segment(weight, flat, None, None, reserved, i * k, i * k + k, divisor, streams, out, b)
-
-
-@helper
 def _concat_probes(weight: FloatArray, rows: RowArray, i: int, reserved: int, out: FloatArray, b: int) -> None:
     """Copy slice j of id i's vector from the row of probe j, into row b of `out` (L21)."""
     k = rows.shape[1]
@@ -168,7 +152,7 @@ def bloom_sum_range(
             if r0 != reserved and r1 != reserved and r2 != reserved and r3 != reserved:
                 _four_probes(weight, rows, i, ahead, streams, out)
                 continue
-        _sum_probes(weight, flat, k, i, reserved, divisor, streams, out, i)
+        sum_segment(weight, flat, None, None, reserved, i * k, i * k + k, divisor, streams, out, i)
     fence()
 
 
@@ -255,8 +239,8 @@ def _vector(weight: FloatArray, rows: RowArray, i: int, combine: Combine, vector
     if combine.concat:
         _concat_probes(weight, rows, i, combine.reserved, vector, 0)
     else:
-        flat, k = rows.reshape(-1), rows.shape[1]
-        _sum_probes(weight, flat, k, i, combine.reserved, combine.divisor, None, vector, 0)
+        flat, k, reserved = rows.reshape(-1), rows.shape[1], combine.reserved
+        sum_segment(weight, flat, None, None, reserved, i * k, i * k + k, combine.divisor, None, vector, 0)
 
 
 @helper

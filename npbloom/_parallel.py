@@ -5,16 +5,18 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from npbloom import _threads
+from npbloom._kernels import waiting
 
 Memory = TypeVar("Memory")
 Scratch = tuple[tuple[int, ...], Any]  # shape and dtype of an array to compute in
@@ -23,6 +25,8 @@ Scratch = tuple[tuple[int, ...], Any]  # shape and dtype of an array to compute 
 # does it all.
 GRAIN = 4096
 PIECES = 4  # parts for each thread where whoever is free takes the next one
+POLLS = 1000  # polls by which their length is measured
+FEW = 16  # tasks after which a worker measures it: a short program never compiles the waiting
 
 
 class _Offering(threading.local):
@@ -35,6 +39,9 @@ _offering = _Offering()
 _queue: SimpleQueue[_Task] = SimpleQueue()
 _workers = 0  # threads that take tasks from it
 _closed = False  # True once the interpreter ends
+_offered = np.zeros(1, np.int64)  # grows when tasks are queued
+# Changes when a task has been run. Two threads may add to it as one: whoever misses that sleeps.
+_ended = np.zeros(1, np.int64)
 _lock = threading.Lock()  # held while workers are made
 
 
@@ -59,12 +66,17 @@ class _Task:
             except BaseException as error:
                 self._error = error
             self._ended = True
+            _ended[0] += 1
             # Free what the call held, also if the task is still queued after the caller has run it.
             del self._call
             self._running.release()
 
     def wait(self) -> None:
-        """Return when the call has ended."""
+        """Return when the call has ended; watch for that before sleeping."""
+        if not self._ended and _patience.polls:
+            seen = int(_ended[0])
+            while not self._ended and waiting.wait_for_change(_ended, seen, _patience.polls):
+                seen = int(_ended[0])
         with self._running:
             pass
 
@@ -75,10 +87,62 @@ class _Task:
         return self._value
 
 
+class _Patience:
+    """
+    Polls for which a thread watches before it sleeps, 0 until they are measured.
+
+    A thread that sleeps is awake 25 to 80 us after it is called, so one that has just finished
+    watches for `NPBLOOM_SPIN_MICROSECONDS` first, in machine code and without the interpreter's
+    lock. Nobody watches after a fork or while the interpreter ends.
+    """
+
+    polls = 0
+    wanted: int | None = None  # microseconds; None until they are read
+
+    def read(self) -> None:
+        """Read the environment, in the thread of a caller: what is wrong there is his error."""
+        if self.wanted is None:
+            self.wanted = _threads.spin_microseconds()
+
+    def measure(self) -> None:
+        """Count the polls in that time; the first call also loads the machine code."""
+        if self.wanted:
+            waiting.wait_for_change(_ended, int(_ended[0]), 1)
+            best = min(self._seconds() for _ in range(3))
+            polls = max(1, int(self.wanted * 1e-6 / best * POLLS))
+            self.polls = polls if self.wanted else 0  # the interpreter may end meanwhile
+
+    def end(self) -> None:
+        """Let nobody watch any more."""
+        self.polls, self.wanted = 0, 0
+
+    @staticmethod
+    def _seconds() -> float:
+        """Return the seconds of `POLLS` polls."""
+        still = np.zeros(1, np.int64)
+        start = time.perf_counter()
+        waiting.wait_for_change(still, 0, POLLS)
+        return time.perf_counter() - start
+
+
+_patience = _Patience()
+
+
 def _serve(queue: SimpleQueue[_Task]) -> None:
-    """Run queued tasks until the process exits."""
-    while True:
+    """Run queued tasks until the process exits; watch for the next one before sleeping."""
+    for _ in range(FEW):
         queue.get().run()
+    if not _patience.polls:
+        _patience.measure()
+    while True:
+        seen = int(_offered[0])  # read before the queue: what is queued later changes it
+        try:
+            task = queue.get_nowait()
+        except Empty:
+            if _patience.polls and waiting.wait_for_change(_offered, seen, _patience.polls):
+                continue
+            task = queue.get()
+        task.run()
 
 
 def _offer(tasks: Sequence[_Task]) -> None:
@@ -107,12 +171,14 @@ def _offer(tasks: Sequence[_Task]) -> None:
     if _workers:
         for task in tasks:
             _queue.put(task)
+        _offered[0] += 1
 
 
 def _close() -> None:
     """Stop the use of workers, which end with the interpreter; callers then run all tasks."""
     global _closed
     _closed = True
+    _patience.end()
 
 
 atexit.register(_close)
@@ -122,6 +188,7 @@ def _forget_workers() -> None:
     """Forget the workers of a forked child's parent: the child makes its own when needed."""
     global _queue, _workers, _lock
     _queue, _workers, _lock = SimpleQueue(), 0, threading.Lock()
+    _patience.end()
 
 
 if hasattr(os, "register_at_fork"):
@@ -136,8 +203,6 @@ def _run_each(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
     pool without threads. It returns, also with an exception or a KeyboardInterrupt, when every task
     has ended: no worker writes after the caller has gone on.
     """
-    if len(tasks) == 1:
-        return [tasks[0]()]
     shared = [_Task(task) for task in tasks[1:]]
     interrupt: BaseException | None = None
     try:
@@ -169,11 +234,12 @@ def run_tasks(tasks: Sequence[Callable[[], Any]], most: int | None = None) -> li
     """
     if len(tasks) == 1:
         return [tasks[0]()]
+    _patience.read()
     threads = max(1, min(len(tasks), _threads.get_num_threads() if most is None else most))
     if threads == len(tasks):
         return _run_each(tasks)
     if threads == 1:
-        return list(_run_each([lambda: [task() for task in tasks]])[0])
+        return [task() for task in tasks]
     results: list[Any] = [None] * len(tasks)
     failures: dict[int, Exception] = {}
     # A step of this iterator is one step of the interpreter: no two threads get the same index.
@@ -263,5 +329,7 @@ def run_blocks(work: Callable[[int, int], Any], size: int, grain: int, block: in
     if threads == 1 and size <= block:  # a small batch is all overhead
         work(0, size)
         return
-    step = min(block, size) if threads == 1 else min(block, -(-size // (PIECES * threads)))
+    # Whoever takes a piece holds the interpreter's lock for 10 us: pieces of a small batch are few.
+    pieces = threads * max(1, min(PIECES, size // (4 * grain * threads)))
+    step = min(block, size) if threads == 1 else min(block, -(-size // pieces))
     run_tasks([partial(work, lo, min(lo + step, size)) for lo in range(0, size, max(step, 1))], threads)

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 
 from npbloom import _check
 
+SPIN = 100  # microseconds for which a thread watches for the next call before it sleeps
+LONGEST_SPIN = 10_000
+
 
 class _Override(threading.local):
     """This thread's number, within a `num_threads` block."""
@@ -27,6 +30,16 @@ def _default_threads() -> int:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not text.strip().isdecimal() or int(text) < 1:
         raise ValueError(f"`NPBLOOM_NUM_THREADS` must be a whole number of at least 1, not {text!r}.")
+    return int(text)
+
+
+def spin_microseconds() -> int:
+    """NPBLOOM_SPIN_MICROSECONDS: how long a thread watches before it sleeps; 0: not at all."""
+    text = os.environ.get("NPBLOOM_SPIN_MICROSECONDS")
+    if text is None or text == "":
+        return SPIN
+    if not text.strip().isdecimal() or int(text) > LONGEST_SPIN:
+        raise ValueError(f"`NPBLOOM_SPIN_MICROSECONDS` must be a whole number from 0 to {LONGEST_SPIN}, not {text!r}.")
     return int(text)
 
 

@@ -1,8 +1,9 @@
-"""Compiler flags, the cache on disk, and prefetches; only `lanes.py` names Numba beside it."""
+"""Compiler flags, the disk cache, prefetches and pauses; only `lanes.py` names Numba beside it."""
 
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable
 from contextlib import suppress
 from pickle import UnpicklingError
@@ -91,6 +92,13 @@ if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
     def prefetch(array: npt.NDArray[Any], row: int, column: int) -> None:
         """Do nothing: un-jitted kernels need no cache lines."""
 
+    def peek(counter: npt.NDArray[np.int64]) -> int:
+        """Return ``counter[0]`` as another thread wrote it last."""
+        return int(counter[0])
+
+    def pause() -> None:
+        """Do nothing: Python takes its time."""
+
 else:
 
     @intrinsic
@@ -115,3 +123,28 @@ else:
             return context.get_dummy_value()
 
         return types.void(array, row, column), generate
+
+    @intrinsic
+    def peek(typing_context: Any, counter: Any) -> Any:
+        """Return ``counter[0]`` as another thread wrote it last: read again at each call."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            struct = context.make_array(signature.args[0])(context, builder, arguments[0])
+            return builder.load_atomic(struct.data, ordering="monotonic", align=8)
+
+        return types.int64(counter), generate
+
+    @intrinsic
+    def pause(typing_context: Any) -> Any:
+        """Tell the processor that this loop waits: its other thread, if any, may go first."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            none = ir.FunctionType(ir.VoidType(), [])
+            hint = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
+            if platform.machine() in ("x86_64", "AMD64"):
+                builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), none), [])
+            elif platform.machine() in ("aarch64", "arm64"):
+                builder.call(builder.module.declare_intrinsic("llvm.aarch64.hint", (), hint), [ir.IntType(32)(1)])
+            return context.get_dummy_value()
+
+        return types.void(), generate

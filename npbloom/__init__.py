@@ -48,11 +48,11 @@ if not TYPE_CHECKING:  # type checkers must report a missing name, not see `Any`
     def __getattr__(name: str) -> Any:
         """Import a subpackage that `import npbloom` leaves out, when it is asked for.
 
-        These are ``nb.recommend``, ``nb.conformance`` and ``nb.interop``.
+        These are ``nb.recommend``, ``nb.conformance``, ``nb.distributed`` and ``nb.interop``.
         """
         import importlib
         import sys
 
-        if name in ("conformance", "interop", "recommend"):
+        if name in ("conformance", "distributed", "interop", "recommend"):
             return importlib.import_module(f"npbloom.{name}")
         raise AttributeError(f"module 'npbloom' has no attribute {name!r}", name=name, obj=sys.modules[__name__])

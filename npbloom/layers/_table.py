@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, final
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, TypeVar, final
 
 import numpy as np
 
@@ -15,6 +16,21 @@ from npbloom.types import ArrayLike, FloatArray, Rng, RowGrad
 LARGEST = 2**62  # bytes that NumPy can address, and room for a line
 # Arguments of constructors that are neither attributes nor options.
 ARGUMENTS = frozenset({"hash_table", "num_rows", "precompute_hashes", "rng"})
+Result = TypeVar("Result")
+
+
+class NoTable(NamedTuple):
+    """In the place of `weight`: the layer checks its arguments and has sizes, but no table."""
+
+    dtype: Any
+
+
+def table_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the dtype of a new table, float32 for None."""
+    kind = np.dtype(np.float32 if dtype is None else dtype)
+    if kind not in _check.FLOAT_DTYPES or not kind.isnative:
+        raise ValueError(f"`dtype` must be float32 or float64, not {kind}.")
+    return kind
 
 
 class Layer(ABC):
@@ -62,18 +78,20 @@ class Layer(ABC):
     padding_idx: int | None
     bag_arguments: ClassVar[tuple[str, ...]] = ()
     _zero: ClassVar[bool] = False  # tables start at zero
+    _ranks: Any = None  # what makes calls collective, for a table that is cut over ranks
 
     def _set_table(self, rows: int, dim: int, dtype: Any, rng: Rng, weight: Any) -> None:
         """Adopt `weight` or make a table (L8). Call it last: attributes are fixed then."""
         self._shape = (rows, dim)
-        self._weight = self._initial_table(dtype, rng) if weight is None else self._adopted_table(dtype, rng, weight)
+        if isinstance(weight, NoTable):
+            self._weight = np.empty((0, dim), table_dtype(weight.dtype))
+        else:
+            self._weight = self._initial_table(dtype, rng) if weight is None else self._adopted_table(dtype, rng, weight)
         self._fix()
 
     def _initial_table(self, dtype: Any, rng: Rng) -> FloatArray:
         """A new table."""
-        kind = np.dtype(np.float32 if dtype is None else dtype)
-        if kind not in _check.FLOAT_DTYPES or not kind.isnative:
-            raise ValueError(f"`dtype` must be float32 or float64, not {kind}.")
+        kind = table_dtype(dtype)
         generator = _check.generator(rng)
         rows, dim = self._shape
         if rows * dim > LARGEST // kind.itemsize:
@@ -186,6 +204,9 @@ class Layer(ABC):
         L8. Values are written a block at a time. A table that is a memmap of a file leaves this
         process's memory block by block, so that a table larger than the memory can be filled.
         """
+        if self._ranks is not None:
+            self._ranks.reset(rng)
+            return
         generator = _check.generator(rng)
         table = self.checked_table()
         _check.writable(table, "weight", "to be filled")
@@ -281,6 +302,56 @@ class Layer(ABC):
         """
         return self._contributions(ids, grad_out, **bag_arguments)
 
+    @final
+    def prepared(
+        self, ready: Callable[[], Result], ids: ArrayLike, grad_out: ArrayLike, **bag_arguments: Any
+    ) -> tuple[Result, Contributions]:
+        """
+        Return what `ready` returns, and then `contributions`; nothing is written.
+
+        Parameters
+        ----------
+        ready : callable
+            Checks of the caller. On a sharded table all ranks raise if it raises on one.
+        ids : int array
+            As in `contributions`.
+        grad_out : float array
+            As in `contributions`.
+        **bag_arguments
+            As in `contributions`.
+
+        Returns
+        -------
+        pair
+            Result of `ready`, and the Contributions.
+
+        Raises
+        ------
+        TypeError, IndexError, ValueError
+            As `ready` and `contributions`.
+        """
+        if self._ranks is not None:
+            return self._ranks.prepared(ready, ids, grad_out, **bag_arguments)  # type: ignore[no-any-return]
+        found = ready()
+        return found, self._contributions(ids, grad_out, **bag_arguments)
+
+    @final
+    def agreed(self, call: Callable[[], Result]) -> Result:
+        """
+        Return the result of a call that has to succeed before a step begins to write.
+
+        Parameters
+        ----------
+        call : callable
+            On a sharded table every rank calls its own, and all raise if one does.
+
+        Returns
+        -------
+        object
+            Result of the call.
+        """
+        return call() if self._ranks is None else self._ranks.agreed(call)
+
     @abstractmethod
     def _contributions(self, ids: Any, grad_out: Any) -> Contributions:
         """Check and pair: the part of `contributions` that differs from layer to layer."""
@@ -293,6 +364,8 @@ class Layer(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep that a table is read-only, which NumPy would forget."""
+        if self._ranks is not None:
+            raise TypeError(f"A {type(self).__name__} cannot be pickled or copied; `gather` returns a plain layer.")
         self.checked_table()
         return {**self.__dict__, "_writable": self._weight.flags.writeable}
 
@@ -309,6 +382,8 @@ class Layer(ABC):
 
     def __repr__(self) -> str:
         """The constructor call and the number of parameters."""
+        if self._ranks is not None:
+            return str(self._ranks.described())
         words = [f"{self.num_embeddings}", f"{self.embedding_dim}"]
         words += [f"{name}={value!r}" for name, value in self._options.items()]
         if self.dtype != np.float32:

@@ -35,18 +35,35 @@ def fill_normal(table: FloatArray, deviation: float, rng: np.random.Generator) -
 
     Blocks have a fixed size and a stream of their own, so threads do not matter (L8).
     """
-    root = np.random.SeedSequence([int(word) for word in rng.integers(0, 2**32, size=4)])
-    flat = table.reshape(-1)
-    starts = range(0, flat.size, BLOCK)
-    streams = root.spawn(len(starts))
-    scale = table.dtype.type(deviation)
+    fill_normal_part(table, 0, deviation, seed_words(rng))
+
+
+def seed_words(rng: np.random.Generator) -> list[int]:
+    """Draw the words from which all streams of a table follow."""
+    return [int(word) for word in rng.integers(0, 2**32, size=4)]
+
+
+def fill_normal_part(part: FloatArray, first: int, deviation: float, words: list[int]) -> None:
+    """
+    Fill rows of a table, whose values follow `first` others, as `fill_normal` fills the whole.
+
+    A block that begins before the part is drawn from its beginning.
+    """
+    flat = part.reshape(-1)
+    scale = part.dtype.type(deviation)
+    earliest = first // BLOCK
 
     def fill(lo: int, hi: int) -> None:
-        for block in range(lo, hi):
-            part = flat[block * BLOCK : (block + 1) * BLOCK]
-            source = np.random.Generator(np.random.PCG64(streams[block]))
-            source.standard_normal(out=part, dtype=part.dtype.type)
-            part *= scale
-            _arrays.let_go(part)
+        for block in range(earliest + lo, earliest + hi):
+            begin = block * BLOCK - first
+            piece = flat[max(begin, 0) : begin + BLOCK]
+            source = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words, spawn_key=(block,))))
+            if begin >= 0:
+                source.standard_normal(out=piece, dtype=piece.dtype.type)
+            else:
+                piece[:] = source.standard_normal(piece.size - begin, dtype=piece.dtype.type)[-begin:]
+            piece *= scale
+            _arrays.let_go(piece)
 
-    _parallel.run_range(fill, len(starts), grain=1)
+    if flat.size:
+        _parallel.run_range(fill, (first + flat.size - 1) // BLOCK + 1 - earliest, grain=1)

@@ -302,12 +302,17 @@ class Optimizer(ABC):
         >>> layer.weight.ravel()
         array([ 0. , -1.5,  0. ], dtype=float32)
         """
+        (state, table), contributions = layer.prepared(
+            lambda: self._ready_for(layer, bag_arguments), ids, grad_out, **bag_arguments
+        )
+        self._take(state, layer.agreed(lambda: self._rule(layer, state, table).prepare_fused(contributions)))
+
+    def _ready_for(self, layer: Layer, bag_arguments: Mapping[str, Any]) -> tuple[State, FloatArray]:
+        """State and table of a layer, found fit, after a check of the names of arguments."""
         for name in bag_arguments.keys() - layer.bag_arguments:
             known = " and ".join(f"`{each}`" for each in layer.bag_arguments) or "nothing but ids and their gradient"
             raise TypeError(f"`update` of a {type(layer).__name__} takes {known}, not `{name}`.")
-        state, table = self._ready(layer)
-        contributions = layer.contributions(ids, grad_out, **bag_arguments)
-        self._take(state, self._rule(layer, state, table).prepare_fused(contributions))
+        return self._ready(layer)
 
     def _ready(self, layer: Layer) -> tuple[State, FloatArray]:
         """

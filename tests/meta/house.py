@@ -21,7 +21,10 @@ MAX_FUNCTION_LINES = 50
 MAX_KERNEL_ARGUMENTS = 16
 COMPILER_WORDS = {"numba", "llvmlite"}
 # scipy is not listed: Numba imports it, where installed, to read its version.
-NOT_ON_IMPORT = ("npbloom.recommend", "npbloom.conformance", "torch", "sklearn", "pooch", "matplotlib", "hypothesis")
+NOT_ON_IMPORT = (
+    *("npbloom.recommend", "npbloom.conformance", "npbloom.distributed"),
+    *("torch", "sklearn", "pooch", "matplotlib", "hypothesis", "mpi4py"),
+)
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".cfg", ".yml", ".yaml", ".json", ".txt", ".ipynb", ""}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

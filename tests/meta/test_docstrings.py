@@ -13,6 +13,7 @@ MODULES = [
     "npbloom",
     "npbloom.checkpoint",
     "npbloom.coding",
+    "npbloom.distributed",
     "npbloom.hashing",
     "npbloom.interop",
     "npbloom.layers",

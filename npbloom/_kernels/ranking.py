@@ -122,3 +122,27 @@ def count_range(
             above[pair] = higher
             equal[pair] = left + right
             before[pair] = left
+
+
+@kernel
+def top_range(scores: FloatArray, found: IntArray, best: FloatArray, lo: int, hi: int) -> None:
+    """
+    Find the highest scores of each row: columns `found` and scores `best`, both (n, k), sorted.
+
+    Both arrive filled with -1 and -inf. A later column enters a list only above its last score, so
+    of equal scores the lower column comes first; NaN and -inf never enter.
+    """
+    k = found.shape[1]
+    for b in range(lo, hi):
+        last = best[b, k - 1]
+        for q in range(scores.shape[1]):
+            score = scores[b, q]
+            if score > last:
+                at = k - 1
+                while at > 0 and best[b, at - 1] < score:
+                    best[b, at] = best[b, at - 1]
+                    found[b, at] = found[b, at - 1]
+                    at -= 1
+                best[b, at] = score
+                found[b, at] = q
+                last = best[b, k - 1]

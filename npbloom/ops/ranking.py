@@ -11,7 +11,7 @@ from npbloom._kernels import ranking as kernels
 from npbloom.ops._ids import check_ids
 from npbloom.types import FloatArray, IntArray
 
-__all__ = ["count_ranks", "score_items", "score_pairs"]
+__all__ = ["count_ranks", "score_items", "score_pairs", "top_k"]
 
 GRAIN: Final = 2**16  # multiplications below which a second thread does not pay
 
@@ -121,6 +121,48 @@ def count_ranks(scores: FloatArray, items: IntArray, offsets: IntArray) -> tuple
     arrays = (_read(scores, scores.dtype), starts, tested, above, equal, before)
     _parallel.run_range(kernels.count_range, len(scores), *arrays, grain=1)
     return above, equal, before
+
+
+def top_k(scores: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """
+    Find the k highest scores of each row, highest first.
+
+    Parameters
+    ----------
+    scores : float32 or float64 array, shape (n, m)
+        A row for each user. NaN and -inf mark what is not to be found.
+    k : int
+        Length of a list, at most m.
+
+    Returns
+    -------
+    tuple of (int64 array, float array), shape (n, k)
+        Columns and their scores. Of equal scores the lower column comes first. If a row has fewer
+        than k scores, the rest are -1 and -inf.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `k` is not a whole number from 1 to m.
+
+    Notes
+    -----
+    A row is read once, and a list is kept sorted: for random scores it changes about
+    ``k * log(m / k)`` times. Rows are independent, and so the result does not depend on the number
+    of threads.
+
+    Examples
+    --------
+    >>> top_k(np.array([[0.5, 2.0, 0.5, 1.0]]), 3)
+    (array([[1, 3, 0]]), array([[2. , 1. , 0.5]]))
+    """
+    count = _check.positive_int(k, "k")
+    if count > scores.shape[1]:
+        raise ValueError(f"`k` must be at most the number of scores in a row, {scores.shape[1]}, not {count}.")
+    found = np.full((len(scores), count), -1, dtype=np.int64)
+    best = np.full((len(scores), count), -np.inf, dtype=scores.dtype)
+    _parallel.run_range(kernels.top_range, len(scores), _read(scores, scores.dtype), found, best, grain=1)
+    return found, best
 
 
 def _read(vectors: FloatArray, dtype: np.dtype[Any]) -> FloatArray:

@@ -15,8 +15,9 @@ from npbloom.recommend.evaluation import (
 from npbloom.recommend.factorization import ExplicitFactorizationModel, ImplicitFactorizationModel
 from npbloom.recommend.files import read_ratings
 from npbloom.recommend.interactions import Interactions
+from npbloom.recommend.metrics import evaluate
 from npbloom.recommend.network import ImplicitNetworkModel
-from npbloom.recommend.splits import leave_last_out, random_train_test_split, user_based_train_test_split
+from npbloom.recommend.splits import leave_last_out, random_train_test_split, split_by_time, user_based_train_test_split
 
 __all__ = [
     "ExplicitFactorizationModel",
@@ -24,6 +25,7 @@ __all__ = [
     "ImplicitNetworkModel",
     "Interactions",
     "RankingScores",
+    "evaluate",
     "fetch_movielens",
     "hit_rate_score",
     "leave_last_out",
@@ -36,5 +38,6 @@ __all__ = [
     "ranking_scores",
     "read_ratings",
     "rmse_score",
+    "split_by_time",
     "user_based_train_test_split",
 ]

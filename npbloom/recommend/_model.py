@@ -10,14 +10,15 @@ import numpy as np
 from npbloom import _check
 from npbloom.layers import BloomEmbedding, ScaledEmbedding, ZeroEmbedding
 from npbloom.ops import ranking
-from npbloom.recommend._recommender import Recommender, Scorer, finite
+from npbloom.recommend._recommender import Scorer, finite
+from npbloom.recommend._serving import Serving
 from npbloom.recommend.interactions import Interactions
 from npbloom.types import FloatArray, IntArray, Rng
 
 Embeddings = ScaledEmbedding | ZeroEmbedding | BloomEmbedding
 
 
-class FactorizationModel(Recommender):
+class FactorizationModel(Serving):
     """
     A model that scores a pair by the dot product of two vectors plus two biases.
 

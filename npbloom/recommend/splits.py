@@ -132,3 +132,44 @@ def leave_last_out(interactions: Interactions) -> tuple[Interactions, Interactio
     in_test = np.zeros(len(users), dtype=bool)
     in_test[order[ends & ~starts]] = True
     return interactions.select(~in_test), interactions.select(in_test)
+
+
+def split_by_time(interactions: Interactions, time: float) -> tuple[Interactions, Interactions]:
+    """
+    Split at a moment: what came before trains, what came later tests.
+
+    Parameters
+    ----------
+    interactions : Interactions
+        Interactions with timestamps.
+    time : float
+        The moment, in the unit of the timestamps (seconds since 1970 for dates and MovieLens).
+
+    Returns
+    -------
+    tuple of (Interactions, Interactions)
+        Train and test: interactions before `time`, and those at `time` or later.
+
+    Raises
+    ------
+    TypeError, ValueError
+        There are no timestamps, or `time` is not a finite number.
+
+    Notes
+    -----
+    The test set may have users and items that the training set has not. Of all splits this one
+    alone keeps the future out of the training.
+
+    Examples
+    --------
+    >>> train, test = split_by_time(Interactions([0, 1, 0], [0, 1, 2], timestamps=[10, 20, 30]), 20)
+    >>> train.item_ids, test.item_ids
+    (array([0]), array([1, 2]))
+    """
+    moment = _check.real(time, "time")
+    if not np.isfinite(moment):
+        raise ValueError(f"`time` must be finite, not {moment:g}.")
+    if interactions.timestamps is None:
+        raise ValueError("`interactions` must have timestamps to be split by time.")
+    later = interactions.timestamps >= moment
+    return interactions.select(~later), interactions.select(later)

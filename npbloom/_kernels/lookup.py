@@ -177,8 +177,9 @@ def _divisor(ids: IntArray, padding: int, mean: bool, first: int, last: int) -> 
     if not mean:
         return np.float64(1.0)
     count = last - first
-    for i in range(first, last):
-        count -= ids[i] == padding
+    if padding >= 0:
+        for i in range(first, last):
+            count -= ids[i] == padding
     return np.float64(max(count, 1))
 
 

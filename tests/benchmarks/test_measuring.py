@@ -6,13 +6,14 @@ collector.
 from __future__ import annotations
 
 import gc
+import time
 from collections import Counter
 
 import pytest
 import torch
 
 import npbloom as nb
-from benchmarks.measuring import WARM_UP, Settings, interleave, order, threads, timed, without_collector
+from benchmarks.measuring import LEAD, WARM_UP, Settings, interleave, order, threads, timed, without_collector
 
 
 @pytest.mark.parametrize("names", [["a"], ["a", "b"], ["a", "b", "c"], ["a", "b", "c", "d"]])
@@ -28,7 +29,8 @@ def test_neighbours_change_sides():
     assert pairs["a", "b"] == pairs["b", "a"] > 0
 
 
-def test_a_round_is_one_sample_each_after_a_call_of_ones_own():
+def test_a_round_is_one_sample_each_after_a_call_of_ones_own(monkeypatch):
+    monkeypatch.setattr("benchmarks.measuring.LEAD", 0.0)
     calls: list[str] = []
     contenders = {name: lambda name=name: calls.append(name) for name in "ab"}
     samples = interleave(contenders, 4, calls=3)
@@ -38,6 +40,14 @@ def test_a_round_is_one_sample_each_after_a_call_of_ones_own():
     assert ["".join(rest[start : start + 6]) for start in range(0, len(rest), 6)] == [
         each * 6 for turn in range(4) for each in order("ab", turn)
     ]
+
+
+def test_short_calls_follow_ten_milliseconds_of_their_own():
+    calls: list[float] = []
+    interleave({"a": lambda: calls.append(time.perf_counter())}, 2)
+    lead = calls[WARM_UP:-1]
+    assert max(lead) - min(lead) >= 2 * LEAD * 0.9
+    assert len(lead) > 4
 
 
 def test_without_lead_a_sample_is_one_call():
@@ -52,7 +62,8 @@ def test_seconds_are_those_of_one_call(monkeypatch):
     assert timed(lambda: None, calls=4) == 1.5
 
 
-def test_the_collector_rests_and_comes_back():
+def test_the_collector_rests_and_comes_back(monkeypatch):
+    monkeypatch.setattr("benchmarks.measuring.LEAD", 0.0)
     seen = []
     interleave({"a": lambda: seen.append(gc.isenabled())}, 1)
     assert seen == [True] * WARM_UP + [False, False]

@@ -293,7 +293,7 @@ def same_kind(array: Any, name: str, like: FloatArray, expected: tuple[int, ...]
 
 def no_negative(array: np.ndarray[Any, Any], label: str) -> None:
     """Raise a ValueError for the first number below 0; NaN passes."""
-    if np.fmin.reduce(array, axis=None) < 0:
+    if array.size and np.fmin.reduce(array, axis=None) < 0:
         flat = int(np.argmax(array.reshape(-1) < 0))
         raise ValueError(f"{label} must be at least 0, not {array.reshape(-1)[flat]:g}{position(flat, array.shape)}.")
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from npbloom import _check
-from npbloom.checkpoint import _format, _replace, _structure
+from npbloom.checkpoint import _folder, _format, _replace, _structure
 from npbloom.layers import Layer
 from npbloom.optimizers import Optimizer
 
@@ -54,7 +54,7 @@ def save(
     ----------
     path : str or path-like
         File to write. It is replaced only when the new one is complete and on the disk. A symbolic
-        link is followed.
+        link is followed. With sharded tables it is a folder, and the call collective.
     layers : dict of str to layer
         Different layers of any class, with the names for their tensors. Two layers on the same
         table still share it after a load.
@@ -102,6 +102,9 @@ def save(
     True
     """
     target = os.path.realpath(os.fsdecode(path))
+    if isinstance(layers, dict) and any(getattr(layer, "ranks", None) is not None for layer in layers.values()):
+        _folder.save(target, layers, optimizer, metadata)
+        return
     tensors, described = _structure.describe_layers(layers)
     structure: dict[str, Any] = {"format": _format.FORMAT, "layers": described}
     if optimizer is not None:
@@ -119,7 +122,7 @@ def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:
     Parameters
     ----------
     path : str or path-like
-        The file.
+        The file, or the folder of sharded tables, which become plain layers.
     mmap : bool, default False
         Map the file instead of reading it: pages of tables and state are read from the disk when a
         lookup or a step needs them. Written values stay in the memory of this process and never
@@ -156,7 +159,14 @@ def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:
     """
     _check.flag(mmap, "mmap")
     name = os.fsdecode(path)
-    with _named(name), _format.opened(name) as file:
+    if os.path.isdir(name):
+        if mmap:
+            raise ValueError("`mmap` must be False for a folder: the rows of a table lie in several files.")
+        with named(name):
+            manifest = _folder.read_manifest(name)
+            layers, optimizer = _structure.restore(manifest.structure, _folder.read_rows(name, manifest, {}))
+        return Checkpoint(layers, optimizer, manifest.metadata)
+    with named(name), _format.opened(name) as file:
         header = _format.read_header(file)
         structure = _format.structure_of(header)
         tensors = _format.map_tensors(file, header) if mmap else _format.read_tensors(file, header)
@@ -197,14 +207,18 @@ def verify(path: str | os.PathLike[str]) -> None:
     the bytes of its tensors are not those that were written: their SHA-256 differs.
     """
     name = os.fsdecode(path)
-    with _named(name), _format.opened(name) as file:
+    if os.path.isdir(name):
+        with named(name):
+            _folder.verify(name)
+        return
+    with named(name), _format.opened(name) as file:
         header = _format.read_header(file)
         _format.structure_of(header)
         _format.read_through(file, header)
 
 
 @contextmanager
-def _named(path: str) -> Iterator[None]:
+def named(path: str) -> Iterator[None]:
     """Turn any error about the content of a file into a ValueError that names the file."""
     try:
         yield

@@ -211,12 +211,12 @@ def _hash(file: io.FileIO, header: Header, targets: Mapping[str, Array]) -> str:
         for start in range(0, entry.end - entry.start, CHUNK):
             length = min(CHUNK, entry.end - entry.start - start)
             chunk = (targets[name][start : start + length] if name in targets else scratch[:length]).data
-            _read_all(file, chunk, name)
+            read_all(file, chunk, name)
             sha.update(chunk)
     return sha.hexdigest()
 
 
-def _read_all(file: io.FileIO, target: memoryview, name: str) -> None:
+def read_all(file: io.FileIO, target: memoryview, name: str) -> None:
     """Fill all of the memory, or raise a ValueError."""
     while target:
         count = file.readinto(target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -34,13 +34,13 @@ def describe_layers(layers: Any) -> tuple[Tensors, Described]:
     described: Described = {}
     for name, layer in layers.items():
         _check_text(name, "layers")
-        if type(layer) not in LAYERS.values():
+        if type(layer) not in LAYERS.values() and getattr(layer, "ranks", None) is None:
             raise TypeError(f"`layers` must hold layers, not {type(layer).__name__} under {name!r}.")
         for other in described:
             if layers[other] is layer:
                 raise ValueError(f"`layers` must be different layers; {name!r} is {other!r} again.")
         described[name] = entry = {
-            "class": type(layer).__name__,
+            "class": type(layer).__name__ if layer.ranks is None else layer.ranks.kind.__name__,
             "num_embeddings": layer.num_embeddings,
             "embedding_dim": layer.embedding_dim,
             "options": {key: _plain(value) for key, value in layer.options.items()},
@@ -139,16 +139,22 @@ def _check_text(value: Any, name: str) -> None:
 # ---- from a file ---------------------------------------------------------------------------------
 
 
-def restore(structure: Any, tensors: Tensors) -> tuple[dict[str, Any], Optimizer | None]:
-    """Return layers and optimizer around the tensors of a file; every tensor must be named."""
-    layers = dict(_restore_layers(structure["layers"], tensors))
+def restore(
+    structure: Any, tensors: Tensors, maker: Callable[[str, Any], Any] | None = None
+) -> tuple[dict[str, Any], Optimizer | None]:
+    """
+    Return layers and optimizer around the tensors of a file; every tensor must be named.
+
+    ``maker(name, class)`` constructs the layer of that name; without it the class does.
+    """
+    layers = dict(_restore_layers(structure["layers"], tensors, maker or (lambda name, kind: kind)))
     optimizer = _restore_optimizer(structure["optimizer"], layers, tensors) if "optimizer" in structure else None
     if tensors:
         raise ValueError(f"nothing names the tensor {min(tensors)!r}")
     return layers, optimizer
 
 
-def _restore_layers(described: Described, tensors: Tensors) -> Iterator[tuple[str, Any]]:
+def _restore_layers(described: Described, tensors: Tensors, maker: Callable[[str, Any], Any]) -> Iterator[tuple[str, Any]]:
     """Construct every layer around its table; layers that shared a table share it again."""
     tables: Tensors = {}
     for name, entry in described.items():
@@ -158,7 +164,7 @@ def _restore_layers(described: Described, tensors: Tensors) -> Iterator[tuple[st
             tables[weight] = tensors.pop(weight)
         if "hash_table" in entry:
             options["hash_table"] = tensors.pop(_name(entry, "hash_table"))
-        make = LAYERS[_name(entry, "class")]
+        make = maker(name, LAYERS[_name(entry, "class")])
         yield name, make(entry["num_embeddings"], entry["embedding_dim"], weight=tables[weight], **options)
 
 

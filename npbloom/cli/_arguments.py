@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import npbloom
-from npbloom.cli import _commands, _oracle_arguments, _plan
+from npbloom.cli import _commands, _oracle_arguments, _plan, _reshard
 from npbloom.cli._methods import DEFAULT_METHODS, LEARNED_HASHES, METHODS
 from npbloom.cli._settings import DEFAULT_HASHES, EXPLICIT_LOSSES, IMPLICIT_LOSSES, OPTIMIZERS, Settings, Tables
 
@@ -208,6 +208,7 @@ def parser() -> Parser:
     _add_fit(commands)
     _add_recommend(commands)
     _plan.add_plan(commands, EPILOG, _integer(1, MOST_IDS), _positive, _hashes)
+    _reshard.add_reshard(commands, EPILOG, _integer(1))
     _oracle_arguments.add_verify(commands, _integer(0))
     _oracle_arguments.add_vectors(commands)
     return top

@@ -45,6 +45,24 @@ class _Ranks:
 
     def __init__(self, table: ShardedTable) -> None:
         self._table = table
+        self.kind, self.rank, self.size = table.kind, table.rank, table.size
+        self.rows, self.num_rows = table.rows, table.num_rows
+
+    def beside(self, other: _Ranks) -> bool:
+        """Return True for the table of another one's communicator."""
+        return self._table._channel is other._table._channel
+
+    def agree(self, call: str, work: Callable[[], Result]) -> Result:
+        """Return the result of some work; all ranks raise if it fails on one."""
+        return self._table._channel.agree(call, self._table._number, work)
+
+    def shared(self, value: str) -> str:
+        """Return the text of rank 0."""
+        return str(self._table._channel.comm.bcast(value))
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Return the values of all ranks."""
+        return list(self._table._channel.comm.allgather(value))
 
     def prepared(
         self, ready: Callable[[], Result], ids: Any, grad_out: Any, **bag_arguments: Any

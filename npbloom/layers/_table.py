@@ -244,6 +244,12 @@ class Layer(ABC):
 
     @final
     @property
+    def ranks(self) -> Any:
+        """Ranks over which the table is cut, for checkpoints; None for a table of one process."""
+        return self._ranks
+
+    @final
+    @property
     def options(self) -> dict[str, Any]:
         """Arguments of the constructor besides sizes, arrays, `dtype` and `rng`, as a new dict."""
         return dict(self._options)

@@ -50,10 +50,12 @@ CALLS = 50  # calls of MPI that a rank makes in three steps and as many saves, a
 
 def kills():
     """Return each rank with each call to die before; by day a few of them."""
+    found = []
     for rank in range(2):
         for call in range(1, CALLS + 1):
             by_day = (rank, call) in ((0, 12), (1, 18), (0, 33), (1, CALLS))
-            yield pytest.param(rank, call, marks=() if by_day else pytest.mark.nightly)
+            found.append(pytest.param(rank, call, marks=() if by_day else pytest.mark.nightly))
+    return found
 
 
 @pytest.mark.parametrize(("rank", "call"), kills())

@@ -228,5 +228,5 @@ def test_help_stands_everywhere_with_defaults(command, capsys):
 
 def test_the_grammar_names_every_command():
     assert set(_arguments.parser()._subparsers._group_actions[0].choices) == {
-        *("demo", "fit", "plan", "recommend", "verify", "vectors"),
+        *("demo", "fit", "plan", "recommend", "reshard", "verify", "vectors"),
     }

@@ -45,7 +45,7 @@ def test_state_of_slices_goes_on_with_another_number_of_ranks(tmp_path):
     assert output_of(run_ranks(2, "training", tmp_path / "model", "RowWiseAdagrad", 2)) == whole
 
 
-CALLS = 50  # calls of MPI that a rank makes in three steps and as many saves, at least
+CALLS = 49  # calls of MPI that each rank makes in three steps and as many saves
 
 
 def kills():

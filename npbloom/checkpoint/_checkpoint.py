@@ -159,7 +159,7 @@ def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Checkpoint:
     """
     _check.flag(mmap, "mmap")
     name = os.fsdecode(path)
-    if os.path.isdir(name):
+    if os.path.exists(os.path.join(name, _folder.MANIFEST)):
         if mmap:
             raise ValueError("`mmap` must be False for a folder: the rows of a table lie in several files.")
         with named(name):
@@ -207,7 +207,7 @@ def verify(path: str | os.PathLike[str]) -> None:
     the bytes of its tensors are not those that were written: their SHA-256 differs.
     """
     name = os.fsdecode(path)
-    if os.path.isdir(name):
+    if os.path.exists(os.path.join(name, _folder.MANIFEST)):
         with named(name):
             _folder.verify(name)
         return

@@ -121,5 +121,5 @@ def test_a_folder_is_not_mapped(finished):
 
 
 def test_a_plain_folder_is_no_checkpoint(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(IsADirectoryError):
         nb.checkpoint.load(tmp_path)

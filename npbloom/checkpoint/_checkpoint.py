@@ -105,11 +105,7 @@ def save(
     if isinstance(layers, dict) and any(getattr(layer, "ranks", None) is not None for layer in layers.values()):
         _folder.save(target, layers, optimizer, metadata)
         return
-    tensors, described = _structure.describe_layers(layers)
-    structure: dict[str, Any] = {"format": _format.FORMAT, "layers": described}
-    if optimizer is not None:
-        state, structure["optimizer"] = _structure.describe_optimizer(optimizer, layers)
-        tensors |= state
+    tensors, structure = _structure.describe(layers, optimizer)
     text = json.dumps(structure, ensure_ascii=False, allow_nan=False)
     words = _structure.check_metadata(metadata) | {_format.KEY: text}
     _replace.replace(target, lambda file: _format.write(file, tensors, words))

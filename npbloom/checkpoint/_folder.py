@@ -22,6 +22,7 @@ import numpy as np
 
 from npbloom.checkpoint import _format, _replace, _structure
 from npbloom.checkpoint._format import Array, Tensors
+from npbloom.ops._sharded import block_bounds
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
@@ -74,11 +75,7 @@ def save(path: str, layers: dict[str, Any], optimizer: Any, metadata: Any) -> No
     def describe() -> tuple[Tensors, dict[str, Any], dict[str, str]]:
         if any(layer.ranks is not None and not layer.ranks.beside(ranks) for layer in layers.values()):
             raise ValueError("`layers` must hold sharded tables of one communicator.")
-        tensors, described = _structure.describe_layers(layers)
-        structure: dict[str, Any] = {"format": _format.FORMAT, "layers": described}
-        if optimizer is not None:
-            state, structure["optimizer"] = _structure.describe_optimizer(optimizer, layers)
-            tensors |= state
+        tensors, structure = _structure.describe(layers, optimizer)
         words = _structure.check_metadata(metadata)
         if ranks.rank == 0:
             _prepare(path)
@@ -261,8 +258,8 @@ def reshard(old: str, new: str, ranks: int) -> None:
     for rank in range(ranks):
         spans: Spans = {}
         for name, factor in factors.items():
-            rows = manifest.shapes[name][0] // factor
-            spans[name] = [rank * rows // ranks * factor, (rank + 1) * rows // ranks * factor]
+            bounds = block_bounds(manifest.shapes[name][0] // factor, ranks) * factor
+            spans[name] = bounds[rank : rank + 2].tolist()
         wanted = {name: (0, 0) for name, shape in manifest.shapes.items() if rank and shape and name not in factors}
         found = read_rows(old, manifest, {**wanted, **{name: (lo, hi) for name, (lo, hi) in spans.items()}})
         kept = {name: array for name, array in found.items() if name in factors or not rank}

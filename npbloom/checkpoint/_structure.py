@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from npbloom.checkpoint._format import OWN_KEYS, Tensors
+from npbloom.checkpoint._format import FORMAT, OWN_KEYS, Tensors
 from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, Layer, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
 from npbloom.optimizers import BY_NAME, ArraySpec, Optimizer
 from npbloom.optimizers._state import check_values
@@ -26,7 +26,17 @@ Described = dict[str, Any]
 # ---- to a file -----------------------------------------------------------------------------------
 
 
-def describe_layers(layers: Any) -> tuple[Tensors, Described]:
+def describe(layers: Any, optimizer: Any) -> tuple[Tensors, Described]:
+    """Return the tensors of layers and of an optimizer, if any, and what names them in a file."""
+    tensors, described = _describe_layers(layers)
+    structure: Described = {"format": FORMAT, "layers": described}
+    if optimizer is not None:
+        state, structure["optimizer"] = _describe_optimizer(optimizer, layers)
+        tensors |= state
+    return tensors, structure
+
+
+def _describe_layers(layers: Any) -> tuple[Tensors, Described]:
     """Return the tensors of the layers, and the description that constructs layers around them."""
     if not isinstance(layers, dict):
         raise TypeError(f"`layers` must be a dict of names to layers, not {type(layers).__name__}.")
@@ -68,7 +78,7 @@ def _shared(layer: Layer, name: str, layers: dict[str, Layer], described: Descri
     return None
 
 
-def describe_optimizer(optimizer: Any, layers: dict[str, Layer]) -> tuple[Tensors, Described]:
+def _describe_optimizer(optimizer: Any, layers: dict[str, Layer]) -> tuple[Tensors, Described]:
     """Return the state of every layer of an optimizer, and the description that constructs it."""
     if type(optimizer) not in OPTIMIZERS.values():
         raise TypeError(f"`optimizer` must be an optimizer of npbloom, not {type(optimizer).__name__}.")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from npbloom.types import IntArray
 
 LIMIT: Final = 2**30  # bytes that a rank sends or receives in one call: MPI counts to 2**31
-CALLS: Final = ("construct", "forward", "prefetch", "gradient", "update", "gather", "reset", "save", "load", "agree")
+CALLS: Final = ("construct", "forward", "gradient", "update", "gather", "reset", "save", "load", "agree")
 # Of a head: table, call, number of the call, failed, counts of two messages, the largest of each,
 # and a flag.
 WORDS: Final = 9
@@ -30,21 +30,6 @@ class Heads(NamedTuple):
     got: tuple[IntArray, IntArray]  # (size,) items from each rank
     most: tuple[int, int]  # the largest count of any pair of ranks
     flag: bool  # True if it is set on any rank
-
-
-class Waiting(NamedTuple):
-    """A call that has begun; `wait` ends it."""
-
-    requests: list[Any]
-    due: float  # no earlier than this, where a delay is emulated
-
-    def wait(self) -> None:
-        """Wait until what was sent may be written to, and all is received."""
-        for request in self.requests:
-            request.Wait()
-        left = self.due - time.monotonic()
-        if left > 0:
-            time.sleep(left)
 
 
 def attempt(call: Callable[[], Result]) -> tuple[Result | None, Exception | None]:
@@ -67,8 +52,6 @@ class Channel:
     ----------
     limit : int
         Bytes that a rank sends or receives in one call of MPI; longer messages are cut.
-    delay : float
-        Seconds that each call takes at least, to emulate a network.
     sent_bytes, sent_messages, calls : int
         Counters: bytes and messages that left this rank for others, and calls of MPI.
     """
@@ -76,17 +59,16 @@ class Channel:
     def __init__(self, comm: Any) -> None:
         self.comm = comm.Dup()
         self.rank, self.size = int(self.comm.Get_rank()), int(self.comm.Get_size())
-        self.limit, self.delay = LIMIT, 0.0
+        self.limit = LIMIT
         self.sent_bytes = self.sent_messages = self.calls = 0
         self.tables = self._number = 0
         self._broken = ""
         self._types: dict[int, Any] = {}
 
-    def _begin(self, make: Callable[[], Any]) -> Waiting:
-        """Begin a call of MPI."""
+    def _begin(self, call: Callable[[], Any]) -> Any:
+        """Begin a call of MPI; return its request."""
         self.calls += 1
-        due = time.monotonic() + self.delay if self.delay else 0.0
-        return Waiting([make()], due)
+        return call()
 
     def _count(self, items: IntArray, width: int) -> None:
         """Count the messages of one call, those of a rank to itself left out."""
@@ -106,18 +88,6 @@ class Channel:
         flag: bool = False,
     ) -> Heads:
         """Exchange heads; raise on all ranks if one has an error, or is in another call."""
-        return self.begin_heads(call, table, error, first, second, flag)()
-
-    def begin_heads(
-        self,
-        call: str,
-        table: int,
-        error: Exception | None = None,
-        first: IntArray | None = None,
-        second: IntArray | None = None,
-        flag: bool = False,
-    ) -> Callable[[], Heads]:
-        """Begin `heads`; the function that is returned ends it."""
         if self._broken:
             raise RuntimeError(self._broken)
         none = np.zeros(self.size, np.int64)
@@ -127,17 +97,12 @@ class Channel:
         own[:, 4], own[:, 5] = sent
         self._number += 1
         self._count(np.ones(self.size, np.int64), own.itemsize * WORDS)
-        waiting = self._begin(lambda: self.comm.Ialltoall(own, heads))
-
-        def end() -> Heads:
-            waiting.wait()
-            self._expect_one_call(own, heads)
-            if heads[:, 3].any():
-                self._raise(error)
-            most = int(heads[:, 6].max()), int(heads[:, 7].max())
-            return Heads((sent[0], sent[1]), (heads[:, 4].copy(), heads[:, 5].copy()), most, bool(heads[:, 8].any()))
-
-        return end
+        self._begin(partial(self.comm.Ialltoall, own, heads)).Wait()
+        self._expect_one_call(own, heads)
+        if heads[:, 3].any():
+            self._raise(error)
+        most = int(heads[:, 6].max()), int(heads[:, 7].max())
+        return Heads((sent[0], sent[1]), (heads[:, 4].copy(), heads[:, 5].copy()), most, bool(heads[:, 8].any()))
 
     def _expect_one_call(self, own: IntArray, heads: IntArray) -> None:
         """Raise a RuntimeError if a rank is in another call than this one."""
@@ -174,33 +139,37 @@ class Channel:
 
     # ---- items -----------------------------------------------------------------------------------
 
-    def begin(self, send: Any, sent: IntArray, got: IntArray, most: int) -> tuple[Any, Waiting]:
+    def begin(self, send: Any, sent: IntArray, got: IntArray, most: int) -> tuple[Any, Any]:
         """
-        Begin to send items to all ranks; return the array that they are received in.
+        Begin to send items to all ranks; return the array that they are received in, and a request.
+
+        Its `Wait` returns when what was sent may be written to, and all is received.
 
         `send` (items, ...) has the items of rank 0 first, then those of rank 1, and so on; so has
         the result. `most` is the largest count of any pair of ranks, the same on all. Calls beyond
         the limit are cut into several, of which all but the last end here.
         """
+        from mpi4py import MPI
+
         received = np.empty((int(got.sum()), *send.shape[1:]), send.dtype)
         width = max(1, int(np.prod(send.shape[1:]))) * send.itemsize
         kind = self._type(width)
         at_once = max(1, self.limit // (width * self.size))
         sent_at, got_at = (np.cumsum(counts) - counts for counts in (sent, got))
-        waiting = Waiting([], 0.0)
+        request = MPI.REQUEST_NULL
         for start in range(0, most, at_once):
-            waiting.wait()
+            request.Wait()
             out, into = (np.clip(counts - start, 0, at_once) for counts in (sent, got))
             self._count(out, width)
             source = [send, out.tolist(), (sent_at + np.minimum(start, sent)).tolist(), kind]
             target = [received, into.tolist(), (got_at + np.minimum(start, got)).tolist(), kind]
-            waiting = self._begin(lambda source=source, target=target: self.comm.Ialltoallv(source, target))  # type: ignore[misc]
-        return received, waiting
+            request = self._begin(partial(self.comm.Ialltoallv, source, target))
+        return received, request
 
     def exchange(self, send: Any, sent: IntArray, got: IntArray, most: int) -> Any:
         """Send items to all ranks, and return those that were received."""
-        received, waiting = self.begin(send, sent, got, most)
-        waiting.wait()
+        received, request = self.begin(send, sent, got, most)
+        request.Wait()
         return received
 
     def _type(self, width: int) -> Any:

@@ -7,17 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npbloom import _check
-from npbloom.layers import BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding
+from npbloom.layers import BloomEmbedding, BloomEmbeddingBag
 from npbloom.ops._bags import Bags, read_bags
 from npbloom.ops._bloom import divisor_of, reserved_row
-from npbloom.ops._forward import bag_output, bloom_bag_output, gather
+from npbloom.ops._forward import bag_output, bloom_bag_output, bloom_vectors, gather
 from npbloom.ops._ids import check_ids, rows_of
-from npbloom.ops._sharded import Terms, bloom_vectors
+from npbloom.ops._sharded import Terms
 from npbloom.types import FloatArray, IntArray, RowArray
-
-KINDS: dict[str, Any] = {
-    cls.__name__: cls for cls in (BloomEmbedding, BloomEmbeddingBag, ScaledEmbedding, ScaledEmbeddingBag, ZeroEmbedding)
-}
 
 
 class Batch(NamedTuple):
@@ -81,7 +77,7 @@ def look_up(layer: Any, batch: Batch, vectors: FloatArray, places: RowArray) -> 
     bags = batch.bags
     if hashed(layer):
         if bags is None:
-            out = bloom_vectors(vectors, places, layer.hashing, layer.combine)
+            out = bloom_vectors(vectors, len(places), lambda lo, hi: places[lo:hi], layer.hashing, layer.combine)
             return out.reshape((*batch.shape, layer.embedding_dim)), None
         return bloom_bag_output(vectors, bags, places, layer.hashing, layer.combine)
     flat = _check.read_only(places.reshape(-1))

@@ -10,7 +10,8 @@ from npbloom import _check
 from npbloom.checkpoint import Checkpoint, _folder, _structure
 from npbloom.checkpoint._checkpoint import named
 from npbloom.distributed._channel import channel_of
-from npbloom.distributed._table import ShardedTable, block_bounds
+from npbloom.distributed._table import ShardedTable
+from npbloom.ops._sharded import block_bounds
 
 
 def load(path: str | os.PathLike[str], *, comm: Any = None) -> Checkpoint:

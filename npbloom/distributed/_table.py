@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npbloom import _arrays, _check, ops
+from npbloom.checkpoint._structure import LAYERS
 from npbloom.distributed import _kinds
 from npbloom.distributed._channel import Channel, attempt, channel_of
 from npbloom.layers import Layer
@@ -18,7 +19,7 @@ from npbloom.layers._table import NoTable
 from npbloom.ops._backward import Contributions
 from npbloom.ops._forward import gather, norm_limits, renormalise
 from npbloom.ops._initial import fill_normal_part, seed_words
-from npbloom.ops._sharded import Terms, distinct_places, owned_contributions
+from npbloom.ops._sharded import Terms, block_bounds, distinct_places, owned_contributions
 from npbloom.types import ArrayLike, FloatArray, IntArray, Rng, RowArray, RowGrad, as_integer
 
 Result = TypeVar("Result")
@@ -33,11 +34,7 @@ class _Asked(NamedTuple):
     wanted: IntArray  # (size,) rows that each rank asks for
     rows: RowArray  # (wanted.sum(),) rows of this block
     most: int
-
-
-def block_bounds(rows: int, size: int) -> IntArray:
-    """Return where the block of each rank begins, and the end: heights differ by at most 1."""
-    return np.array([rank * rows // size for rank in range(size + 1)], dtype=np.int64)
+    grad: FloatArray | None  # (outputs, d) of the output, where one is given
 
 
 class _Ranks:
@@ -210,8 +207,8 @@ class ShardedTable(Layer):
     @staticmethod
     def _without_table(kind: Any, sizes: Any, dtype: Any, weight: Any, options: dict[str, Any]) -> Any:
         """Make the layer without its table, to check its arguments."""
-        if kind not in _kinds.KINDS.values():
-            raise TypeError(f"`kind` must be one of {', '.join(_kinds.KINDS)}, not {_check.shown(kind)}.")
+        if kind not in LAYERS.values():
+            raise TypeError(f"`kind` must be one of {', '.join(LAYERS)}, not {_check.shown(kind)}.")
         if weight is not None and dtype is None:
             dtype = getattr(weight, "dtype", None)
         return kind(*sizes, weight=NoTable(dtype), **options)
@@ -290,29 +287,34 @@ class ShardedTable(Layer):
         Each distinct row is asked of its owner once: counts, rows, vectors. With `max_norm` a row
         that any rank asks for is scaled once, before it is sent (L10).
         """
-        asked = self._ask("forward", lambda: _kinds.read(self._plain, ids, offsets, per_sample_weights))
+        asked = self._ask("forward", lambda: (_kinds.read(self._plain, ids, offsets, per_sample_weights), None))
         if getattr(self._plain, "max_norm", None) is not None:
             self._scale(asked)
         return _kinds.look_up(self._plain, asked.batch, self._vectors(asked), asked.places)[0]
 
     __call__ = forward
 
-    def _ask(self, call: str, read: Callable[[], _kinds.Batch]) -> _Asked:
-        """Tell owners which rows are asked of them, and learn which others ask of this rank."""
+    def _ask(self, call: str, read: Callable[[], tuple[_kinds.Batch, FloatArray | None]]) -> _Asked:
+        """
+        Tell owners which rows are asked of them, and learn which others ask of this rank.
 
-        def find() -> tuple[_kinds.Batch, IntArray, RowArray]:
+        `read` returns the batch, and the gradient of its output or None.
+        """
+
+        def find() -> tuple[_kinds.Batch, FloatArray | None, IntArray, RowArray]:
             self.checked_table()
-            batch = read()
-            return batch, *distinct_places(batch.rows, self.num_rows, _kinds.skipped_row(self._plain))
+            batch, grad = read()
+            return batch, grad, *distinct_places(batch.rows, self.num_rows, _kinds.skipped_row(self._plain))
 
         found, error = attempt(find)
-        rows = np.empty(0, np.int64) if found is None else found[1]
+        rows = np.empty(0, np.int64) if found is None else found[2]
         counts = np.diff(np.searchsorted(rows, self._bounds))
         heads = self._channel.heads(call, self._number, error, counts)
         assert found is not None  # else all ranks have raised
+        batch, grad, _, places = found
         local = (rows - np.repeat(self._bounds[:-1], counts)).astype(self._key_type)
         wanted = self._channel.exchange(local, counts, heads.got[0], heads.most[0])
-        return _Asked(found[0], found[2], counts, heads.got[0], wanted, heads.most[0])
+        return _Asked(batch, places, counts, heads.got[0], wanted, heads.most[0], grad)
 
     @property
     def _key_type(self) -> type[np.signedinteger[Any]]:
@@ -398,18 +400,18 @@ class ShardedTable(Layer):
         TypeError, IndexError, ValueError
             An argument does not fit, or the mode takes no weights, on any rank.
         """
-        plain, found = self._plain, []
+        plain = self._plain
 
-        def read() -> _kinds.Batch:
+        def read() -> tuple[_kinds.Batch, FloatArray]:
             if getattr(plain, "mode", None) != "sum":
                 raise ValueError("`backward_per_sample_weights` needs a table of bags with mode 'sum'.")
             batch = _kinds.read(plain, indices, offsets)
-            found.append(_kinds.check_grad(plain, batch, grad_out))
-            return batch
+            return batch, _kinds.check_grad(plain, batch, grad_out)
 
         asked = self._ask("gradient", read)
         vectors, bags = self._vectors(asked), asked.batch.bags
         assert bags is not None
+        assert asked.grad is not None
         singles = asked.batch._replace(bags=None, shape=(len(asked.places),))
         if _kinds.hashed(plain):
             table = _kinds.look_up(plain, singles, vectors, asked.places)[0]
@@ -417,7 +419,7 @@ class ShardedTable(Layer):
             table = gather(vectors, _check.read_only(asked.places.reshape(-1)))
         if not len(table):
             return np.zeros(asked.batch.shape, self.dtype)
-        out = ops.embedding_bag_backward_weights(table, np.arange(len(table)), found[0], bags.indptr, include_last_offset=True)
+        out = ops.embedding_bag_backward_weights(table, np.arange(len(table)), asked.grad, bags.indptr, include_last_offset=True)
         out[bags.ids == bags.padding] = 0
         return out.reshape(asked.batch.shape)
 
@@ -437,16 +439,11 @@ class ShardedTable(Layer):
             return batch, _kinds.check_grad(plain, batch, grad_out)
 
         if getattr(plain, "mode", None) == "max":
-            found: list[FloatArray] = []
-
-            def read_batch() -> _kinds.Batch:
-                batch, grad = read()
-                found.append(grad)
-                return batch
-
-            asked = self._ask("gradient", read_batch)
+            asked = self._ask("gradient", read)
+            assert asked.grad is not None
+            grad = asked.grad
             winners = _kinds.look_up(plain, asked.batch, self._vectors(asked), asked.places)[1]
-            sent, error = attempt(lambda: self._parcels(_kinds.terms_of(plain, asked.batch, found[0], winners)))
+            sent, error = attempt(lambda: self._parcels(_kinds.terms_of(plain, asked.batch, grad, winners)))
         else:
             sent, error = attempt(lambda: self._parcels(_kinds.terms_of(plain, *read(), None)))
         return self._owned(sent, error)
@@ -484,8 +481,8 @@ class ShardedTable(Layer):
         if heads.flag:
             factors = np.ones(parcel.keys.size, self.dtype) if parcel.weights is None else parcel.weights
             weights = _check.read_only(channel.exchange(factors, *ours, most))
-        coming.wait()
-        coming_rows.wait()
+        coming.Wait()
+        coming_rows.Wait()
         terms = Terms(codes >> 1, np.cumsum(codes & 1) - 1, grad, weights)
         by_frequency = bool(getattr(self._plain, "scale_grad_by_freq", False))
         return owned_contributions(terms, len(self.rows) * self.num_slices, _kinds.divisor(self._plain), by_frequency)

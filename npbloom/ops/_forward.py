@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from npbloom.ops._bags import GRAIN, Bags, read_table_bags
 from npbloom.ops._bloom import combination, divisor_of, reserved_row
 from npbloom.ops._ids import check_ids, check_range, checked_rows_range
 from npbloom.ops._pairs import distinct_rows
-from npbloom.types import FloatArray, HashSpec, IntArray
+from npbloom.types import FloatArray, HashSpec, IntArray, RowArray
 
 BLOCK = 16384  # ids looked up at a time: their probes stay in the second cache
 
@@ -101,22 +103,35 @@ def bloom_output(table: FloatArray, array: IntArray, hashing: HashSpec, combine:
 
     A thread checks, hashes and looks up a block of ids in one task.
     """
+    out = bloom_vectors(table, array.size, partial(checked_rows_range, array, hashing, "ids"), hashing, combine)
+    return out.reshape((*array.shape, table.shape[1]))
+
+
+def bloom_vectors(
+    table: FloatArray, size: int, rows_of: Callable[[int, int], RowArray], hashing: HashSpec, combine: str
+) -> FloatArray:
+    """
+    Return Bloom vectors (size, d) of ids (L21).
+
+    ``rows_of(lo, hi)`` returns the rows (hi - lo, k) that ids ``[lo, hi)`` probe, in the thread
+    that looks them up.
+    """
     dim = table.shape[1]
-    out = _arrays.empty((array.size, dim), table.dtype)
+    out = _arrays.empty((size, dim), table.dtype)
     seen, reserved = _check.read_only(table), reserved_row(hashing)
     divisor, streams = divisor_of(hashing, combine), _arrays.streams(out)
 
     def look_up(lo: int, hi: int) -> None:
-        rows = checked_rows_range(array, hashing, "ids", lo, hi)
-        part = out if hi - lo == array.size else out[lo:hi]
+        rows = rows_of(lo, hi)
+        part = out if hi - lo == size else out[lo:hi]
         if combine == "concat":
             kernels.bloom_concat_range(seen, rows, reserved, part, 0, hi - lo)
         else:
             kernels.bloom_sum_range(seen, rows, reserved, divisor, streams, part, 0, hi - lo)
 
     work = dim if combine == "concat" else dim * hashing.num_hash_functions
-    _parallel.run_blocks(look_up, array.size, max(1, GRAIN // work), BLOCK)
-    return out.reshape((*array.shape, dim))
+    _parallel.run_blocks(look_up, size, max(1, GRAIN // work), BLOCK)
+    return out
 
 
 def bloom_bag_output(

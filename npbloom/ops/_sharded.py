@@ -1,4 +1,4 @@
-"""Lookups and sums on rows that other processes own, for tables that are cut into blocks."""
+"""Places and sums of rows that other processes own, for tables that are cut into blocks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npbloom import _arrays, _check, _parallel
-from npbloom._kernels import lookup as kernels
+from npbloom import _check
 from npbloom.ops._backward import Contributions
-from npbloom.ops._bags import GRAIN
-from npbloom.ops._bloom import divisor_of, reserved_row
-from npbloom.ops._forward import BLOCK
 from npbloom.ops._pairs import split_pairs
-from npbloom.types import FloatArray, HashSpec, IntArray, RowArray
+from npbloom.types import FloatArray, IntArray, RowArray
 
 
 class Terms(NamedTuple):
@@ -23,6 +19,11 @@ class Terms(NamedTuple):
     places: IntArray  # (terms,) never falls
     grad: FloatArray  # (outputs, width)
     weights: FloatArray | None  # (terms,)
+
+
+def block_bounds(rows: int, size: int) -> IntArray:
+    """Return where the block of each rank begins, and the end: heights differ by at most 1."""
+    return np.array([rank * rows // size for rank in range(size + 1)], dtype=np.int64)
 
 
 def distinct_places(rows: RowArray, num_rows: int, reserved: int) -> tuple[IntArray, RowArray]:
@@ -43,24 +44,6 @@ def distinct_places(rows: RowArray, num_rows: int, reserved: int) -> tuple[IntAr
         first += part.rows.size
         found.append(part.rows)
     return np.concatenate(found), places.reshape(rows.shape)
-
-
-def bloom_vectors(table: FloatArray, rows: RowArray, hashing: HashSpec, combine: str) -> FloatArray:
-    """Return the vectors (n, d) of ids whose rows (n, k) are known (L21)."""
-    size, dim = len(rows), table.shape[1]
-    out = _arrays.empty((size, dim), table.dtype)
-    seen, reserved = _check.read_only(table), reserved_row(hashing)
-    divisor, streams = divisor_of(hashing, combine), _arrays.streams(out)
-
-    def look_up(lo: int, hi: int) -> None:
-        if combine == "concat":
-            kernels.bloom_concat_range(seen, rows, reserved, out, lo, hi)
-        else:
-            kernels.bloom_sum_range(seen, rows, reserved, divisor, streams, out, lo, hi)
-
-    work = dim if combine == "concat" else dim * hashing.num_hash_functions
-    _parallel.run_blocks(look_up, size, max(1, GRAIN // work), BLOCK)
-    return out
 
 
 def owned_contributions(terms: Terms, height: int, divisor: float, by_frequency: bool) -> Contributions:

@@ -118,13 +118,17 @@ class Serving(Recommender):
         """
         self._check_fitted()
         item, count = self._items.number(item_label), _check.positive_int(n, "n")
-        cosines = self._cosines(np.array([item]))[0]
-        cosines[item] = -np.inf
+        met = np.array([item])
+        return self._best(self._cosines(met), met, count)
+
+    def _best(self, scores: FloatArray, met: IntArray, count: int) -> list[tuple[Label, float]]:
+        """Return labels and scores of the best items not met, by scores (1, num_items)."""
+        scores[0, met] = -np.inf
         if self.padding_idx is not None:
-            cosines[self.padding_idx] = -np.inf
-        best = np.argsort(-cosines, kind="stable")[:count]
-        best = best[np.isfinite(cosines[best])]
-        return list(zip(self._items.names(best), cosines[best].tolist(), strict=True))
+            scores[0, self.padding_idx] = -np.inf
+        found, best = ranking.top_k(scores, min(count, self.num_items))
+        there = found[0] >= 0
+        return list(zip(self._items.names(found[0][there]), best[0][there].tolist(), strict=True))
 
     def _cosines(self, items: IntArray) -> FloatArray:
         """Return the cosines of some items with all items, shape (len(items), num_items)."""
@@ -246,9 +250,12 @@ class Serving(Recommender):
         items = check_ids(item_ids, self.num_items, "item_ids")
         if items.ndim != 1:
             raise ValueError(f"`item_ids` must have one dimension, not {items.ndim}.")
+        return self._folded(items, self._items_and_biases()[0])
+
+    def _folded(self, items: IntArray, vectors: FloatArray) -> FloatArray:
+        """Return the vector of a user who has met some items, among the vectors of all."""
         if self.padding_idx is not None and (items == self.padding_idx).any():
             raise ValueError(f"`item_ids` must not hold the padding id {self.padding_idx}.")
-        vectors = self._items_and_biases()[0]
         finite(vectors)
         wide = vectors.astype(np.float64)
         mine = wide[np.unique(items)]
@@ -286,16 +293,15 @@ class Serving(Recommender):
         """
         self._check_fitted()
         count = _check.positive_int(n, "n")
-        items = np.array([self._items.number(label) for label in item_labels], dtype=np.int64)
-        user = self.fold_in(items)
+        items = self._numbers(item_labels)
         vectors, biases = self._items_and_biases()
+        user = self._folded(items, vectors)
         scores = ranking.score_items(user[np.newaxis], np.ascontiguousarray(np.concatenate([vectors, biases], axis=1).T))
-        scores[0, items] = -np.inf
-        if self.padding_idx is not None:
-            scores[0, self.padding_idx] = -np.inf
-        found, best = ranking.top_k(scores, min(count, self.num_items))
-        there = found[0] >= 0
-        return list(zip(self._items.names(found[0][there]), best[0][there].tolist(), strict=True))
+        return self._best(scores, items, count)
+
+    def _numbers(self, labels: Sequence[Label]) -> IntArray:
+        """Return the row numbers of items."""
+        return np.array([self._items.number(label) for label in labels], dtype=np.int64)
 
     def closest(self, item_labels: Sequence[Label], among: Sequence[Label]) -> list[Label]:
         """
@@ -327,9 +333,7 @@ class Serving(Recommender):
         [0, 3]
         """
         self._check_fitted()
-        items, others = (
-            np.array([self._items.number(label) for label in labels], dtype=np.int64) for labels in (item_labels, among)
-        )
+        items, others = self._numbers(item_labels), self._numbers(among)
         if not len(others):
             raise ValueError("`among` must not be empty.")
         return self._items.names(others[self._cosines(others)[:, items].argmax(axis=0)])

@@ -42,6 +42,10 @@ class _Ranks:
         found = (self.above + self.before < k).astype(np.int64)
         return np.add.reduceat(found, self.starts[:-1]) if len(found) else np.empty(0, dtype=np.int64)
 
+    def any_hit(self, k: int) -> npt.NDArray[np.float64]:
+        """Return 1 for each user with a test item among the first k, else 0."""
+        return (self.hits(k) > 0).astype(np.float64)
+
     def reciprocal(self) -> npt.NDArray[np.float64]:
         """Return the mean of 1 / rank over each user's items; ties share their average rank."""
         return self.mean_per_user(1.0 / (self.above + 1.0 + self.equal / 2.0))
@@ -212,7 +216,7 @@ def hit_rate_score(model: Any, test: Interactions, train: Interactions | None = 
     array([0., 1.])
     """
     length = _check.positive_int(k, "k")
-    return (_ranks(model, test, train).hits(length) > 0).astype(np.float64)
+    return _ranks(model, test, train).any_hit(length)
 
 
 def ndcg_score(model: Any, test: Interactions, train: Interactions | None = None, k: int = 10) -> npt.NDArray[np.float64]:
@@ -306,10 +310,8 @@ def ranking_scores(
     (array([0.5       , 0.33333333]), array([1., 0.]), array([0.63092975, 0.5       ]))
     """
     short, long = _check.positive_int(ndcg_k, "ndcg_k"), _check.positive_int(hit_rate_k, "hit_rate_k")
-    hidden = None if _check.flag(progress, "progress") else True  # None: tqdm hides the bar unless on a terminal
-    with tqdm(desc="ranking, users", leave=False, disable=hidden) as bar:
-        ranks = _ranks(model, test, train, bar)
-    return RankingScores(ranks.reciprocal(), (ranks.hits(long) > 0).astype(np.float64), ranks.gains(short))
+    ranks = _ranks_shown(model, test, train, progress)
+    return RankingScores(ranks.reciprocal(), ranks.any_hit(long), ranks.gains(short))
 
 
 def rmse_score(model: Any, test: Interactions) -> float:
@@ -398,6 +400,13 @@ def _ranks(model: Any, test: Interactions, train: Interactions | None, bar: Any 
         if bar is not None:
             bar.update(len(block))
     return _Ranks(starts, above, equal, before, size if padding is None else size - 1)
+
+
+def _ranks_shown(model: Any, test: Interactions, train: Interactions | None, progress: bool) -> _Ranks:
+    """Return the ranks, with a progress bar if it is asked for."""
+    hidden = None if _check.flag(progress, "progress") else True  # None: tqdm hides the bar unless on a terminal
+    with tqdm(desc="ranking, users", leave=False, disable=hidden) as bar:
+        return _ranks(model, test, train, bar)
 
 
 def _scorer(model: Any, test: Interactions, train: Interactions | None) -> tuple[Scorer, int, int | None]:

@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
-from npbloom import _check
-from npbloom.recommend.evaluation import _Ranks, _ranks
+from npbloom.recommend.evaluation import _Ranks, _ranks_shown
 from npbloom.recommend.interactions import Interactions
 
 KINDS = ("mrr", "ndcg", "recall", "precision", "hit")
@@ -85,9 +83,7 @@ def evaluate(
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):
         raise TypeError(f"`metrics` must be a list of names, not {type(metrics).__name__}.")
     wanted = {name: read_metric(name) for name in metrics}
-    hidden = None if _check.flag(progress, "progress") else True  # None: tqdm hides the bar unless on a terminal
-    with tqdm(desc="ranking, users", leave=False, disable=hidden) as bar:
-        ranks = _ranks(model, test, train, bar)
+    ranks = _ranks_shown(model, test, train, progress)
     return {name: _values(ranks, metric) for name, metric in wanted.items()}
 
 
@@ -97,10 +93,9 @@ def _values(ranks: _Ranks, metric: Metric) -> npt.NDArray[np.float64]:
         return ranks.reciprocal()
     if metric.kind == "ndcg":
         return ranks.gains(metric.k)
-    hits = ranks.hits(metric.k)
     if metric.kind == "hit":
-        return (hits > 0).astype(np.float64)
-    found: npt.NDArray[np.float64] = hits / (
+        return ranks.any_hit(metric.k)
+    found: npt.NDArray[np.float64] = ranks.hits(metric.k) / (
         np.diff(ranks.starts) if metric.kind == "recall" else max(1, min(metric.k, ranks.competitors))
     )
     return found
